@@ -1,0 +1,2 @@
+//! `mcp-supervise`: the process supervisor for MCP servers.
+

@@ -1,0 +1,2 @@
+//! The tests of the program and of the source tree, in one binary.
+
