@@ -1,2 +1,4 @@
 //! `mcp-supervise`: the process supervisor for MCP servers.
 
+pub mod mask;
+pub mod wire;

@@ -1,0 +1,222 @@
+//! Secrets out of texts: whatever we write or answer goes through here first.
+//!
+//! Works on plain text, inside strings and never on JSON's own syntax, so that what was valid stays valid. It knows
+//! what a secret is by value (environment variables whose names say so) and by shape (Bearer values, user info in a
+//! URL, the word after an option whose name says so). It must never print, log or show what it knows.
+
+use std::borrow::Cow;
+use std::fmt::{self, Write as _};
+
+use regex_lite::Regex;
+
+/// What stands where a secret stood.
+const MASKED: &str = "***";
+
+/// The shortest value of an environment variable that is taken for a secret, in bytes: a shorter one would mask words.
+const SHORTEST: usize = 8;
+
+/// Replaces secrets in texts.
+#[derive(Clone)]
+pub struct Mask {
+    /// The longest first, so that a secret which contains another one is masked whole.
+    values: Vec<String>,
+    shapes: Vec<(Regex, &'static str)>,
+}
+
+impl fmt::Debug for Mask {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Mask").field("values", &self.values.len()).finish_non_exhaustive()
+    }
+}
+
+impl Default for Mask {
+    fn default() -> Self {
+        Self::new(std::iter::empty())
+    }
+}
+
+impl Mask {
+    /// A mask that knows the values of those of these environment variables whose names say that they are secret.
+    pub fn new(environment: impl Iterator<Item = (String, String)>) -> Self {
+        let mut values: Vec<String> = environment
+            .filter(|(name, value)| is_secret_name(name) && value.len() >= SHORTEST)
+            .map(|(_, value)| value.trim().to_owned())
+            .filter(|value| value.len() >= SHORTEST)
+            .collect();
+        values.sort_by(|a, b| b.len().cmp(&a.len()).then_with(|| a.cmp(b)));
+        values.dedup();
+        let shape = |pattern: &str, with| Regex::new(pattern).ok().map(|regex| (regex, with));
+        let shapes = [
+            shape(r#"(?i)\b(bearer\s+)[^\s"',;]+"#, "${1}***"),
+            shape(r#"(?i)([?&][\w.-]*(?:key|token|secret|password)[\w.-]*=)[^\s&"']+"#, "${1}***"),
+            shape(r#"(?i)\b(authorization:\s*\w+\s+)[^\s"',;]+"#, "${1}***"),
+            shape(r#"(?i)\b([\w-]*(?:key|token|secret):\s*)[^\s"',{\[]{8,}"#, "${1}***"),
+            // A user without a name is what a Redis password comes with.
+            shape(r"(?i)\b([a-z][a-z0-9+.-]*://)[^\s/@:]*(:[^\s/@]*)?@", "${1}***@"),
+            shape(
+                r#"(?i)(--[\w-]*(?:key|token|secret|password)[\w-]*(?:\s+|=))("[^"]*"|'[^']*'|[^\s"']+)"#,
+                "${1}***",
+            ),
+            shape(
+                r#"\b([A-Z0-9_]*(?:KEY|TOKEN|SECRET|PASS)[A-Z0-9_]*=)("[^"]*"|'[^']*'|[^\s"']+)"#,
+                "${1}***",
+            ),
+        ];
+        Self { values, shapes: shapes.into_iter().flatten().collect() }
+    }
+
+    /// The text without its secrets.
+    pub fn apply<'t>(&self, text: &'t str) -> Cow<'t, str> {
+        let mut masked = Cow::Borrowed(text);
+        for value in &self.values {
+            if masked.contains(value.as_str()) {
+                masked = Cow::Owned(masked.replace(value.as_str(), MASKED));
+            }
+        }
+        for (shape, with) in &self.shapes {
+            if let Cow::Owned(changed) = shape.replace_all(&masked, *with) {
+                masked = Cow::Owned(changed);
+            }
+        }
+        masked
+    }
+
+    /// A command line as one text, each word masked, words with spaces quoted.
+    ///
+    /// Here it is known where a word begins and ends, so the value of an option or of an assignment is masked whole,
+    /// whatever quotes and spaces are in it.
+    pub fn command(&self, argv: &[String]) -> String {
+        let mut line = String::new();
+        let mut secret = false;
+        for word in argv {
+            let names_secret = is_secret_option(word);
+            let masked = match word.split_once('=') {
+                _ if secret => Cow::Borrowed(MASKED),
+                Some((name, _)) if is_secret_option(name) || is_secret_assignment(name) => {
+                    Cow::Owned(format!("{}={MASKED}", self.apply(name)))
+                }
+                // Before it is quoted, for that may change how a secret is spelled; what two words show follows below.
+                _ => self.apply(word),
+            };
+            secret = names_secret && !secret;
+            let word = &*masked;
+            if !line.is_empty() {
+                line.push(' ');
+            }
+            if word.is_empty() || word.contains(|c: char| c.is_whitespace() || c == '"') {
+                // Writing to a string cannot fail.
+                let _ = write!(line, "{word:?}");
+            } else {
+                line.push_str(word);
+            }
+        }
+        self.apply(&line).into_owned()
+    }
+}
+
+/// Whether the word after this option is a secret: `--api-key`, and not `--api-key=value`.
+fn is_secret_option(word: &str) -> bool {
+    word.strip_prefix("--").is_some_and(|name| {
+        let name = name.to_ascii_lowercase();
+        !name.contains('=') && ["key", "token", "secret", "password"].iter().any(|part| name.contains(part))
+    })
+}
+
+/// Whether this is what an assignment of a secret to an environment variable starts with, as in `-e GITHUB_TOKEN=value`.
+fn is_secret_assignment(name: &str) -> bool {
+    is_secret_name(name) && name.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'_')
+}
+
+fn is_secret_name(name: &str) -> bool {
+    let name = name.to_ascii_uppercase();
+    ["KEY", "TOKEN", "SECRET", "PASS"].iter().any(|word| name.contains(word))
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::collection::vec;
+    use proptest::prelude::*;
+
+    use super::Mask;
+
+    fn mask() -> Mask {
+        let environment = [
+            ("API_KEY", "s3cr3t-value"),
+            ("SHORT_TOKEN", "abc"),
+            ("PATH", "/usr/bin:/bin"),
+            ("DB_PASS", "s3cr3t"),
+        ];
+        Mask::new(environment.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())))
+    }
+
+    #[test]
+    fn secrets_are_masked_by_value_and_by_shape() {
+        let rows = [
+            ("key is s3cr3t-value.", "key is ***."),
+            ("Authorization: Bearer abc.def-ghi, next", "Authorization: Bearer ***, next"),
+            ("see https://me:pw@host/x and http://tok@host", "see https://***@host/x and http://***@host"),
+            ("see redis://:pw@host:6379/1", "see redis://***@host:6379/1"),
+            ("run --api-key abc --verbose", "run --api-key *** --verbose"),
+            ("run --token=abc --github-secret 'a b' end", "run --token=*** --github-secret *** end"),
+            (
+                "docker run -e GITHUB_TOKEN=ghp_x -e MODE=1 image",
+                "docker run -e GITHUB_TOKEN=*** -e MODE=1 image",
+            ),
+            ("https://host/mcp?api_key=abc&x=1", "https://host/mcp?api_key=***&x=1"),
+            ("--header 'Authorization: Basic dTpw'", "--header 'Authorization: Basic ***'"),
+            ("--header X-Api-Key:0123456789", "--header X-Api-Key:***"),
+            ("abc in /usr/bin:/bin and s3cr3t", "abc in /usr/bin:/bin and s3cr3t"),
+        ];
+        for (text, expected) in rows {
+            assert_eq!(mask().apply(text), expected);
+        }
+    }
+
+    #[test]
+    fn a_command_line_is_masked_word_by_word() {
+        let argv = ["npx", "server", "--password", "hunter two", "--url=http://u:p@h"].map(str::to_owned);
+        assert_eq!(mask().command(&argv), "npx server --password *** --url=http://***@h");
+        let argv =
+            ["run", "--token", "it's so", "--key=a\"b c", "-e", "DB_PASS=a 'b", "--secret", "x\"y z", "end"];
+        let shown = "run --token *** --key=*** -e DB_PASS=*** --secret *** end";
+        assert_eq!(mask().command(&argv.map(str::to_owned)), shown);
+    }
+
+    #[test]
+    fn a_mask_does_not_show_what_it_knows() {
+        assert!(!format!("{:?}", mask()).contains("s3cr3t"));
+    }
+
+    proptest! {
+        #[test]
+        fn no_secret_value_is_left(
+            secrets in vec("[!-~]{8,20}", 1..4), texts in vec("[a-z \\n\"=:/@-]{0,12}", 4)
+        ) {
+            let environment = secrets.iter().enumerate().map(|(at, value)| (format!("TOKEN_{at}"), value.clone()));
+            let mask = Mask::new(environment);
+            let mut text = String::new();
+            for (part, secret) in texts.iter().zip(secrets.iter().cycle()) {
+                text.push_str(part);
+                text.push_str(secret);
+            }
+            for secret in &secrets {
+                prop_assert!(!mask.apply(&text).contains(secret.as_str()), "{secret} in {}", mask.apply(&text));
+                let command = mask.command(&[text.clone(), secret.clone()]);
+                let quoted = format!("{secret:?}");
+                prop_assert!(!command.contains(secret.as_str()) && !command.contains(quoted.trim_matches('"')));
+            }
+        }
+
+        #[test]
+        fn a_text_without_secrets_stays(text in "[a-z0-9 .,\\n{}\\[\\]\"'=/-]{0,200}") {
+            prop_assume!(!text.contains("bearer") && !text.contains("--") && !text.contains("://"));
+            prop_assert_eq!(&*mask().apply(&text), text.as_str());
+        }
+
+        #[test]
+        fn masking_twice_is_masking_once(text in "([a-z ]|--token |s3cr3t-value|Bearer |://me:pw@){0,12}") {
+            let once = mask().apply(&text).into_owned();
+            prop_assert_eq!(mask().apply(&once), once.clone());
+        }
+    }
+}

@@ -1,0 +1,141 @@
+//! JSON-RPC ids: compared by value, written as they came.
+
+use std::cmp::Ordering;
+use std::fmt;
+
+/// The id of a request: a string or an integer. `1` and `"1"` differ; `"a"` and `"\u0061"` are the same, and so are `10`
+/// and `1e1`; integers of any size are kept exactly.
+#[derive(Clone)]
+pub struct Id {
+    key: Key,
+    /// The JSON text as it came. `None` when it is the plain spelling of the key.
+    raw: Option<Box<str>>,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+enum Key {
+    Int(i64),
+    /// An integer that no `i64` holds, as its decimal digits.
+    Big(Box<str>),
+    Text(Box<str>),
+}
+
+impl Id {
+    /// The id that this JSON text stands for. `None` if it is neither a string nor an integer.
+    pub fn from_json(raw: &str) -> Option<Self> {
+        let key = match raw.as_bytes().first()? {
+            b'"' => Key::Text(serde_json::from_str::<Box<str>>(raw).ok()?),
+            b'-' | b'0'..=b'9' => integer(raw)?,
+            _ => return None,
+        };
+        let plain = Self { key, raw: None };
+        let raw = (plain.to_json() != raw).then(|| raw.into());
+        Some(Self { raw, ..plain })
+    }
+
+    /// The string id with this value.
+    pub fn text(value: &str) -> Self {
+        Self { key: Key::Text(value.into()), raw: None }
+    }
+
+    /// The value if it is a string.
+    pub fn as_text(&self) -> Option<&str> {
+        match &self.key {
+            Key::Text(text) => Some(text),
+            Key::Int(_) | Key::Big(_) => None,
+        }
+    }
+
+    /// The JSON text to write: the one that came, where one came.
+    pub fn to_json(&self) -> String {
+        if let Some(raw) = &self.raw {
+            return raw.to_string();
+        }
+        match &self.key {
+            Key::Int(number) => number.to_string(),
+            Key::Big(digits) => digits.to_string(),
+            Key::Text(text) => serde_json::Value::from(&**text).to_string(),
+        }
+    }
+}
+
+fn integer(raw: &str) -> Option<Key> {
+    if let Ok(number) = raw.parse::<i64>() {
+        return Some(Key::Int(number));
+    }
+    let digits = raw.strip_prefix('-').unwrap_or(raw);
+    if !digits.is_empty() && digits.bytes().all(|byte| byte.is_ascii_digit()) {
+        return Some(Key::Big(raw.into()));
+    }
+    // `1.0` and `1e3` are integers to JSON Schema and to every server that reads numbers as floats.
+    let float = raw.parse::<f64>().ok()?;
+    // Beyond 2^53 a float no longer says which integer was meant.
+    let exact = float.fract() == 0.0 && float.abs() <= 9_007_199_254_740_992.0;
+    exact.then(|| format!("{float:.0}").parse().ok().map(Key::Int))?
+}
+
+impl PartialEq for Id {
+    fn eq(&self, other: &Self) -> bool {
+        self.key == other.key
+    }
+}
+
+impl Eq for Id {}
+
+impl PartialOrd for Id {
+    fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
+        Some(self.cmp(other))
+    }
+}
+
+impl Ord for Id {
+    fn cmp(&self, other: &Self) -> Ordering {
+        self.key.cmp(&other.key)
+    }
+}
+
+impl fmt::Display for Id {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.to_json())
+    }
+}
+
+impl fmt::Debug for Id {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::Id;
+
+    fn id(raw: &str) -> Id {
+        Id::from_json(raw).unwrap()
+    }
+
+    #[test]
+    fn ids_are_compared_by_value_and_type() {
+        assert_ne!(id("0"), id("\"0\""));
+        assert_eq!(id("\"a\""), id("\"\\u0061\""));
+        assert_eq!(id("10"), id("1e1"));
+        assert_eq!(id("1"), id("1.0"));
+        assert_ne!(id("9007199254740993"), id("9007199254740992"));
+        assert_ne!(id("123456789012345678901"), id("123456789012345678902"));
+    }
+
+    #[test]
+    fn ids_are_written_as_they_came() {
+        for raw in ["0", "-0", "1.0", "1e1", "\"\\u0061\"", "\"a/b\"", "123456789012345678901", "\"\u{e4}\""]
+        {
+            assert_eq!(id(raw).to_json(), raw);
+        }
+    }
+
+    #[test]
+    fn what_is_no_id_is_none() {
+        for raw in ["null", "1.5", "true", "{}", "[1]", "", "-", "1e400", "\"open"] {
+            assert!(Id::from_json(raw).is_none(), "{raw}");
+        }
+    }
+}
