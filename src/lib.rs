@@ -1,4 +1,5 @@
 //! `mcp-supervise`: the process supervisor for MCP servers.
 
+pub mod engine;
 pub mod mask;
 pub mod wire;

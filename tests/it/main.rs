@@ -1,2 +1,3 @@
 //! The tests of the program and of the source tree, in one binary.
 
+mod conversation;

@@ -1,0 +1,120 @@
+//! What the server has asked of the host: requests in the other direction, under the ids by which the host knows them.
+//!
+//! The first child's ids pass as they are. Each later child starts counting at the same number again, so from the second
+//! generation on the host is given the spliced id, and the way back takes the splice out again.
+
+use std::collections::{BTreeMap, VecDeque};
+
+use bytes::Bytes;
+
+use super::io::Gen;
+use crate::wire::{Id, Params, edit};
+
+/// The most requests of one child that are remembered; of more, the oldest are forgotten, and an answer is dropped.
+const ASKED: usize = 4096;
+/// The most tasks that are remembered, over all generations.
+const TASKS: usize = 1024;
+
+#[derive(Debug)]
+struct Ask {
+    /// The id as the server chose it.
+    own: Id,
+    /// Whether the server asked for a task.
+    task: bool,
+    seq: u64,
+}
+
+/// The requests of the living child that the host has not answered.
+#[derive(Debug, Default)]
+pub(super) struct Asked {
+    live: BTreeMap<Id, Ask>,
+    /// Tasks that the host runs for a server, and for which child.
+    tasks: VecDeque<(String, Gen)>,
+    next_seq: u64,
+}
+
+impl Asked {
+    /// Enters a request of this child. Gives the line that the host is to have.
+    pub(super) fn register(&mut self, child: Gen, id: &Id, params: &Params, line: &Bytes) -> Bytes {
+        let known = known_as(child, id);
+        if self.live.len() >= ASKED && !self.live.contains_key(&known) {
+            let oldest = self.live.iter().min_by_key(|(_, ask)| ask.seq).map(|(id, _)| id.clone());
+            oldest.and_then(|id| self.live.remove(&id));
+        }
+        self.live.insert(known.clone(), Ask { own: id.clone(), task: params.task, seq: self.next_seq });
+        self.next_seq += 1;
+        if child.0 <= 1 {
+            return line.clone();
+        }
+        let line = edit::replace(line, &["id"], &known.to_json());
+        match &params.meta_progress_token {
+            Some(token) => edit::replace(
+                &line,
+                &["params", "_meta", "progressToken"],
+                &edit::splice(child.0, token).to_json(),
+            ),
+            None => line,
+        }
+    }
+
+    /// The host has answered `id`. Gives the line that this child is to have; `None` if it does not wait for it.
+    pub(super) fn answer(&mut self, child: Gen, id: &Id, line: &Bytes) -> Option<Bytes> {
+        let ask = self.live.remove(id)?;
+        if ask.task {
+            self.remember_task(child, line);
+        }
+        Some(if child.0 <= 1 { line.clone() } else { edit::replace(line, &["id"], &ask.own.to_json()) })
+    }
+
+    /// The server takes a request of its own back. Gives the line that the host is to have.
+    pub(super) fn withdraw(&mut self, child: Gen, id: &Id, line: &Bytes) -> Bytes {
+        let known = known_as(child, id);
+        self.live.remove(&known);
+        if child.0 <= 1 {
+            line.clone()
+        } else {
+            edit::replace(line, &["params", "requestId"], &known.to_json())
+        }
+    }
+
+    /// The host reports progress for a token that a server chose. Gives the line that this child is to have; `None` if
+    /// the token is a dead child's.
+    pub(super) fn progress(child: Gen, token: &Id, line: &Bytes) -> Option<Bytes> {
+        match edit::unsplice(token) {
+            Some((generation, own)) if generation == child.0 => {
+                Some(edit::replace(line, &["params", "progressToken"], &own.to_json()))
+            }
+            Some(_) => None,
+            None => (child.0 <= 1).then(|| line.clone()),
+        }
+    }
+
+    /// Whether a task that the host reports on belongs to a dead child.
+    pub(super) fn is_dead_task(&self, child: Gen, line: &[u8]) -> bool {
+        let task = task_id(line, &["params", "taskId"]);
+        task.is_some_and(|task| self.tasks.iter().any(|(known, owner)| *known == task && *owner != child))
+    }
+
+    /// The child is dead: the ids of what it had asked, as the host knows them, in the order of asking.
+    pub(super) fn abandon(&mut self) -> Vec<Id> {
+        let mut abandoned: Vec<(Id, Ask)> = std::mem::take(&mut self.live).into_iter().collect();
+        abandoned.sort_unstable_by_key(|(_, ask)| ask.seq);
+        abandoned.into_iter().map(|(id, _)| id).collect()
+    }
+
+    fn remember_task(&mut self, child: Gen, line: &[u8]) {
+        let Some(task) = task_id(line, &["result", "task", "taskId"]) else { return };
+        if self.tasks.len() >= TASKS {
+            self.tasks.pop_front();
+        }
+        self.tasks.push_back((task, child));
+    }
+}
+
+fn known_as(child: Gen, id: &Id) -> Id {
+    if child.0 <= 1 { id.clone() } else { edit::splice(child.0, id) }
+}
+
+fn task_id(line: &[u8], path: &[&str]) -> Option<String> {
+    serde_json::from_str(edit::find_in(line, path)?).ok()
+}

@@ -1,0 +1,151 @@
+//! The book of good answers: the lists of this run as the server last gave them, and what its tools declare.
+//!
+//! Lists are kept as the bytes of their result, page by page, and served when the server cannot be asked. Pages of two
+//! generations are never mixed, and a good list is never replaced by an empty one.
+
+use std::collections::BTreeMap;
+
+use bytes::Bytes;
+use serde::Deserialize;
+use serde::de::IgnoredAny;
+use serde_json::value::RawValue;
+
+use super::io::Gen;
+use crate::wire::edit;
+
+/// The most bytes of pages that are kept.
+const BOOK_BYTES: usize = 16 * 1024 * 1024;
+
+/// The lists that can be served from the book, and the member of their result that must not be empty.
+const LISTS: [(&str, &str); 4] = [
+    ("tools/list", "tools"),
+    ("prompts/list", "prompts"),
+    ("resources/list", "resources"),
+    ("resources/templates/list", "resourceTemplates"),
+];
+
+/// What a tool declares of itself, as last seen.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct Tool {
+    /// It may be called twice: it says that it only reads or that it is idempotent, and does not contradict itself.
+    pub repeatable: bool,
+    /// It has an output schema: a result without structured content would be refused by the host.
+    pub typed: bool,
+}
+
+/// The pages and the tools.
+#[derive(Debug, Default)]
+pub(super) struct Book {
+    /// By method, and within that by cursor (its JSON text; empty for the first page).
+    pages: BTreeMap<&'static str, Pages>,
+    tools: BTreeMap<String, Tool>,
+    bytes: usize,
+}
+
+#[derive(Debug, Default)]
+struct Pages {
+    from: Gen,
+    by_cursor: BTreeMap<String, Bytes>,
+}
+
+#[derive(Deserialize)]
+struct ToolPage<'a> {
+    #[serde(borrow)]
+    tools: Vec<&'a RawValue>,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct ToolEntry {
+    name: String,
+    #[serde(default)]
+    annotations: Option<Annotations>,
+    #[serde(default)]
+    output_schema: Option<IgnoredAny>,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(default)]
+struct Annotations {
+    #[serde(rename = "readOnlyHint")]
+    read_only: Option<bool>,
+    #[serde(rename = "destructiveHint")]
+    destructive: Option<bool>,
+    #[serde(rename = "idempotentHint")]
+    idempotent: Option<bool>,
+}
+
+impl From<ToolEntry> for Tool {
+    fn from(entry: ToolEntry) -> Self {
+        let hints = entry.annotations.unwrap_or_default();
+        let contradiction = hints.read_only == Some(true) && hints.destructive == Some(true);
+        let safe = hints.read_only == Some(true) || hints.idempotent == Some(true);
+        Self { repeatable: safe && !contradiction, typed: entry.output_schema.is_some() }
+    }
+}
+
+/// Whether this method asks for a list.
+pub(super) fn is_list(method: &str) -> bool {
+    LISTS.iter().any(|(list, _)| *list == method)
+}
+
+impl Book {
+    /// A child has answered a list request: `line` is its answer, a result.
+    pub(super) fn learn(&mut self, child: Gen, method: &str, cursor: Option<&str>, line: &Bytes) {
+        let Some((method, member)) = LISTS.iter().find(|(list, _)| *list == method) else { return };
+        let Some(result) = edit::find_in(line, &["result"]) else { return };
+        // A result without the list itself is not one that could be served.
+        let Some(list) = edit::find(result, &[member]) else { return };
+        if *member == "tools" {
+            self.learn_tools(result, cursor.is_none());
+        }
+        let empty = list.trim_matches(['[', ']', ' ']).is_empty();
+        let pages = self.pages.entry(method).or_default();
+        if empty && pages.by_cursor.values().any(|page| !page.is_empty()) {
+            return;
+        }
+        if pages.from != child && cursor.is_some() {
+            // A page of this child beside pages of an earlier one: its first page has not been seen.
+            return;
+        }
+        if pages.from != child || cursor.is_none() {
+            self.bytes -= pages.by_cursor.values().map(Bytes::len).sum::<usize>();
+            pages.by_cursor.clear();
+            pages.from = child;
+        }
+        let cursor = cursor.unwrap_or_default().to_owned();
+        if self.bytes + result.len() <= BOOK_BYTES {
+            self.bytes += result.len();
+            let page = Bytes::copy_from_slice(result.as_bytes());
+            self.bytes -= pages.by_cursor.insert(cursor, page).map_or(0, |old| old.len());
+        }
+    }
+
+    /// One tool that is declared oddly does not make the others unknown.
+    fn learn_tools(&mut self, result: &str, anew: bool) {
+        let Ok(page) = serde_json::from_str::<ToolPage<'_>>(result) else { return };
+        if anew && !page.tools.is_empty() {
+            self.tools.clear();
+        }
+        for entry in page.tools {
+            if let Ok(entry) = serde_json::from_str::<ToolEntry>(entry.get()) {
+                self.tools.insert(entry.name.clone(), entry.into());
+            } else if let Some(name) =
+                edit::find(entry.get(), &["name"]).and_then(|name| serde_json::from_str(name).ok())
+            {
+                let typed = edit::find(entry.get(), &["outputSchema"]).is_some();
+                self.tools.insert(name, Tool { repeatable: false, typed });
+            }
+        }
+    }
+
+    /// The result of the last good page of this list, as JSON text.
+    pub(super) fn page(&self, method: &str, cursor: Option<&str>) -> Option<&Bytes> {
+        self.pages.get(method)?.by_cursor.get(cursor.unwrap_or_default())
+    }
+
+    /// What this tool declares; the cautious reading if it has not been seen.
+    pub(super) fn tool(&self, name: Option<&str>) -> Tool {
+        name.and_then(|name| self.tools.get(name)).copied().unwrap_or_default()
+    }
+}

@@ -1,0 +1,65 @@
+//! What the engine is told once, at its start, and the documented defaults.
+
+use std::time::Duration;
+
+use super::backoff::Limits;
+use super::ladder::Graces;
+use crate::mask::Mask;
+
+/// Which requests in flight at a crash are sent again.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Repeat {
+    /// Those that are safe to repeat by their method or by what their tool declares.
+    #[default]
+    Safe,
+    /// None.
+    Never,
+}
+
+/// What the engine is told once, at its start.
+#[derive(Clone, Debug)]
+pub struct Config {
+    /// The server's name, as it is shown everywhere.
+    pub name: String,
+    /// The server's command line for hints, secrets masked.
+    pub command: String,
+    /// The limits of restarting.
+    pub restarts: Limits,
+    /// How long a request waits for a server that is on its way.
+    pub hold: Duration,
+    /// How long a greeting waits for a server before we answer it. `None`: as the host's own limit allows.
+    pub init_timeout: Option<Duration>,
+    /// Which requests are repeated.
+    pub repeat: Repeat,
+    /// The pace of the ladder.
+    pub graces: Graces,
+    /// The longest line that is handed to the host, in bytes.
+    pub max_answer: usize,
+    /// Decides the jitter of the back-off.
+    pub seed: u64,
+    /// What may not be shown.
+    pub mask: Mask,
+}
+
+impl Default for Config {
+    /// The documented defaults, for a server named `server`.
+    fn default() -> Self {
+        Self {
+            name: "server".to_owned(),
+            command: "server".to_owned(),
+            restarts: Limits {
+                max_restarts: 5,
+                window: Duration::from_secs(60),
+                initial: Duration::from_millis(250),
+                max: Duration::from_secs(30),
+            },
+            hold: Duration::from_secs(10),
+            init_timeout: None,
+            repeat: Repeat::Safe,
+            graces: Graces { stop: Duration::from_millis(1200), term: Duration::from_millis(300) },
+            max_answer: 10 * 1024 * 1024 - 64 * 1024,
+            seed: 0,
+            mask: Mask::default(),
+        }
+    }
+}

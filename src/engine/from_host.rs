@@ -1,0 +1,382 @@
+//! What the host says: registered, recorded, and written to the child, queued, answered or dropped.
+
+use bytes::Bytes;
+
+use super::asked::Asked;
+use super::backoff::RETRY_ON_CALL;
+use super::inflight::Pending;
+use super::io::Gen;
+use super::note::DropCause;
+use super::phase::Phase;
+use super::queue::{BatchElement, Waiting};
+use super::story::Why;
+use super::timers::Timer;
+use super::{Engine, answers, as_array, book, planted};
+use crate::wire::{
+    Element, Frame, Id, Line, Message, Notification, Oversize, Parsed, Request, Response, edit, ends,
+};
+
+/// The most requests that are unanswered at once, those that the host has cancelled included.
+const IN_FLIGHT: usize = 65_536;
+/// Of how many cancelled requests a late answer is still expected.
+const CANCELLED: usize = 1024;
+/// The revision with batches.
+const BATCH_REVISION: &str = "2025-03-26";
+
+impl Engine {
+    pub(super) fn host_line(&mut self, line: Line) {
+        let bytes = match line {
+            Line::Whole(bytes) => bytes,
+            Line::Oversize(oversize) => return self.host_oversize(&oversize),
+        };
+        let frame = Frame::read(bytes);
+        match frame.parsed {
+            Parsed::One(Message::Request(request)) if !self.inflight.contains(&request.id) => {
+                self.host_request(&request, frame.bytes);
+            }
+            Parsed::One(Message::Notification(notification)) => {
+                if let Some(line) = self.host_notification(&notification, frame.bytes) {
+                    self.pass_on(line);
+                }
+            }
+            Parsed::One(Message::Response(response)) => self.host_response(&response, &frame.bytes),
+            Parsed::Batch(elements) if self.replay.told.as_deref() == Some(BATCH_REVISION) => {
+                self.host_batch(&frame.bytes, elements);
+            }
+            Parsed::One(Message::Request(_)) | Parsed::Batch(_) | Parsed::Malformed(_) => {
+                self.pass_on(frame.bytes);
+            }
+        }
+    }
+
+    /// Enters a request. `false` if it has been answered already.
+    fn register(&mut self, request: &Request, bytes: &Bytes, batch: Option<u64>) -> bool {
+        let detail = match &*request.method {
+            "logging/setLevel" => edit::find_in(bytes, &["params", "level"]),
+            "resources/subscribe" | "resources/unsubscribe" => edit::find_in(bytes, &["params", "uri"]),
+            method if book::is_list(method) => {
+                edit::find_in(bytes, &["params", "cursor"]).filter(|raw| *raw != "null")
+            }
+            _ => None,
+        };
+        let mut pending = Pending::new(request, bytes.clone(), self.now.mono, detail.map(Into::into));
+        pending.batch = batch;
+        let too_many = self.inflight.len() >= IN_FLIGHT;
+        let status_tool = self.is_status_tool(&pending);
+        self.inflight.register(pending);
+        if too_many {
+            self.answer_ourselves(std::slice::from_ref(&request.id), Why::QueueFull);
+            return false;
+        }
+        if status_tool && self.phase == Phase::Serving {
+            self.answer_with(&request.id, self.status_tool_while_serving(&request.id));
+            return false;
+        }
+        if &*request.method == "ping" && self.phase != Phase::Serving {
+            self.answer_with(&request.id, answers::result(&request.id, "{}"));
+            return false;
+        }
+        true
+    }
+
+    fn host_request(&mut self, request: &Request, bytes: Bytes) {
+        let greets = &*request.method == "initialize";
+        if !self.register(request, &bytes, None) {
+            return;
+        }
+        if greets && self.replay.greeting.is_none() {
+            self.replay.greeting = Some(bytes);
+            self.replay.greeting_id = Some(request.id.clone());
+            self.timers.arm(Timer::Greeting, self.now.mono + self.init_timeout());
+            if self.phase == Phase::Serving {
+                // The host had opened with something else and greets now.
+                self.send_greeting(self.generation);
+            }
+            return;
+        }
+        if self.replay.greeting.is_none() {
+            self.headless = true;
+        }
+        let id = request.id.clone();
+        if self.phase == Phase::Serving {
+            self.write(&id);
+            return;
+        }
+        self.wait(&[&id], Waiting::Request(id.clone()), bytes.len());
+    }
+
+    /// Lets requests wait for a server, or answers them where none is to be expected.
+    fn wait(&mut self, ids: &[&Id], waiting: Waiting, bytes: usize) {
+        let owned: Vec<Id> = ids.iter().map(|id| (*id).clone()).collect();
+        if self.phase == Phase::Degraded && self.may_try(&owned) {
+            for id in &owned {
+                self.inflight.wait_until(id, self.now.mono + self.config.hold);
+            }
+            if self.queue.push(waiting, bytes).is_ok() {
+                self.retry();
+                return;
+            }
+            self.answer_ourselves(&owned, Why::QueueFull);
+            return;
+        }
+        if self.phase == Phase::Degraded || self.trying {
+            self.answer_ourselves(&owned, Why::Unavailable);
+            return;
+        }
+        for id in &owned {
+            let Some(pending) = self.inflight.get(id) else { continue };
+            let known = self.replay.good_greeting.is_some()
+                || self.book.page(&pending.method, pending.detail.as_deref()).is_some();
+            let patience =
+                if book::is_list(&pending.method) && !known { self.list_wait() } else { self.config.hold };
+            self.inflight.wait_until(id, self.now.mono + patience);
+        }
+        if self.queue.push(waiting, bytes).is_err() {
+            self.answer_ourselves(&owned, Why::QueueFull);
+        }
+    }
+
+    /// Whether one of these requests is reason enough to try a degraded server again now.
+    fn may_try(&self, ids: &[Id]) -> bool {
+        !self.host_eof
+            && self.now.mono >= self.last_attempt + RETRY_ON_CALL
+            && ids.iter().filter_map(|id| self.inflight.get(id)).any(|pending| wants_server(&pending.method))
+    }
+
+    /// Writes what waits to a serving child.
+    pub(super) fn flush(&mut self) {
+        while self.phase == Phase::Serving
+            || (self.phase == Phase::Starting && planted!(self, WriteBeforeGreeting))
+        {
+            let Some(waiting) = self.queue.pop() else { return };
+            match waiting {
+                Waiting::Request(id) => self.write(&id),
+                Waiting::Other(line) => self.tell_child(self.generation, line),
+                Waiting::Batch { whole, elements } => self.write_batch(whole, elements),
+            }
+        }
+    }
+
+    /// Writes one request to the serving child.
+    fn write(&mut self, id: &Id) {
+        let Some(pending) = self.inflight.get(id) else { return };
+        if self.is_status_tool(pending) {
+            self.answer_with(id, self.status_tool_while_serving(id));
+            return;
+        }
+        if let Some(bytes) = self.mark_written(id) {
+            self.tell_child(self.generation, bytes);
+        }
+    }
+
+    /// Notes that a request is written now. Gives its bytes.
+    fn mark_written(&mut self, id: &Id) -> Option<Bytes> {
+        let pending = self.inflight.get(id)?;
+        let bytes = pending.kept.clone()?;
+        let repeatable = self.is_repeatable(&pending.method, pending.name.as_deref());
+        self.inflight.written(id, self.generation, self.next_line(), repeatable);
+        Some(bytes)
+    }
+
+    fn write_batch(&mut self, mut whole: Option<Bytes>, elements: Vec<BatchElement>) {
+        let mut parts: Vec<Bytes> = Vec::with_capacity(elements.len());
+        for element in elements {
+            match element {
+                BatchElement::Request(id)
+                    if self.inflight.get(&id).is_some_and(|it| self.is_status_tool(it)) =>
+                {
+                    self.answer_with(&id, self.status_tool_while_serving(&id));
+                    whole = None;
+                }
+                BatchElement::Request(id) => parts.extend(self.mark_written(&id)),
+                BatchElement::Other(bytes) => parts.push(bytes),
+            }
+        }
+        if !parts.is_empty() {
+            self.tell_child(self.generation, whole.unwrap_or_else(|| as_array(&parts)));
+        }
+    }
+
+    fn host_batch(&mut self, line: &Bytes, elements: Vec<Element>) {
+        let batch = self.next_batch;
+        self.next_batch += 1;
+        let mut whole = Some(line.clone());
+        let mut waiting: Vec<BatchElement> = Vec::with_capacity(elements.len());
+        for element in elements {
+            let bytes = line.slice(element.range);
+            match element.message {
+                Ok(Message::Request(request)) if !self.inflight.contains(&request.id) => {
+                    if self.register(&request, &bytes, Some(batch)) {
+                        waiting.push(BatchElement::Request(request.id));
+                    } else {
+                        whole = None;
+                    }
+                }
+                Ok(Message::Notification(notification)) => {
+                    match self.host_notification(&notification, bytes.clone()) {
+                        Some(passed) => {
+                            if passed != bytes {
+                                whole = None;
+                            }
+                            waiting.push(BatchElement::Other(passed));
+                        }
+                        None => whole = None,
+                    }
+                }
+                Ok(Message::Response(response)) => {
+                    // It goes on its own: its id may have to be changed back, and it never waits.
+                    whole = None;
+                    self.host_response(&response, &bytes);
+                }
+                Ok(Message::Request(_)) | Err(_) => waiting.push(BatchElement::Other(bytes)),
+            }
+        }
+        if waiting.is_empty() {
+            return;
+        }
+        if self.phase == Phase::Serving {
+            self.write_batch(whole, waiting);
+            return;
+        }
+        let ids: Vec<Id> = waiting
+            .iter()
+            .filter_map(|element| match element {
+                BatchElement::Request(id) => Some(id.clone()),
+                BatchElement::Other(_) => None,
+            })
+            .collect();
+        self.wait(&ids.iter().collect::<Vec<_>>(), Waiting::Batch { whole, elements: waiting }, line.len());
+    }
+
+    /// A notification of the host. Gives the bytes to pass on, where they are to be passed on.
+    fn host_notification(&mut self, notification: &Notification, line: Bytes) -> Option<Bytes> {
+        let child = self.generation;
+        match &*notification.method {
+            "notifications/initialized" => {
+                self.replay.initialized = Some(line.clone());
+                // A child that is not greeted yet is told when it is.
+                (self.phase == Phase::Serving || self.headless).then_some(line)
+            }
+            "notifications/cancelled" => match notification.params.request_id.clone() {
+                Some(id) => self.host_cancels(&id, line),
+                None => Some(line),
+            },
+            "notifications/progress" => match &notification.params.progress_token {
+                // It must not wait: the next child may have chosen the same token.
+                Some(_) if self.phase != Phase::Serving => {
+                    self.dropped(DropCause::NotificationToDead, line.len());
+                    None
+                }
+                Some(token) => {
+                    let passed = Asked::progress(child, token, &line);
+                    if passed.is_none() {
+                        self.dropped(DropCause::NotificationToDead, line.len());
+                    }
+                    passed
+                }
+                None => Some(line),
+            },
+            // A fresh server asks for the roots by itself.
+            "notifications/roots/list_changed" if self.phase != Phase::Serving && child > Gen(1) => {
+                self.dropped(DropCause::NotificationToDead, line.len());
+                None
+            }
+            "notifications/tasks/status" if self.asked.is_dead_task(child, &line) => {
+                self.dropped(DropCause::NotificationToDead, line.len());
+                None
+            }
+            _ => Some(line),
+        }
+    }
+
+    fn host_cancels(&mut self, id: &Id, line: Bytes) -> Option<Bytes> {
+        let Some(pending) = self.inflight.get(id) else {
+            if self.generation > Gen(1) || self.phase != Phase::Serving {
+                // It may be meant for a request that only a dead server had, or that we have answered.
+                self.dropped(DropCause::CancelOfDead, line.len());
+                return None;
+            }
+            return Some(line);
+        };
+        let is_greeting = self.replay.greeting_id.as_ref() == Some(id);
+        if pending.written.is_none() {
+            self.queue.remove(id);
+            self.inflight.take(id);
+            if is_greeting {
+                self.timers.disarm(Timer::Greeting);
+                self.replay.greeting_id = None;
+            }
+            return None;
+        }
+        self.inflight.cancel(id);
+        if is_greeting {
+            self.timers.disarm(Timer::Greeting);
+        }
+        if self.inflight.len() - self.inflight.owed() > CANCELLED {
+            let oldest = self.inflight.oldest_cancelled().cloned();
+            oldest.and_then(|id| self.inflight.take(&id));
+        }
+        // A server that has not answered its greeting must not hear anything, and hosts end the connection after this.
+        (!is_greeting && self.phase == Phase::Serving).then_some(line)
+    }
+
+    fn host_response(&mut self, response: &Response, line: &Bytes) {
+        let listening = self.child.as_ref().filter(|child| child.listens()).map(|child| child.generation);
+        let Some(id) = &response.id else { return self.pass_on(line.clone()) };
+        match listening.and_then(|child| Some((child, self.asked.answer(child, id, line)?))) {
+            Some((child, answer)) => self.tell_child(child, answer),
+            None => self.dropped(DropCause::AnswerToDead, line.len()),
+        }
+    }
+
+    /// A line that is nobody's request: written to a serving child, kept for one that is on its way, else dropped.
+    fn pass_on(&mut self, line: Bytes) {
+        let len = line.len();
+        match self.phase {
+            Phase::Serving => self.tell_child(self.generation, line),
+            Phase::Starting | Phase::Crashed | Phase::Waiting if !self.trying => {
+                if self.queue.push(Waiting::Other(line), len).is_err() {
+                    self.dropped(DropCause::QueueFull, len);
+                }
+            }
+            Phase::Starting
+            | Phase::Crashed
+            | Phase::Waiting
+            | Phase::Degraded
+            | Phase::Stopping
+            | Phase::Stopped => self.dropped(DropCause::JunkToDead, len),
+        }
+    }
+
+    /// A line that is longer than we read. If it is a request it gets an answer, for the host waits for one.
+    fn host_oversize(&mut self, line: &Oversize) {
+        let (id, method) = ends(line);
+        let len = usize::try_from(line.len).unwrap_or(usize::MAX);
+        self.dropped(DropCause::TooLarge, len);
+        let Some(id) = id.filter(|id| !self.inflight.contains(id)) else { return };
+        let listening = self.child.as_ref().filter(|child| child.listens()).map(|child| child.generation);
+        let message =
+            format!("the message is {len} bytes long, more than is read (--max-line): it was not handed on");
+        let refusal: Bytes = answers::error(&id, answers::INVALID_REQUEST, &message).into();
+        let answers = listening.filter(|_| method.is_none());
+        match answers.and_then(|child| Some((child, self.asked.answer(child, &id, &refusal)?))) {
+            // It was the host's answer to a request of the server, which waits for one.
+            Some((child, refusal)) => self.tell_child(child, refusal),
+            None => self.say_to_host(String::from_utf8_lossy(&refusal).into_owned()),
+        }
+    }
+}
+
+/// Whether a request asks the server itself for something that nobody can answer in its place.
+fn wants_server(method: &str) -> bool {
+    !book::is_list(method)
+        && !matches!(
+            method,
+            "initialize"
+                | "ping"
+                | "completion/complete"
+                | "logging/setLevel"
+                | "resources/subscribe"
+                | "resources/unsubscribe"
+        )
+}

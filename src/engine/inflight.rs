@@ -1,0 +1,249 @@
+//! Who owes whom an answer: the requests of the host that are not answered yet, and where each of them is.
+//!
+//! The table registers, completes and cancels. It writes nothing and decides nothing; it only makes it impossible to
+//! answer a request twice, for whoever answers must first take it out of here.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use bytes::Bytes;
+
+use super::io::Gen;
+use crate::wire::{Id, Request};
+
+/// The bytes of written requests that are kept for a repetition, all together at most, in bytes. What does not fit is
+/// not repeated.
+const KEPT: usize = 16 * 1024 * 1024;
+
+/// A request of the host that is not answered yet.
+#[derive(Clone, Debug)]
+pub(super) struct Pending {
+    /// The order of arrival.
+    pub seq: u64,
+    /// Its id.
+    pub id: Id,
+    /// Its method.
+    pub method: Box<str>,
+    /// The tool's or prompt's name. `None` where it has none.
+    pub name: Option<Box<str>>,
+    /// Whether it is task-augmented.
+    pub task: bool,
+    /// The JSON text of the one parameter that matters later: the cursor of a list, the URI of a subscription, the
+    /// level of logging. `None` where the method has none, or it is absent.
+    pub detail: Option<Box<str>>,
+    /// When it arrived.
+    pub arrived: Duration,
+    /// Until when it waits for a server. `None` while it is written.
+    pub deadline: Option<Duration>,
+    /// The child that has it. `None` while it waits for one.
+    pub written: Option<Gen>,
+    /// Which of the lines for that child it is in, counted from 0.
+    pub(super) line: u64,
+    /// To how many children it has been written.
+    pub times_written: u8,
+    /// Its bytes, one message; with its line feed where it came alone. `None` if it is written and must not be repeated.
+    pub kept: Option<Bytes>,
+    /// The batch it came in.
+    pub batch: Option<u64>,
+    /// Whether the host has cancelled it: it is owed no answer.
+    pub cancelled: bool,
+    /// The token of its progress notifications.
+    pub token: Option<Id>,
+    /// The last progress that the host has seen.
+    pub progress: Option<f64>,
+    /// Whether it turned out that the child which has it cannot have read it.
+    pub(super) unsent: bool,
+    /// After a repetition: progress up to this would go backwards.
+    pub floor: Option<f64>,
+}
+
+impl Pending {
+    /// A request that has just arrived.
+    pub(super) fn new(request: &Request, bytes: Bytes, arrived: Duration, detail: Option<Box<str>>) -> Self {
+        Self {
+            seq: 0,
+            id: request.id.clone(),
+            method: request.method.clone(),
+            name: request.params.name.clone(),
+            task: request.params.task,
+            detail,
+            arrived,
+            deadline: None,
+            written: None,
+            line: 0,
+            times_written: 0,
+            kept: Some(bytes),
+            batch: None,
+            cancelled: false,
+            token: request.params.meta_progress_token.clone(),
+            progress: None,
+            unsent: false,
+            floor: None,
+        }
+    }
+}
+
+/// The table.
+#[derive(Debug, Default)]
+pub(super) struct Inflight {
+    requests: BTreeMap<Id, Pending>,
+    tokens: BTreeMap<Id, Id>,
+    next_seq: u64,
+    kept: usize,
+    owed: usize,
+}
+
+impl Inflight {
+    /// Enters a request. Its id must not be in the table.
+    pub(super) fn register(&mut self, mut pending: Pending) {
+        debug_assert!(!self.contains(&pending.id), "an id in flight is not well-formed");
+        pending.seq = self.next_seq;
+        self.next_seq += 1;
+        if let Some(token) = &pending.token {
+            self.tokens.insert(token.clone(), pending.id.clone());
+        }
+        self.owed += usize::from(!pending.cancelled);
+        self.requests.insert(pending.id.clone(), pending);
+    }
+
+    /// Whether this id is in flight.
+    pub(super) fn contains(&self, id: &Id) -> bool {
+        self.requests.contains_key(id)
+    }
+
+    /// The request with this id.
+    pub(super) fn get(&self, id: &Id) -> Option<&Pending> {
+        self.requests.get(id)
+    }
+
+    /// Notes that a request was written to this child, in this line. Its bytes are kept only if it may be repeated and they fit.
+    pub(super) fn written(&mut self, id: &Id, child: Gen, line: u64, repeatable: bool) {
+        let Some(pending) = self.requests.get_mut(id) else { return };
+        pending.written = Some(child);
+        pending.line = line;
+        pending.times_written += 1;
+        pending.deadline = None;
+        let size = pending.kept.as_ref().map_or(0, Bytes::len);
+        if repeatable && pending.times_written < 2 && self.kept + size <= KEPT {
+            self.kept += size;
+        } else {
+            pending.kept = None;
+        }
+    }
+
+    /// Takes a request out because it is answered, or nobody waits for it any more.
+    pub(super) fn take(&mut self, id: &Id) -> Option<Pending> {
+        let pending = self.requests.remove(id)?;
+        // The host may have given another request the same token since.
+        if let Some(token) = &pending.token
+            && self.tokens.get(token) == Some(id)
+        {
+            self.tokens.remove(token);
+        }
+        self.owed -= usize::from(!pending.cancelled);
+        self.unkeep(&pending);
+        Some(pending)
+    }
+
+    /// Takes a request out because this child has answered it. `None` if the child does not have it.
+    pub(super) fn complete(&mut self, id: &Id, child: Gen) -> Option<Pending> {
+        if self.requests.get(id)?.written == Some(child) { self.take(id) } else { None }
+    }
+
+    /// Notes until when a request waits for a server.
+    pub(super) fn wait_until(&mut self, id: &Id, deadline: Duration) {
+        if let Some(pending) = self.requests.get_mut(id) {
+            pending.deadline = Some(deadline);
+        }
+    }
+
+    /// Notes that a request which was written to this child, in this line and as these bytes, never left us.
+    pub(super) fn unsend(&mut self, id: &Id, child: Gen, line: u64, bytes: Bytes) {
+        // Another request with the same id may have been passed on untracked.
+        let is_it = |pending: &&mut Pending| pending.written == Some(child) && pending.line == line;
+        let Some(pending) = self.requests.get_mut(id).filter(is_it) else { return };
+        pending.unsent = true;
+        pending.times_written -= 1;
+        self.kept -= pending.kept.as_ref().map_or(0, Bytes::len);
+        self.kept += bytes.len();
+        pending.kept = Some(bytes);
+    }
+
+    /// Puts a request that a dead child had back among those that wait, until `deadline` where there is one.
+    pub(super) fn requeue(&mut self, id: &Id, deadline: Option<Duration>) {
+        let Some(pending) = self.requests.get_mut(id) else { return };
+        if pending.written.take().is_some() {
+            self.kept -= pending.kept.as_ref().map_or(0, Bytes::len);
+        }
+        pending.deadline = deadline;
+        pending.unsent = false;
+        pending.floor = pending.progress;
+    }
+
+    /// As if a request had never been written: one of the bugs that the simulator must find.
+    #[cfg(test)]
+    pub(super) fn forget_writes(&mut self, id: &Id) {
+        if let Some(pending) = self.requests.get_mut(id) {
+            pending.times_written = 0;
+        }
+    }
+
+    /// Notes that the host has cancelled a request: no answer is owed any more.
+    pub(super) fn cancel(&mut self, id: &Id) {
+        if let Some(pending) = self.requests.get_mut(id) {
+            self.owed -= usize::from(!pending.cancelled);
+            pending.cancelled = true;
+        }
+    }
+
+    /// Whether a progress notification for this token may be handed on; it is noted then. One for a token that is not
+    /// known may.
+    pub(super) fn progress(&mut self, token: &Id, progress: Option<&str>) -> bool {
+        let Some(pending) = self.tokens.get(token).and_then(|id| self.requests.get_mut(id)) else {
+            return true;
+        };
+        let Some(progress) = progress.and_then(|text| text.parse::<f64>().ok()) else { return true };
+        if pending.floor.is_some_and(|floor| progress <= floor) {
+            return false;
+        }
+        pending.progress = Some(progress);
+        true
+    }
+
+    /// The requests that fulfil `wanted`, in the order of their arrival.
+    pub(super) fn ids(&self, wanted: impl Fn(&Pending) -> bool) -> Vec<Id> {
+        let mut found: Vec<&Pending> = self.requests.values().filter(|pending| wanted(pending)).collect();
+        found.sort_unstable_by_key(|pending| pending.seq);
+        found.into_iter().map(|pending| pending.id.clone()).collect()
+    }
+
+    /// When the first of the waiting requests has waited long enough.
+    pub(super) fn earliest_deadline(&self) -> Option<Duration> {
+        self.requests.values().filter_map(|pending| pending.deadline).min()
+    }
+
+    /// The oldest request that the host has cancelled and no server has answered.
+    pub(super) fn oldest_cancelled(&self) -> Option<&Id> {
+        self.requests
+            .values()
+            .filter(|pending| pending.cancelled)
+            .min_by_key(|pending| pending.seq)
+            .map(|p| &p.id)
+    }
+
+    /// How many answers the host still waits for.
+    pub(super) fn owed(&self) -> usize {
+        self.owed
+    }
+
+    /// How many requests are in the table, those that were cancelled included.
+    pub(super) fn len(&self) -> usize {
+        self.requests.len()
+    }
+
+    fn unkeep(&mut self, pending: &Pending) {
+        if pending.written.is_some() {
+            self.kept -= pending.kept.as_ref().map_or(0, Bytes::len);
+        }
+    }
+}

@@ -1,0 +1,117 @@
+//! What goes into the engine and what comes out of it: plain data, shared with the doers.
+//!
+//! The two enums are closed on purpose: whoever reads [`Input`] has seen everything that can wake the supervisor, and
+//! whoever reads [`Output`] has seen everything that it can do. Nothing in here decides or acts.
+
+use std::time::Duration;
+
+use bytes::Bytes;
+
+use super::note::Note;
+pub use super::process::{Exit, Gen, SpawnFault};
+use crate::wire::Line;
+
+/// The time of one input. Both clocks, because back-off and graces must not jump with the wall clock, and a token's
+/// `exp` is told in wall-clock time.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Now {
+    /// Monotonic time since the supervisor started. Never goes back.
+    pub mono: Duration,
+    /// Wall-clock time since the Unix epoch. May jump either way.
+    pub wall: Duration,
+}
+
+/// A signal that asks the supervisor to stop.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum StopSignal {
+    /// SIGTERM.
+    Term,
+    /// SIGINT.
+    Int,
+    /// SIGHUP.
+    Hup,
+}
+
+/// A signal for a child's process group: the rungs of the ladder that are signals.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum GroupSignal {
+    /// SIGTERM.
+    Term,
+    /// SIGKILL. For a container client the doer also kills the container.
+    Kill,
+}
+
+/// Everything that can happen to the supervisor.
+#[derive(Clone, Debug)]
+pub enum Input {
+    /// A line from the host's side of our stdin.
+    Host(Line),
+    /// The host closed our stdin: no further [`Input::Host`].
+    HostEof,
+    /// Our stdout has lost its reader: nothing can be told to the host any more.
+    HostGone,
+    /// A line from a child's stdout.
+    Child(Gen, Line),
+    /// The child was started; its process id, which is also its process group's.
+    Spawned(Gen, u32),
+    /// The child could not be started, and why, in the system's words. Nothing else comes from this generation.
+    SpawnFailed(Gen, SpawnFault, String),
+    /// The child's process ended. Its output may still hold lines: [`Input::Silent`] comes after the last of them.
+    Exited(Gen, Exit),
+    /// The child's stdout has ended, though it runs.
+    Mute(Gen),
+    /// The child has exited, and what it had written is read.
+    Silent {
+        /// Whose output.
+        from: Gen,
+        /// The last of what the child wrote to stderr, and of what it wrote to stdout that was no message. Not masked.
+        stderr_tail: String,
+        /// The lines for this child that never left us, in their order, each with its line feed: it cannot have read them.
+        unsent: Vec<Bytes>,
+    },
+    /// The child no longer reads its stdin, though it runs.
+    Deaf(Gen),
+    /// A signal asked us to stop.
+    Stop(StopSignal),
+    /// The time that [`super::Engine::deadline`] named has come.
+    Timer,
+}
+
+/// Who composed a message for the host: the doer bounds the two apart, because only what we write ourselves may hold
+/// up reading from the host.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Origin {
+    /// The server wrote it; it is forwarded.
+    Server,
+    /// The supervisor wrote it.
+    Supervisor,
+}
+
+/// Everything that the engine can ask of the doers.
+#[derive(Clone, Debug)]
+pub enum Output {
+    /// Write these bytes, one line with its line feed, to our stdout.
+    ToHost(Bytes, Origin),
+    /// Write these bytes, one line with its line feed, to this child's stdin.
+    ToChild(Gen, Bytes),
+    /// A child printed this to stdout and it is no message: pass it to our stderr and keep it in the tail.
+    Noise(Gen, Bytes),
+    /// Start the server's command as this generation.
+    Spawn(Gen),
+    /// Close this child's stdin, after what was written to it.
+    CloseStdin(Gen),
+    /// Send this signal to this child's process group.
+    Signal(Gen, GroupSignal),
+    /// The child is done with: reap it. `group_left` when its helpers may live on (it left politely), so that nobody
+    /// ends them later either.
+    Forget {
+        /// Which child.
+        child: Gen,
+        /// Its process group is left alone.
+        group_left: bool,
+    },
+    /// Log, count, store, show this.
+    Note(Note),
+    /// Write out what is still to be written and exit with this code. Nothing comes after it.
+    Exit(i32),
+}

@@ -1,0 +1,400 @@
+//! The engine: decides everything and does nothing.
+//!
+//! It has no clock, no I/O, no tokio and no randomness of its own. It is told what happened ([`Input`]) and at what time
+//! ([`Now`]), changes its state once, and is then drained of what is to be done ([`Output`]):
+//!
+//! ```text
+//! loop { one Input; engine.handle(now, input); while let Some(output) = engine.poll() { perform(output) } }
+//! ```
+//!
+//! After every input [`Engine::handle`] ends with `settle()`, which does the upkeep: fires what is due, greets a fresh
+//! child, flushes the queue to a serving one, answers what can no longer be served, and ends when nothing is left. No
+//! hash map is iterated over, so a run can be reproduced from its seed.
+//!
+//! # Invariants
+//! The simulator asserts them after every step.
+//!
+//! 1. Every host request gets exactly one answer, unless the host cancelled it.
+//! 2. Nothing reaches the host that is not an answer it waits for, a notification, an error without id where the
+//!    revision allows it, or a request of the living child; no request is answered twice. A request whose id is still in
+//!    flight is not well-formed: it is forwarded untracked.
+//! 3. A child hears nothing before its greeting is done; answers to a replayed greeting never reach the host.
+//! 4. A request is written to at most one generation; only those that are safe to repeat may be written to a second.
+//! 5. Nothing from an older generation reaches the host; no host answer meant for a dead child reaches a new one. From
+//!    the second generation on, the generation is spliced into the ids of server requests and taken out on the way back.
+//! 6. Forwarded bytes are the bytes received. The exceptions: that splice, and the same for server-chosen progress
+//!    tokens and `notifications/cancelled.requestId`; a leading byte order mark; progress that a repetition would send
+//!    backwards; answers that came too late or twice; host notifications that a fresh or dead child must not hear; lines
+//!    longer than `--max-answer`; a message behind noise on the same line is cut out of it; a batch of which an element
+//!    is one of these.
+//! 7. At most one child at a time; every queue, buffer and delay is bounded; a stop always ends in [`Output::Exit`].
+
+mod answers;
+mod asked;
+pub mod backoff;
+mod book;
+mod config;
+mod from_host;
+mod from_server;
+mod greeting;
+pub mod guidance;
+mod inflight;
+pub mod io;
+pub mod ladder;
+pub mod note;
+pub mod phase;
+pub mod process;
+mod queue;
+mod repeat;
+mod replay;
+mod session;
+#[cfg(test)]
+mod sim;
+mod story;
+mod timers;
+
+use std::collections::{BTreeMap, VecDeque};
+use std::time::Duration;
+
+use bytes::{Bytes, BytesMut};
+
+pub use self::config::{Config, Repeat};
+
+use self::asked::Asked;
+use self::backoff::Backoff;
+use self::book::Book;
+use self::guidance::Status;
+use self::inflight::Inflight;
+use self::io::{Exit, Gen, Input, Now, Origin, Output};
+use self::ladder::Rung;
+use self::note::{DropCause, Note, StopCause};
+use self::phase::Phase;
+use self::queue::Queue;
+use self::replay::{Own, Replay};
+use self::story::Trouble;
+use self::timers::{Timer, Timers};
+use crate::wire::Id;
+
+/// What the engine is doing, for whoever asks.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Snapshot {
+    /// The phase.
+    pub phase: Phase,
+    /// The youngest child.
+    pub generation: Gen,
+    /// How many children were spawned after the first.
+    pub restarts: u32,
+    /// How many answers the host waits for.
+    pub owed: usize,
+    /// How many lines wait for a server.
+    pub waiting: usize,
+}
+
+/// How far the greeting of a child has come.
+#[derive(Clone, Debug, PartialEq, Eq)]
+enum Greeting {
+    /// Nothing was sent to it.
+    Unsent,
+    /// The greeting was sent under this id.
+    Sent(Id),
+    /// It may be spoken to.
+    Done,
+}
+
+/// What becomes of a child that cannot be used, once it is gone.
+#[derive(Clone, Debug)]
+enum Doom {
+    /// Its end counts as a crash, for this reason.
+    Crash(String),
+    /// Trying again at once would lead to the same: degraded, for this reason.
+    Degrade(String),
+}
+
+/// The current child.
+#[derive(Debug)]
+struct Child {
+    generation: Gen,
+    spawned: Duration,
+    /// Whether it is known to run: until then it may turn out that nobody reads what is written to it.
+    runs: bool,
+    greeting: Greeting,
+    /// Whether it has come as far as serving the host.
+    served: bool,
+    /// Requests of ours that it has not answered.
+    own: BTreeMap<Id, Own>,
+    /// How many lines were written to it.
+    lines: u64,
+    exited: Option<Exit>,
+    /// What it last wrote to stderr, and what of ours it cannot have read, once its output has ended.
+    silent: Option<(String, Vec<Bytes>)>,
+    /// How far down the ladder it is. `None` while nobody wants it to end.
+    rung: Option<Rung>,
+    /// What it can no longer do. `None` while it reads and writes.
+    useless: Option<&'static str>,
+    doom: Option<Doom>,
+}
+
+impl Child {
+    fn new(generation: Gen, spawned: Duration) -> Self {
+        Self {
+            generation,
+            spawned,
+            runs: false,
+            greeting: Greeting::Unsent,
+            served: false,
+            own: BTreeMap::new(),
+            lines: 0,
+            exited: None,
+            silent: None,
+            rung: None,
+            useless: None,
+            doom: None,
+        }
+    }
+
+    /// Whether what is written to it can still be read.
+    fn listens(&self) -> bool {
+        self.exited.is_none() && self.rung.is_none()
+    }
+}
+
+/// The supervisor's mind.
+#[derive(Debug)]
+pub struct Engine {
+    config: Config,
+    now: Now,
+    phase: Phase,
+    outputs: VecDeque<Output>,
+    timers: Timers,
+    child: Option<Child>,
+    generation: Gen,
+    /// Whether the current child is an attempt to leave the degraded phase.
+    trying: bool,
+    last_attempt: Duration,
+    last_handoff: Option<Duration>,
+    backoff: Backoff,
+    inflight: Inflight,
+    queue: Queue,
+    asked: Asked,
+    book: Book,
+    replay: Replay,
+    /// The host opened with something else than a greeting: there is none to wait for.
+    headless: bool,
+    host_eof: bool,
+    next_batch: u64,
+    /// The host was shown the status tool: we answer for it from then on.
+    status_tool_shown: bool,
+    /// The list that the host has last seen is the one with the status tool.
+    status_tool_current: bool,
+    /// The last thing that went wrong.
+    trouble: Option<Trouble>,
+    exit_code: i32,
+    #[cfg(test)]
+    planted: Option<sim::Bug>,
+}
+
+/// Whether a bug is planted, so that the simulator can be shown to find it. Never outside of tests.
+macro_rules! planted {
+    ($engine:expr, $bug:ident) => {{
+        #[cfg(test)]
+        let planted = $engine.planted == Some($crate::engine::sim::Bug::$bug);
+        #[cfg(not(test))]
+        let planted = {
+            let _ = &$engine;
+            false
+        };
+        planted
+    }};
+}
+use planted;
+
+impl Engine {
+    /// An engine whose first output starts the first child: before the host's first byte.
+    pub fn new(config: Config, now: Now) -> Self {
+        let mut engine = Self {
+            backoff: Backoff::new(config.restarts, config.seed),
+            config,
+            now,
+            phase: Phase::Starting,
+            outputs: VecDeque::new(),
+            timers: Timers::default(),
+            child: None,
+            generation: Gen(0),
+            trying: false,
+            last_attempt: now.mono,
+            last_handoff: None,
+            inflight: Inflight::default(),
+            queue: Queue::default(),
+            asked: Asked::default(),
+            book: Book::default(),
+            replay: Replay::default(),
+            headless: false,
+            host_eof: false,
+            next_batch: 0,
+            status_tool_shown: false,
+            status_tool_current: false,
+            trouble: None,
+            exit_code: 0,
+            #[cfg(test)]
+            planted: None,
+        };
+        engine.spawn();
+        engine
+    }
+
+    /// One thing has happened, at this time.
+    pub fn handle(&mut self, now: Now, input: Input) {
+        self.now = Now { mono: self.now.mono.max(now.mono), wall: now.wall };
+        if self.phase == Phase::Stopped {
+            return;
+        }
+        match input {
+            Input::Host(line) => self.host_line(line),
+            Input::HostEof => self.host_eof = true,
+            Input::HostGone => self.stop(StopCause::HostGone),
+            Input::Child(child, line) => self.child_line(child, line),
+            Input::Spawned(child, pid) => self.spawned(child, pid),
+            Input::SpawnFailed(child, fault, reason) => self.spawn_failed(child, fault, &reason),
+            Input::Exited(child, exit) => self.exited(child, exit),
+            Input::Silent { from, stderr_tail, unsent } => self.silent(from, stderr_tail, unsent),
+            Input::Mute(child) => self.useless(child, "it closed its standard output and went on running"),
+            Input::Deaf(child) => self.useless(child, "it closed its standard input and went on running"),
+            Input::Stop(_) => self.stop(StopCause::Signal),
+            Input::Timer => {}
+        }
+        self.settle();
+    }
+
+    /// The next thing to do. `None` when there is nothing more to do until the next input.
+    pub fn poll(&mut self) -> Option<Output> {
+        self.outputs.pop_front()
+    }
+
+    /// When [`Input::Timer`] is wanted, in monotonic time. `None` if not before another input.
+    pub fn deadline(&self) -> Option<Duration> {
+        let waiting = if self.queue.is_empty() { None } else { self.inflight.earliest_deadline() };
+        self.timers.next().into_iter().chain(waiting).min()
+    }
+
+    /// What it is doing.
+    pub fn snapshot(&self) -> Snapshot {
+        Snapshot {
+            phase: self.phase,
+            generation: self.generation,
+            restarts: self.restarts(),
+            owed: self.inflight.owed(),
+            waiting: self.queue.len(),
+        }
+    }
+
+    /// The upkeep after every input.
+    fn settle(&mut self) {
+        self.fire_timers();
+        self.greet();
+        self.flush();
+        self.answer_overdue();
+        self.end_if_done();
+    }
+
+    fn fire_timers(&mut self) {
+        let now = self.now.mono;
+        if self.timers.fired(Timer::Restart, now) {
+            self.start();
+        }
+        if self.timers.fired(Timer::Retry, now) && self.phase == Phase::Degraded {
+            self.retry();
+        }
+        if self.timers.fired(Timer::Greeting, now) {
+            self.greeting_overdue();
+        }
+        if self.timers.fired(Timer::Startup, now) {
+            self.doom(Doom::Crash("it did not answer its greeting in time".to_owned()));
+        }
+        if self.timers.fired(Timer::Sustained, now) {
+            self.backoff.forgive();
+        }
+        if self.timers.fired(Timer::Mute, now) {
+            self.mute_overdue();
+        }
+        if self.timers.fired(Timer::Rung, now) {
+            self.next_rung();
+        }
+        if self.timers.fired(Timer::Owed, now) {
+            self.stop(StopCause::HostEof);
+        }
+    }
+
+    /// The number of the next line that is written to the child.
+    fn next_line(&self) -> u64 {
+        self.child.as_ref().map_or(0, |child| child.lines)
+    }
+
+    /// How many children were spawned after the first.
+    fn restarts(&self) -> u32 {
+        self.generation.0.saturating_sub(1)
+    }
+
+    /// The one place where the phase changes.
+    fn set_phase(&mut self, to: Phase) {
+        let from = self.phase;
+        if from == to {
+            return;
+        }
+        debug_assert!(from.may_become(to), "{from} may not become {to}");
+        self.phase = to;
+        self.note(Note::Phase { from, to });
+    }
+
+    fn note(&mut self, note: Note) {
+        self.outputs.push_back(Output::Note(note));
+    }
+
+    fn dropped(&mut self, cause: DropCause, bytes: usize) {
+        self.note(Note::Dropped { cause, bytes });
+    }
+
+    fn tell_child(&mut self, child: Gen, line: Bytes) {
+        if let Some(current) = self.child.as_mut().filter(|current| current.generation == child) {
+            current.lines += 1;
+        }
+        self.outputs.push_back(Output::ToChild(child, with_line_feed(line)));
+    }
+
+    fn forward_to_host(&mut self, line: Bytes) {
+        self.outputs.push_back(Output::ToHost(with_line_feed(line), Origin::Server));
+    }
+
+    /// A message of our own, one JSON text without line feed.
+    fn say_to_host(&mut self, text: String) {
+        self.outputs.push_back(Output::ToHost(with_line_feed(text.into()), Origin::Supervisor));
+    }
+
+    fn note_answer(&mut self, pending: &inflight::Pending, status: Option<Status>) {
+        let took = self.now.mono.saturating_sub(pending.arrived);
+        self.note(Note::Answered { id: pending.id.clone(), method: pending.method.clone(), status, took });
+    }
+}
+
+/// The line with a line feed at its end; itself if it has one.
+fn with_line_feed(line: Bytes) -> Bytes {
+    if line.ends_with(b"\n") {
+        return line;
+    }
+    let mut fed = BytesMut::with_capacity(line.len() + 1);
+    fed.extend_from_slice(&line);
+    fed.extend_from_slice(b"\n");
+    fed.freeze()
+}
+
+/// The elements as one JSON array.
+fn as_array<T: AsRef<[u8]>>(elements: &[T]) -> Bytes {
+    let mut array = BytesMut::from(&b"["[..]);
+    for (position, element) in elements.iter().enumerate() {
+        if position > 0 {
+            array.extend_from_slice(b",");
+        }
+        array.extend_from_slice(element.as_ref());
+    }
+    array.extend_from_slice(b"]\n");
+    array.freeze()
+}

@@ -1,0 +1,181 @@
+//! The one stream of facts: what is logged, stored, shown and counted. There is no second bookkeeping.
+//!
+//! A note carries methods, ids, sizes, times and exits; never a payload, an argument or a token.
+
+use std::time::Duration;
+
+use super::guidance::Status;
+use super::phase::Phase;
+use super::process::{Exit, Gen, SpawnFault};
+use crate::wire::Id;
+
+/// Why we stop.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum StopCause {
+    /// The host closed our stdin.
+    HostEof,
+    /// The host no longer reads our stdout.
+    HostGone,
+    /// A signal.
+    Signal,
+}
+
+/// Why a message was not handed on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum DropCause {
+    /// An answer that nobody waits for: it came too late, or twice, or was never asked for.
+    AnswerToNothing,
+    /// A host's answer to a request of a server that is dead.
+    AnswerToDead,
+    /// A notification that a fresh or dead server must not hear.
+    NotificationToDead,
+    /// A cancellation of a request that no living server has.
+    CancelOfDead,
+    /// A host line that is no message, while no server is there.
+    JunkToDead,
+    /// A request of a server that had exited already.
+    RequestOfDead,
+    /// A progress notification that a repetition would send backwards.
+    ProgressBackwards,
+    /// A line of the server that is longer than `--max-answer`.
+    TooLarge,
+    /// The queue was full.
+    QueueFull,
+}
+
+/// A fact.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Note {
+    /// The phase changed.
+    Phase {
+        /// Before.
+        from: Phase,
+        /// Now.
+        to: Phase,
+    },
+    /// A child runs.
+    Spawned {
+        /// Which.
+        child: Gen,
+        /// Its process id.
+        pid: u32,
+    },
+    /// A child could not be started.
+    SpawnFailed {
+        /// Which.
+        child: Gen,
+        /// The kind of fault.
+        fault: SpawnFault,
+        /// In the system's words, secrets masked.
+        reason: String,
+    },
+    /// A child has answered its greeting.
+    Greeted {
+        /// Which.
+        child: Gen,
+        /// The protocol version it answered with.
+        version: String,
+        /// Since its spawn.
+        after: Duration,
+    },
+    /// A restarted server speaks a lower protocol version than the host was told.
+    VersionLowered {
+        /// What the host was told.
+        told: String,
+        /// What the server answers now.
+        now: String,
+    },
+    /// What a fresh child was told again was refused.
+    ReplayRefused {
+        /// The method.
+        method: &'static str,
+    },
+    /// A child ended.
+    Exited {
+        /// Which.
+        child: Gen,
+        /// How.
+        exit: Exit,
+        /// Whether this was unasked for.
+        crash: bool,
+    },
+    /// A child is to be ended because it cannot be used; why.
+    Unusable {
+        /// Which.
+        child: Gen,
+        /// One clause, secrets masked.
+        reason: String,
+    },
+    /// The next child is spawned after this delay.
+    Restarting {
+        /// The delay.
+        delay: Duration,
+    },
+    /// The server asked for its restart by its exit code.
+    HandedOff {
+        /// Which child.
+        child: Gen,
+    },
+    /// A degraded server is tried again.
+    Retrying,
+    /// A request of the host is done.
+    Done {
+        /// Its id.
+        id: Id,
+        /// Its method.
+        method: Box<str>,
+        /// From its arrival to its answer.
+        took: Duration,
+        /// Whether the answer is a JSON-RPC error.
+        is_error: bool,
+        /// The length of the answer's line in bytes.
+        bytes: usize,
+    },
+    /// We answered a request ourselves.
+    Answered {
+        /// Its id.
+        id: Id,
+        /// Its method.
+        method: Box<str>,
+        /// The guidance's status. `None` for an answer that is no guidance.
+        status: Option<Status>,
+        /// From its arrival to its answer.
+        took: Duration,
+    },
+    /// A request that was in flight at a crash is sent again.
+    Repeated {
+        /// Its id.
+        id: Id,
+        /// Its method.
+        method: Box<str>,
+    },
+    /// A message was not handed on.
+    Dropped {
+        /// Why.
+        cause: DropCause,
+        /// Its length in bytes.
+        bytes: usize,
+    },
+    /// A child printed something that is no message.
+    Noise {
+        /// Which child.
+        child: Gen,
+        /// Its length in bytes.
+        bytes: usize,
+    },
+    /// A message was cut out of noise and handed on.
+    Salvaged {
+        /// Which child.
+        child: Gen,
+    },
+    /// We stop.
+    Stopping {
+        /// Why.
+        cause: StopCause,
+    },
+    /// We are done.
+    Stopped {
+        /// Our exit code.
+        code: i32,
+    },
+}

@@ -1,0 +1,54 @@
+//! What there is to say of a server's process: its number, how it ended, why it could not be started. Plain data.
+
+use std::fmt;
+
+/// The number of a child: 1 for the first that was spawned, one more for each later one. Everything from or for a child
+/// carries it, so that nothing of a dead child can be taken for something of the living one.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Gen(pub u32);
+
+impl fmt::Display for Gen {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
+/// How a process ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Exit {
+    /// It returned this code, 0 to 255.
+    Code(i32),
+    /// It was killed by this signal number.
+    Signal(i32),
+}
+
+impl Exit {
+    /// The exit as a shell tells it: the code, or 128 + the signal.
+    pub fn shell_code(self) -> i32 {
+        match self {
+            Self::Code(code) => code,
+            Self::Signal(signal) => 128 + signal,
+        }
+    }
+}
+
+/// The short form that guidance carries: `code 1`, `signal 9`.
+impl fmt::Display for Exit {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Code(code) => write!(f, "code {code}"),
+            Self::Signal(signal) => write!(f, "signal {signal}"),
+        }
+    }
+}
+
+/// Why a child could not be spawned.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum SpawnFault {
+    /// No such command: a shell would say 127.
+    NotFound,
+    /// There is something, but it cannot be executed (a directory, no permission, no interpreter): a shell would say 126.
+    NotExecutable,
+    /// The system refused for now (no memory, no process left): worth another try.
+    System,
+}

@@ -1,0 +1,142 @@
+//! What a crash leaves behind: which requests are sent again, which are answered, which are forgotten.
+
+use bytes::Bytes;
+
+use super::inflight::Pending;
+use super::io::Gen;
+use super::note::{DropCause, Note};
+use super::phase::Phase;
+use super::queue::{BatchElement, Waiting};
+use super::story::Why;
+use super::{Engine, Repeat, planted};
+use crate::wire::{Frame, Id, Message, Parsed};
+
+impl Engine {
+    /// The last of the lines that were `written` to the dead child never reached it: their requests are simply sent to the next one.
+    pub(super) fn unsend(&mut self, dead: Gen, written: u64, lines: &[Bytes]) {
+        let first = written.saturating_sub(lines.len() as u64);
+        for (number, line) in (first..).zip(lines) {
+            match Frame::read(line.clone()).parsed {
+                Parsed::One(Message::Request(request)) => {
+                    self.inflight.unsend(&request.id, dead, number, line.clone());
+                }
+                Parsed::Batch(elements) => {
+                    for element in elements {
+                        if let Ok(Message::Request(request)) = element.message {
+                            self.inflight.unsend(&request.id, dead, number, line.slice(element.range));
+                        }
+                    }
+                }
+                Parsed::One(Message::Notification(_) | Message::Response(_)) | Parsed::Malformed(_) => {
+                    self.dropped(DropCause::NotificationToDead, line.len());
+                }
+            }
+        }
+    }
+
+    /// What the dead child had not answered: forgotten if the host has cancelled it, sent again if that is safe, else
+    /// answered, its outcome unknown.
+    pub(super) fn settle_inflight(&mut self, dead: Gen) {
+        let mut again: Vec<Id> = Vec::new();
+        let mut lost: Vec<Id> = Vec::new();
+        for id in self.inflight.ids(|pending| pending.written == Some(dead)) {
+            let Some(pending) = self.inflight.get(&id) else { continue };
+            if pending.cancelled && !planted!(self, RepeatCancelled) {
+                self.inflight.take(&id);
+                if self.replay.greeting_id.as_ref() == Some(&id) {
+                    // The host may use the id for another request.
+                    self.replay.greeting_id = None;
+                }
+            } else if self.replay.greeting_id.as_ref() == Some(&id) {
+                // The host waits for its greeting: the next child gets it first.
+                self.inflight.requeue(&id, None);
+            } else if self.phase != Phase::Stopping && self.may_repeat(pending) {
+                again.push(id);
+            } else {
+                lost.push(id);
+            }
+        }
+        if planted!(self, LoseAnswerAtCrash) {
+            for id in &lost {
+                self.inflight.take(id);
+            }
+            lost.clear();
+        }
+        let why = if self.phase == Phase::Stopping { Why::Stopping } else { Why::Restarted };
+        self.answer_ourselves(&lost, why);
+        self.requeue(&again);
+    }
+
+    fn may_repeat(&self, pending: &Pending) -> bool {
+        if pending.unsent && pending.times_written == 0 {
+            return true;
+        }
+        if planted!(self, RepeatUnsafe) && pending.kept.is_some() {
+            return true;
+        }
+        pending.kept.is_some()
+            && pending.times_written < 2
+            && self.is_repeatable(&pending.method, pending.name.as_deref())
+    }
+
+    /// Whether a request may be written to a second child: by its method, or by what its tool declares.
+    pub(super) fn is_repeatable(&self, method: &str, name: Option<&str>) -> bool {
+        self.config.repeat == Repeat::Safe
+            && match method {
+                "tools/call" => planted!(self, RepeatUnsafe) || self.book.tool(name).repeatable,
+                "ping"
+                | "tools/list"
+                | "prompts/list"
+                | "prompts/get"
+                | "resources/list"
+                | "resources/templates/list"
+                | "resources/read"
+                | "resources/subscribe"
+                | "resources/unsubscribe"
+                | "completion/complete"
+                | "logging/setLevel"
+                | "tasks/get"
+                | "tasks/list"
+                | "tasks/result"
+                | "tasks/cancel" => true,
+                _ => false,
+            }
+    }
+
+    /// Puts requests that a dead child had in front of what waits, in their order, those of a batch together.
+    fn requeue(&mut self, ids: &[Id]) {
+        let deadline = Some(self.now.mono + self.config.hold);
+        let mut lines: Vec<(Option<u64>, Vec<Id>, usize)> = Vec::new();
+        for id in ids {
+            self.inflight.requeue(id, deadline);
+            #[cfg(test)]
+            if planted!(self, RepeatForEver) {
+                self.inflight.forget_writes(id);
+            }
+            let Some(pending) = self.inflight.get(id) else { continue };
+            let size = pending.kept.as_ref().map_or(0, Bytes::len);
+            let (batch, method, times_written) =
+                (pending.batch, pending.method.clone(), pending.times_written);
+            match lines.iter_mut().find(|(other, ..)| batch.is_some() && *other == batch) {
+                Some((_, line, bytes)) => {
+                    line.push(id.clone());
+                    *bytes += size;
+                }
+                None => lines.push((batch, vec![id.clone()], size)),
+            }
+            if times_written > 0 {
+                self.note(Note::Repeated { id: id.clone(), method });
+            }
+        }
+        for (batch, ids, size) in lines.into_iter().rev() {
+            let waiting = match (batch, ids.as_slice()) {
+                (None, [id]) => Waiting::Request(id.clone()),
+                _ => Waiting::Batch {
+                    whole: None,
+                    elements: ids.into_iter().map(BatchElement::Request).collect(),
+                },
+            };
+            self.queue.push_front(waiting, size);
+        }
+    }
+}

@@ -1,0 +1,173 @@
+//! What a fresh child must be told again, so that it knows what the dead one knew.
+//!
+//! In this order: the greeting that the host used, `notifications/initialized`, the last logging level, the live
+//! resource subscriptions. The answers to these come to us under ids of ours and never reach the host.
+
+use bytes::Bytes;
+
+use super::io::Gen;
+use crate::wire::{Id, edit};
+
+/// The most subscriptions that are told again.
+const SUBSCRIPTIONS: usize = 4096;
+
+/// The newest revision of the protocol that greets with `initialize`.
+pub(super) const NEWEST_GREETED: &str = "2025-11-25";
+/// The revisions that greet with `initialize`, the oldest first.
+const GREETED_REVISIONS: [&str; 5] = ["2024-10-07", "2024-11-05", "2025-03-26", "2025-06-18", NEWEST_GREETED];
+
+/// What the host has told its server since it connected, as far as a new one must hear it.
+#[derive(Debug, Default)]
+pub(super) struct Replay {
+    /// The host's `initialize`, its line. `None` until it came, or after it was refused.
+    pub greeting: Option<Bytes>,
+    /// The id that the host gave it. `None` once it has its answer, for a host may use the id again.
+    pub greeting_id: Option<Id>,
+    /// The protocol version that the host was told. `None` until its greeting was answered.
+    pub told: Option<String>,
+    /// The result that the host was given for its greeting, as JSON text.
+    pub told_result: Option<Bytes>,
+    /// The result of the last good greeting, as JSON text.
+    pub good_greeting: Option<Bytes>,
+    /// The host's `notifications/initialized`, its line.
+    pub initialized: Option<Bytes>,
+    /// The last logging level, as JSON text.
+    level: Option<Box<str>>,
+    /// The URIs that are subscribed to, as JSON texts, in order.
+    subscriptions: Vec<Box<str>>,
+}
+
+/// A request of ours to a child.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Own {
+    /// `logging/setLevel`.
+    Level,
+    /// `resources/subscribe` to this URI (JSON text).
+    Subscribe(Box<str>),
+}
+
+impl Own {
+    /// The method that is asked.
+    pub(super) fn method(&self) -> &'static str {
+        match self {
+            Self::Level => "logging/setLevel",
+            Self::Subscribe(_) => "resources/subscribe",
+        }
+    }
+}
+
+/// How the version of a restarted server compares with what the host was told.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Version {
+    /// The same.
+    Same,
+    /// Lower, in the same era.
+    Lower,
+    /// Higher, or none that greets with `initialize`: the host cannot be served with it.
+    Unusable,
+}
+
+impl Replay {
+    /// The greeting for a child when the host has its answer already: the host's own words under an id of ours, with
+    /// the version that the host was told.
+    pub(super) fn greeting_for(&self, child: Gen) -> Option<(Id, Bytes)> {
+        let id = own_id(child, "initialize");
+        let line = edit::replace(self.greeting.as_ref()?, &["id"], &id.to_json());
+        let told = self.told.as_ref().map(|told| serde_json::Value::from(told.as_str()).to_string());
+        let line = match told {
+            Some(told) => edit::replace(&line, &["params", "protocolVersion"], &told),
+            None => line,
+        };
+        Some((id, line))
+    }
+
+    /// The version that the host asked for.
+    pub(super) fn requested(&self) -> Option<String> {
+        string_at(self.greeting.as_ref()?, &["params", "protocolVersion"])
+    }
+
+    /// What the host calls itself.
+    pub(super) fn client(&self) -> Option<String> {
+        string_at(self.greeting.as_ref()?, &["params", "clientInfo", "name"])
+    }
+
+    /// The version in the result of a greeting.
+    pub(super) fn version_in(line: &[u8]) -> Option<String> {
+        string_at(line, &["result", "protocolVersion"])
+    }
+
+    /// Compares what a child answers with what the host was told.
+    pub(super) fn compare(&self, version: &str) -> Version {
+        let rank = |version: &str| GREETED_REVISIONS.iter().position(|known| *known == version);
+        match (&self.told, rank(version)) {
+            (Some(told), _) if told == version => Version::Same,
+            (None, _) => Version::Same,
+            (Some(told), Some(now)) if rank(told).is_some_and(|told| now < told) => Version::Lower,
+            (Some(_), _) => Version::Unusable,
+        }
+    }
+
+    /// Whether the host was told a version of at least this revision.
+    pub(super) fn told_at_least(&self, revision: &str) -> bool {
+        self.told.as_deref().is_some_and(|told| told >= revision)
+    }
+
+    /// Whether the host was told that the server can do this: a member of `capabilities`, and a flag inside it. `true`
+    /// while it has been told nothing.
+    pub(super) fn can(&self, capability: &str, flag: Option<&str>) -> bool {
+        let Some(result) = &self.told_result else { return true };
+        let Some(found) = edit::find_in(result, &["capabilities", capability]) else { return false };
+        flag.is_none_or(|flag| edit::find(found, &[flag]) == Some("true"))
+    }
+
+    /// What else a greeted child must be told again, and the ids of ours under which.
+    pub(super) fn state_for(&self, child: Gen) -> Vec<(Id, Own, Bytes)> {
+        let mut state = Vec::new();
+        if let Some(level) = &self.level {
+            let id = own_id(child, "level");
+            let line = request_line(&id, "logging/setLevel", &format!("{{\"level\":{level}}}"));
+            state.push((id, Own::Level, line));
+        }
+        for (number, uri) in self.subscriptions.iter().enumerate() {
+            let id = own_id(child, &format!("subscribe:{number}"));
+            let line = request_line(&id, "resources/subscribe", &format!("{{\"uri\":{uri}}}"));
+            state.push((id, Own::Subscribe(uri.clone()), line));
+        }
+        state
+    }
+
+    /// A request that changes what a fresh child must know was answered well.
+    pub(super) fn learn(&mut self, method: &str, detail: Option<&str>) {
+        let Some(detail) = detail else { return };
+        match method {
+            "logging/setLevel" => self.level = Some(detail.into()),
+            "resources/subscribe"
+                if self.subscriptions.len() < SUBSCRIPTIONS
+                    && !self.subscriptions.iter().any(|uri| **uri == *detail) =>
+            {
+                self.subscriptions.push(detail.into());
+            }
+            "resources/unsubscribe" => self.subscriptions.retain(|uri| **uri != *detail),
+            _ => {}
+        }
+    }
+}
+
+/// Whether this revision greets with `initialize`.
+pub(super) fn is_greeted_revision(version: &str) -> bool {
+    GREETED_REVISIONS.contains(&version)
+}
+
+/// An id of ours: not numeric, because some SDKs take `"7"` for `7`, and different for each child.
+fn own_id(child: Gen, what: &str) -> Id {
+    Id::text(&format!("mcp-supervise:{child}:{what}"))
+}
+
+fn request_line(id: &Id, method: &str, params: &str) -> Bytes {
+    format!("{{\"jsonrpc\":\"2.0\",\"id\":{id},\"method\":\"{method}\",\"params\":{params}}}\n").into()
+}
+
+/// The string at this path. `None` if there is none.
+pub(super) fn string_at(line: &[u8], path: &[&str]) -> Option<String> {
+    serde_json::from_str(edit::find_in(line, path)?).ok()
+}

@@ -1,0 +1,340 @@
+//! The life of the children: spawn, greet, crash, wait, degrade, stop.
+
+use std::time::Duration;
+
+use bytes::Bytes;
+
+use super::backoff::Verdict;
+use super::io::{Exit, Gen, GroupSignal, Output, SpawnFault};
+use super::ladder::Rung;
+use super::note::{Note, StopCause};
+use super::phase::Phase;
+use super::story::{Trouble, Why};
+use super::timers::Timer;
+use super::{Child, Doom, Engine, answers, planted};
+
+/// How often a degraded server is tried again.
+const RETRY: Duration = Duration::from_secs(60);
+/// The exit code by which a server asks for its restart.
+const HANDOFF_CODE: i32 = 75;
+/// How often it may ask.
+const HANDOFF_PAUSE: Duration = Duration::from_secs(10);
+/// How long a child that closed its stdout or its stdin has to exit by itself.
+const MUTE_GRACE: Duration = Duration::from_millis(500);
+
+impl Engine {
+    /// Starts the next child.
+    pub(super) fn start(&mut self) {
+        self.set_phase(Phase::Starting);
+        self.spawn();
+    }
+
+    /// Starts a child to see whether the degraded phase can be left.
+    pub(super) fn retry(&mut self) {
+        self.note(Note::Retrying);
+        self.trying = true;
+        self.timers.disarm(Timer::Retry);
+        self.start();
+    }
+
+    pub(super) fn spawn(&mut self) {
+        self.generation.0 += 1;
+        self.last_attempt = self.now.mono;
+        self.child = Some(Child::new(self.generation, self.now.mono));
+        self.outputs.push_back(Output::Spawn(self.generation));
+        if planted!(self, SpawnCountsAsServing) {
+            self.backoff.forgive();
+        }
+    }
+
+    /// The child runs: it can be greeted.
+    pub(super) fn spawned(&mut self, child: Gen, pid: u32) {
+        if let Some(current) = self.child.as_mut().filter(|current| current.generation == child) {
+            current.runs = true;
+        }
+        self.note(Note::Spawned { child, pid });
+    }
+
+    pub(super) fn spawn_failed(&mut self, child: Gen, fault: SpawnFault, reason: &str) {
+        if self.child.as_ref().is_none_or(|current| current.generation != child) {
+            return;
+        }
+        self.child = None;
+        let reason = self.config.mask.apply(reason).into_owned();
+        self.note(Note::SpawnFailed { child, fault, reason: reason.clone() });
+        self.exit_code = if fault == SpawnFault::NotFound { 127 } else { 126 };
+        self.trouble = Some(Trouble::spawn(fault, reason));
+        self.end_if_owed_nothing();
+        if self.phase == Phase::Stopping {
+            return;
+        }
+        match fault {
+            SpawnFault::NotFound | SpawnFault::NotExecutable => self.degrade(),
+            SpawnFault::System if self.trying => self.degrade(),
+            SpawnFault::System => self.restart_or_degrade(),
+        }
+    }
+
+    /// The child cannot be used: it is ended, and what follows is known.
+    pub(super) fn doom(&mut self, doom: Doom) {
+        let Some(child) = &mut self.child else { return };
+        if child.exited.is_some() || child.doom.is_some() {
+            return;
+        }
+        let generation = child.generation;
+        let (Doom::Crash(reason) | Doom::Degrade(reason)) = &doom;
+        let reason = reason.clone();
+        child.doom = Some(doom);
+        self.note(Note::Unusable { child: generation, reason });
+        self.timers.disarm(Timer::Sustained);
+        if self.phase != Phase::Stopping {
+            if self.phase == Phase::Serving {
+                self.set_phase(Phase::Crashed);
+            }
+            self.climb(Rung::Close);
+        }
+    }
+
+    /// The child no longer speaks or listens. It may be about to exit; else it is of no use.
+    pub(super) fn useless(&mut self, child: Gen, reason: &'static str) {
+        let Some(current) = self.child.as_mut().filter(|current| current.generation == child) else { return };
+        if current.exited.is_some() || current.rung.is_some() || self.phase == Phase::Stopping {
+            return;
+        }
+        current.useless.get_or_insert(reason);
+        self.timers.arm_once(Timer::Mute, self.now.mono + MUTE_GRACE);
+        self.timers.disarm(Timer::Sustained);
+        // What is written to it now would be lost: it waits for the next child.
+        if self.phase == Phase::Serving {
+            self.set_phase(Phase::Crashed);
+        }
+    }
+
+    /// It did not exit by itself.
+    pub(super) fn mute_overdue(&mut self) {
+        if let Some(reason) = self.child.as_ref().and_then(|child| child.useless) {
+            self.doom(Doom::Crash(reason.to_owned()));
+            self.climb(Rung::Term);
+        }
+    }
+
+    pub(super) fn exited(&mut self, child: Gen, exit: Exit) {
+        let Some(current) = self.child.as_mut().filter(|current| current.generation == child) else { return };
+        current.exited = Some(exit);
+        let silent = current.silent.is_some();
+        let rung = current.rung;
+        for timer in [Timer::Sustained, Timer::Startup, Timer::Mute, Timer::Rung] {
+            self.timers.disarm(timer);
+        }
+        let stopping = self.phase == Phase::Stopping;
+        self.exit_code = if by_ladder(exit, rung) { 0 } else { exit.shell_code() };
+        self.note(Note::Exited { child, exit, crash: !stopping });
+        if stopping {
+            // Its output is read to the end, but not for ever.
+            self.timers.arm(Timer::Rung, self.now.mono + self.config.graces.term);
+        } else {
+            self.set_phase(Phase::Crashed);
+        }
+        if !self.left_politely() {
+            self.outputs.push_back(Output::Signal(child, GroupSignal::Kill));
+        }
+        if silent || planted!(self, DropUnread) {
+            self.gone();
+        }
+    }
+
+    /// A child that exits in answer to our end of input may leave helpers behind on purpose.
+    fn left_politely(&self) -> bool {
+        let Some(child) = &self.child else { return false };
+        self.phase == Phase::Stopping
+            && child.rung == Some(Rung::Close)
+            && matches!(child.exited, Some(Exit::Code(_)))
+    }
+
+    pub(super) fn silent(&mut self, from: Gen, stderr_tail: String, unsent: Vec<Bytes>) {
+        let Some(child) = self.child.as_mut().filter(|child| child.generation == from) else { return };
+        child.silent = Some((stderr_tail, unsent));
+        if child.exited.is_some() {
+            self.gone();
+        }
+    }
+
+    /// The child has exited and its output is read: what it had answered has counted, the rest is settled.
+    fn gone(&mut self) {
+        let group_left = self.left_politely();
+        let Some(child) = self.child.take() else { return };
+        let generation = child.generation;
+        self.timers.disarm(Timer::Rung);
+        self.outputs.push_back(Output::Forget { child: generation, group_left });
+        let (tail, unsent) = child.silent.unwrap_or_default();
+        let tail = self.config.mask.apply(&tail).into_owned();
+        let reason = match &child.doom {
+            Some(Doom::Crash(reason) | Doom::Degrade(reason)) => Some(reason.clone()),
+            None => None,
+        };
+        self.trouble = Some(Trouble::exit(child.exited, tail, reason));
+        self.abandon_asked();
+        self.unsend(generation, child.lines, &unsent);
+        self.settle_inflight(generation);
+        self.end_if_owed_nothing();
+        if self.phase == Phase::Stopping {
+            return;
+        }
+        match child.doom {
+            Some(Doom::Degrade(_)) => self.degrade(),
+            // It was to be seen whether it serves, and it has not.
+            _ if self.trying => self.degrade(),
+            None if child.served && child.exited == Some(Exit::Code(HANDOFF_CODE)) && self.may_hand_off() => {
+                self.last_handoff = Some(self.now.mono);
+                self.note(Note::HandedOff { child: generation });
+                self.start();
+            }
+            _ => self.restart_or_degrade(),
+        }
+    }
+
+    fn may_hand_off(&self) -> bool {
+        self.last_handoff.is_none_or(|at| self.now.mono >= at + HANDOFF_PAUSE)
+    }
+
+    fn restart_or_degrade(&mut self) {
+        match self.backoff.crashed(self.now.mono) {
+            Verdict::RestartIn(delay) if delay.is_zero() => {
+                self.note(Note::Restarting { delay });
+                if self.phase == Phase::Starting {
+                    // The spawn itself failed.
+                    self.set_phase(Phase::Waiting);
+                }
+                self.start();
+            }
+            Verdict::RestartIn(delay) => {
+                self.note(Note::Restarting { delay });
+                self.set_phase(Phase::Waiting);
+                self.timers.arm(Timer::Restart, self.now.mono + delay);
+            }
+            Verdict::TooMany => self.degrade(),
+        }
+    }
+
+    fn degrade(&mut self) {
+        self.trying = false;
+        self.set_phase(Phase::Degraded);
+        self.timers.arm(Timer::Retry, self.now.mono + RETRY);
+    }
+
+    /// What the dead server had asked of the host need not be answered any more.
+    fn abandon_asked(&mut self) {
+        if planted!(self, KeepDeadAsks) {
+            return;
+        }
+        for id in self.asked.abandon() {
+            if self.phase != Phase::Stopping {
+                self.say_to_host(answers::cancelled(&id));
+            }
+        }
+    }
+
+    /// We are to end. A second time, or after the end of input, a signal means at once.
+    pub(super) fn stop(&mut self, cause: StopCause) {
+        let at_once = cause == StopCause::Signal && (self.host_eof || self.phase == Phase::Stopping);
+        if self.phase != Phase::Stopping {
+            self.note(Note::Stopping { cause });
+            for timer in [
+                Timer::Restart,
+                Timer::Retry,
+                Timer::Greeting,
+                Timer::Startup,
+                Timer::Sustained,
+                Timer::Mute,
+                Timer::Owed,
+            ] {
+                self.timers.disarm(timer);
+            }
+            self.set_phase(Phase::Stopping);
+            self.climb(Rung::Close);
+        }
+        if at_once {
+            self.climb(Rung::Kill);
+        }
+    }
+
+    /// Takes a rung of the ladder, unless the child is further down already.
+    pub(super) fn climb(&mut self, rung: Rung) {
+        let Some(child) = self.child.as_mut() else { return };
+        if child.exited.is_some() {
+            // Only what it had written is still to be read.
+            self.timers.arm_once(Timer::Rung, self.now.mono + self.config.graces.term);
+            return;
+        }
+        if child.rung.is_some_and(|taken| taken >= rung) {
+            return;
+        }
+        child.rung = Some(rung);
+        let generation = child.generation;
+        match rung {
+            Rung::Close => self.outputs.push_back(Output::CloseStdin(generation)),
+            Rung::Term => self.outputs.push_back(Output::Signal(generation, GroupSignal::Term)),
+            Rung::Kill => self.outputs.push_back(Output::Signal(generation, GroupSignal::Kill)),
+            Rung::GiveUp => {}
+        }
+        if let Some((_, grace)) = rung.next(self.config.graces) {
+            self.timers.arm(Timer::Rung, self.now.mono + grace);
+        }
+    }
+
+    /// The time of a rung is over.
+    pub(super) fn next_rung(&mut self) {
+        if planted!(self, NeverKill) {
+            return;
+        }
+        let Some(child) = &self.child else { return };
+        let next = child.rung.and_then(|rung| rung.next(self.config.graces));
+        match next {
+            Some((rung, _)) if child.exited.is_none() && rung != Rung::GiveUp => self.climb(rung),
+            _ => {
+                // It does not die, or somebody holds its output open: we do not wait for that.
+                if child.exited.is_none() {
+                    let generation = child.generation;
+                    self.note(Note::Unusable { child: generation, reason: "it survived SIGKILL".to_owned() });
+                    self.exit_code = 1;
+                    if self.phase == Phase::Starting || self.phase == Phase::Serving {
+                        self.set_phase(Phase::Crashed);
+                    }
+                }
+                self.gone();
+            }
+        }
+    }
+
+    /// After the host's end of input, nothing is done for its own sake.
+    fn end_if_owed_nothing(&mut self) {
+        if self.host_eof && self.phase != Phase::Stopping && self.inflight.owed() == 0 {
+            self.stop(StopCause::HostEof);
+        }
+    }
+
+    /// Ends when nothing is left to do.
+    pub(super) fn end_if_done(&mut self) {
+        self.end_if_owed_nothing();
+        if self.host_eof && self.phase != Phase::Stopping {
+            self.timers.arm_once(Timer::Owed, self.now.mono + self.config.hold);
+        }
+        if self.phase == Phase::Stopping && self.child.is_none() {
+            let unanswered = self.inflight.ids(|pending| !pending.cancelled);
+            self.answer_ourselves(&unanswered, Why::Stopping);
+            self.set_phase(Phase::Stopped);
+            self.note(Note::Stopped { code: self.exit_code });
+            self.outputs.push_back(Output::Exit(self.exit_code));
+        }
+    }
+}
+
+/// Whether this exit is what our ladder asked for: the signal that it sent, as the system or as a shell tells it.
+fn by_ladder(exit: Exit, rung: Option<Rung>) -> bool {
+    let signalled = |signal: i32| exit == Exit::Signal(signal) || exit == Exit::Code(128 + signal);
+    match rung {
+        None | Some(Rung::Close) => false,
+        Some(Rung::Term) => signalled(15),
+        Some(Rung::Kill | Rung::GiveUp) => signalled(15) || signalled(9),
+    }
+}

@@ -1,0 +1,67 @@
+//! Planted bugs: each must be found, and by the invariant that it breaks.
+
+use super::{SEEDS, run};
+
+/// A planted bug.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(in crate::engine) enum Bug {
+    SpawnCountsAsServing,
+    ForwardReplayedGreeting,
+    ForgetInitialized,
+    LoseAnswerAtCrash,
+    RepeatUnsafe,
+    RepeatForEver,
+    AnswerTwice,
+    KeepDeadIds,
+    ForwardStrayAnswers,
+    ProgressBackwards,
+    ForgetSubscription,
+    WriteBeforeGreeting,
+    NeverKill,
+    EmptyList,
+    KeepDeadAsks,
+    RepeatCancelled,
+    DropUnread,
+    HoldForEver,
+}
+
+/// Each bug and the invariants of which one is to tell it.
+const BUGS: [(Bug, &[&str]); 18] = [
+    (Bug::SpawnCountsAsServing, &["restarts back off"]),
+    (Bug::ForwardReplayedGreeting, &["only answers that it waits for reach the host"]),
+    (Bug::ForgetInitialized, &["a greeted child is told what its predecessor knew"]),
+    (Bug::LoseAnswerAtCrash, &["every request gets an answer"]),
+    (Bug::RepeatUnsafe, &["only what is safe is written to a second child"]),
+    (Bug::RepeatForEver, &["nothing is written to a third child"]),
+    (Bug::AnswerTwice, &["no request is answered twice"]),
+    (Bug::KeepDeadIds, &["ids of servers are distinct for the host"]),
+    (
+        Bug::ForwardStrayAnswers,
+        &["only answers that it waits for reach the host", "no request is answered twice"],
+    ),
+    (Bug::ProgressBackwards, &["progress never goes backwards"]),
+    (Bug::ForgetSubscription, &["a greeted child is told what its predecessor knew"]),
+    (Bug::WriteBeforeGreeting, &["a child hears nothing before its greeting is done"]),
+    (Bug::NeverKill, &["a stop ends in time"]),
+    (Bug::EmptyList, &["a list that we serve is the last good one and never empty"]),
+    (Bug::KeepDeadAsks, &["a host's answer reaches only the child that asked"]),
+    (Bug::RepeatCancelled, &["what nobody waits for is not written"]),
+    (Bug::DropUnread, &["what a child had written is read to the end"]),
+    (Bug::HoldForEver, &["no deadline stays in the past"]),
+];
+
+#[test]
+fn each_planted_bug_is_found() {
+    for (bug, expected) in BUGS {
+        let found = (0..SEEDS).find_map(|seed| Some((seed, run(seed, Some(bug)).0.err()?)));
+        let Some((seed, violation)) = found else { panic!("{bug:?} is not found: the models are too weak") };
+        assert!(run(seed, None).0.is_ok(), "{bug:?} is found at seed {seed}, but that seed fails without it");
+        println!("bug {bug:?} found at seed {seed}: {}", violation.invariant);
+        assert!(
+            expected.contains(&violation.invariant),
+            "{bug:?} breaks \"{}\" at seed {seed}: {}",
+            violation.invariant,
+            violation.detail
+        );
+    }
+}

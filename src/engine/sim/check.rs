@@ -1,0 +1,504 @@
+//! The checker: its own bookkeeping, written from the invariants and not from the engine's code, asked after each step.
+//!
+//! This file has the state and the rules about time; `check_host` what may reach the host, `check_child` what may
+//! reach a child, `check_life` spawning, dying and the phases.
+
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::time::Duration;
+
+use bytes::Bytes;
+use serde_json::Value;
+
+use super::Violation;
+use super::cover::Cover;
+use super::parse::{self, Message};
+use super::world::Said;
+use crate::engine::backoff::Limits;
+use crate::engine::guidance::Status;
+use crate::engine::io::{Exit, Input, Output};
+use crate::engine::note::{DropCause, Note};
+use crate::engine::phase::Phase;
+use crate::engine::{Config, Repeat, Snapshot};
+
+/// With more open requests than this, not each step is followed by a look at all of them.
+const MANY: usize = 100;
+
+pub(super) type Checked = Result<(), Violation>;
+
+/// Fails with the name of an invariant.
+macro_rules! violated {
+    ($invariant:expr, $($detail:tt)*) => {
+        return Err(Violation::new($invariant, format!($($detail)*)))
+    };
+}
+pub(super) use violated;
+
+/// What the checker is told of an input, beyond the input.
+#[derive(Clone, Debug)]
+pub(super) enum Seen {
+    Nothing,
+    Host(String),
+    /// A request with this id that was too long to read.
+    HostTooMuch(String),
+    Child(u32, Said),
+    Exit(u32, Exit),
+    Silence(u32),
+}
+
+/// The limits that a run must keep to.
+#[derive(Clone, Debug)]
+pub(super) struct Rules {
+    pub hold: Duration,
+    pub init_timeout: Option<Duration>,
+    pub repeats: bool,
+    pub restarts: Limits,
+    pub max_answer: usize,
+}
+
+impl Rules {
+    pub(super) fn new(config: &Config) -> Self {
+        Self {
+            hold: config.hold,
+            init_timeout: config.init_timeout,
+            repeats: config.repeat == Repeat::Safe,
+            restarts: config.restarts,
+            max_answer: config.max_answer,
+        }
+    }
+}
+
+/// A request of the host that has no answer.
+#[derive(Clone, Debug)]
+pub(super) struct Request {
+    /// The order of arrival.
+    pub number: u64,
+    pub message: Message,
+    pub line: String,
+    /// Whether it is the greeting by which the conversation was opened.
+    pub greets: bool,
+    pub waits_since: Duration,
+    pub cancelled: bool,
+    /// The child that has it.
+    pub at: Option<u32>,
+    pub written: Vec<u32>,
+    /// It was written once and never left us.
+    pub came_back: bool,
+    pub progress: Option<f64>,
+}
+
+impl Request {
+    pub(super) fn name(&self) -> &str {
+        self.message.params["name"].as_str().unwrap_or_default()
+    }
+}
+
+/// What a child must hear after its greeting, before anything else.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Expected {
+    Initialized(String),
+    Level(String),
+    Subscribed(String),
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Greeted {
+    No,
+    /// The greeting was written under this id.
+    Sent(String),
+    Done,
+}
+
+/// A child.
+#[derive(Clone, Debug)]
+pub(super) struct Kid {
+    pub spawned: Duration,
+    /// It was to show whether the degraded phase can be left.
+    pub trying: bool,
+    pub greeted: Greeted,
+    pub serving_since: Option<Duration>,
+    pub expected: VecDeque<Expected>,
+    pub own: BTreeSet<String>,
+    pub exit: Option<Exit>,
+    pub silent: bool,
+    /// The ladder has begun.
+    pub laddered: bool,
+    /// Its version cannot be used.
+    pub unusable: bool,
+    /// Forgotten, or never born.
+    pub gone: bool,
+}
+
+/// A request of a server.
+#[derive(Clone, Debug)]
+pub(super) struct Ask {
+    pub child: u32,
+    pub own: String,
+    pub done: bool,
+}
+
+/// What a tool was last seen to declare.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Tool {
+    pub safe: bool,
+    pub typed: bool,
+}
+
+/// The last good pages of a list.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Pages {
+    pub from: u32,
+    pub by_cursor: BTreeMap<String, Value>,
+    /// Whatever was seen of it.
+    pub seen: Vec<Value>,
+}
+
+/// The books.
+#[derive(Debug)]
+pub(super) struct Checker {
+    pub rules: Rules,
+    pub cover: Cover,
+    /// The run has ended.
+    pub over: bool,
+    pub steps: u64,
+    pub now: Duration,
+    pub current: Seen,
+    pub phase: Phase,
+    pub phase_since: Duration,
+    pub left: Phase,
+    pub kids: BTreeMap<u32, Kid>,
+    pub living: u32,
+
+    pub open: BTreeMap<String, Request>,
+    pub closed: BTreeSet<String>,
+    pub next_request: u64,
+    /// Lines of the host that may be passed on as they are, and to which child only.
+    pub passing: BTreeMap<String, Vec<Option<u32>>>,
+    pub greeting: Option<String>,
+    pub headless: bool,
+    pub client: String,
+    pub told: Option<String>,
+    pub told_result: Value,
+    pub initialized: Option<String>,
+    pub level: Option<String>,
+    pub subscribed: Vec<String>,
+    /// What we have answered in this step and must know later.
+    pub learned: BTreeMap<u64, Request>,
+    pub tools: BTreeMap<String, Tool>,
+    pub lists: BTreeMap<String, Pages>,
+
+    pub asks: BTreeMap<String, Ask>,
+    pub tokens: BTreeMap<String, (u32, String)>,
+    /// An answer of the host that must be written in this step.
+    pub due: Option<(u32, String)>,
+    /// What was forwarded to the host in this step.
+    pub forwarded: Vec<String>,
+    /// Ids that were answered by the server in this step.
+    pub served: Vec<String>,
+
+    pub crashes: VecDeque<Duration>,
+    pub in_a_row: u32,
+    pub gone_at: Duration,
+    pub handoff: bool,
+    pub last_handoff: Option<Duration>,
+    pub eof: bool,
+    pub exit_by: Option<Duration>,
+}
+
+impl Checker {
+    pub(super) fn new(rules: Rules) -> Self {
+        Self {
+            rules,
+            cover: Cover::default(),
+            over: false,
+            steps: 0,
+            now: Duration::ZERO,
+            current: Seen::Nothing,
+            phase: Phase::Starting,
+            phase_since: Duration::ZERO,
+            left: Phase::Starting,
+            kids: BTreeMap::new(),
+            living: 0,
+            open: BTreeMap::new(),
+            closed: BTreeSet::new(),
+            passing: BTreeMap::new(),
+            greeting: None,
+            headless: false,
+            client: String::new(),
+            told: None,
+            told_result: Value::Null,
+            initialized: None,
+            level: None,
+            subscribed: Vec::new(),
+            learned: BTreeMap::new(),
+            next_request: 0,
+            tools: BTreeMap::new(),
+            lists: BTreeMap::new(),
+            asks: BTreeMap::new(),
+            tokens: BTreeMap::new(),
+            due: None,
+            forwarded: Vec::new(),
+            served: Vec::new(),
+            crashes: VecDeque::new(),
+            in_a_row: 0,
+            gone_at: Duration::ZERO,
+            handoff: false,
+            last_handoff: None,
+            eof: false,
+            exit_by: None,
+        }
+    }
+
+    /// An input is about to be handled.
+    pub(super) fn begins(&mut self, now: Duration, input: &Input, seen: Seen) {
+        self.now = now;
+        self.current = seen.clone();
+        self.forwarded.clear();
+        self.served.clear();
+        self.due = None;
+        match seen {
+            Seen::Host(line) => self.host_says(&line),
+            Seen::Child(child, said) => self.child_says(child, &said),
+            Seen::Exit(child, exit) => self.exits(child, exit),
+            Seen::Silence(child) => {
+                self.kids.get_mut(&child).unwrap().silent = true;
+            }
+            Seen::HostTooMuch(_) => self.cover.hit("host line too long"),
+            Seen::Nothing => {}
+        }
+        match input {
+            Input::SpawnFailed(child, fault, _) => self.spawn_fails(child.0, *fault),
+            Input::HostEof => {
+                self.eof = true;
+                if self.owed() > 0 {
+                    self.cover.hit("end of input with answers owed");
+                }
+                self.exit_within(self.rules.hold + Duration::from_secs(2));
+            }
+            Input::HostGone | Input::Stop(_) => self.exit_within(Duration::from_secs(2)),
+            Input::Deaf(child) if child.0 == self.living => self.cover.hit("deaf child"),
+            Input::Mute(child) if child.0 == self.living => self.cover.hit("mute child"),
+            Input::Silent { from, unsent, .. } if from.0 == self.living => self.never_left(from.0, unsent),
+            Input::Host(_)
+            | Input::Child(..)
+            | Input::Spawned(..)
+            | Input::Exited(..)
+            | Input::Silent { .. }
+            | Input::Deaf(_)
+            | Input::Mute(_)
+            | Input::Timer => {}
+        }
+    }
+
+    /// What never left us was never written.
+    fn never_left(&mut self, child: u32, lines: &[Bytes]) {
+        for line in lines.iter().filter_map(|line| std::str::from_utf8(line).ok()).map(str::trim) {
+            let requests = self.open.values_mut().filter(|request| request.at == Some(child));
+            for request in requests.filter(|request| request.line == line || line.contains(&request.line)) {
+                request.written.retain(|at| *at != child);
+                request.came_back = true;
+                self.cover.hit("request that never left us");
+            }
+        }
+    }
+
+    fn exit_within(&mut self, time: Duration) {
+        let at = self.now + time;
+        self.exit_by = Some(self.exit_by.map_or(at, |by| by.min(at)));
+    }
+
+    pub(super) fn owed(&self) -> usize {
+        self.open.values().filter(|request| !request.cancelled).count()
+    }
+
+    pub(super) fn kid(&mut self) -> &mut Kid {
+        self.kids.get_mut(&self.living).unwrap()
+    }
+
+    /// The engine asks for something.
+    pub(super) fn output(&mut self, output: &Output) -> Checked {
+        if self.over {
+            violated!("nothing comes after the end", "{output:?}");
+        }
+        match output {
+            Output::ToHost(line, origin) => self.host_hears(line, *origin),
+            Output::ToChild(child, line) => self.child_hears(child.0, line),
+            Output::Noise(child, bytes) => self.noise(child.0, bytes),
+            Output::Spawn(child) => self.spawns(child.0),
+            Output::CloseStdin(child) => {
+                self.speaks_of(child.0)?;
+                self.kid().laddered = true;
+                Ok(())
+            }
+            Output::Signal(child, _) => {
+                self.speaks_of(child.0)?;
+                self.kid().laddered |= self.kid().exit.is_none();
+                Ok(())
+            }
+            Output::Forget { child, .. } => self.forgets(child.0),
+            Output::Note(note) => self.note(note),
+            Output::Exit(_) => {
+                self.over = true;
+                if self.owed() > 0 {
+                    violated!("every request gets an answer", "{:?}", self.open.keys());
+                }
+                Ok(())
+            }
+        }
+    }
+
+    fn note(&mut self, note: &Note) -> Checked {
+        match note {
+            Note::Phase { from, to } => return self.phase_changes(*from, *to),
+            Note::Repeated { .. } => self.cover.hit("request repeated"),
+            Note::VersionLowered { .. } => self.cover.hit("version lowered"),
+            Note::Unusable { reason, .. } if reason.contains("protocol version") => {
+                self.cover.hit("version unusable");
+            }
+            Note::HandedOff { .. } => self.cover.hit("handed off by code 75"),
+            Note::Salvaged { .. } => self.cover.hit("message salvaged from noise"),
+            Note::ReplayRefused { .. } => self.cover.hit("replay refused"),
+            Note::Retrying => self.cover.hit("degraded server tried again"),
+            Note::Dropped { cause, .. } => match cause {
+                DropCause::AnswerToDead => self.cover.hit("late host answer dropped"),
+                DropCause::AnswerToNothing => self.cover.hit("stray answer dropped"),
+                DropCause::NotificationToDead => self.cover.hit("notification to the dead dropped"),
+                DropCause::CancelOfDead => self.cover.hit("cancellation for the dead dropped"),
+                DropCause::RequestOfDead => self.cover.hit("request of the dead dropped"),
+                DropCause::ProgressBackwards => self.cover.hit("progress backwards dropped"),
+                DropCause::JunkToDead | DropCause::TooLarge | DropCause::QueueFull => {}
+            },
+            Note::Answered { status: Some(Status::AnswerTooLarge), .. } => self.cover.hit("answer too large"),
+            Note::Answered { status: Some(Status::ServerTimeout), .. } => {
+                self.cover.hit("request held too long");
+            }
+            Note::Answered { .. }
+            | Note::Spawned { .. }
+            | Note::SpawnFailed { .. }
+            | Note::Greeted { .. }
+            | Note::Exited { .. }
+            | Note::Unusable { .. }
+            | Note::Restarting { .. }
+            | Note::Done { .. }
+            | Note::Noise { .. }
+            | Note::Stopping { .. }
+            | Note::Stopped { .. } => {}
+        }
+        Ok(())
+    }
+
+    /// What a child may not be told or done to when it is not there.
+    pub(super) fn speaks_of(&self, child: u32) -> Checked {
+        match self.kids.get(&child) {
+            Some(kid) if child == self.living && !kid.gone => Ok(()),
+            _ => violated!("only the living child is spoken to", "child {child}"),
+        }
+    }
+
+    /// The input is handled.
+    pub(super) fn ends(&mut self, snapshot: Snapshot) -> Checked {
+        if self.over {
+            return Ok(());
+        }
+        for request in std::mem::take(&mut self.learned).into_values() {
+            self.learns_state(&request);
+        }
+        self.hands_on()?;
+        self.state_is_told()?;
+        self.life_ends()?;
+        self.steps += 1;
+        if self.open.len() > MANY && !self.steps.is_multiple_of(64) {
+            // Thousands of requests are not looked at after each one of them.
+            return Ok(());
+        }
+        let repeated = self
+            .open
+            .values()
+            .filter(|request| request.at.is_none() && (request.came_back || !request.written.is_empty()));
+        if snapshot.waiting > 1024 + repeated.count() {
+            violated!("the queue is bounded", "{} lines wait", snapshot.waiting);
+        }
+        if snapshot.owed != self.owed() {
+            violated!(
+                "every request gets an answer",
+                "{} are owed, and the engine says {}",
+                self.owed(),
+                snapshot.owed
+            );
+        }
+        let serving = self.phase == Phase::Serving;
+        for request in self.open.values().filter(|request| !request.cancelled) {
+            let id = request.message.id.as_ref().unwrap();
+            if serving && request.at.is_none() {
+                violated!("a serving child gets what waits", "request {id}");
+            }
+            if self.phase == Phase::Degraded {
+                violated!("who has no server is answered at once", "request {id}");
+            }
+            if let Some(bound) = self.bound(request)
+                && self.now > request.waits_since + bound
+            {
+                violated!("every delay is bounded", "request {id} waits since {:?}", request.waits_since);
+            }
+        }
+        if self.eof && self.owed() == 0 {
+            self.exit_within(Duration::from_secs(2));
+        }
+        if let Some(by) = self.exit_by
+            && self.now > by
+        {
+            violated!("a stop ends in time", "it was to end by {by:?}");
+        }
+        Ok(())
+    }
+
+    /// How long this request may wait. `None` while a server that may take its time has it.
+    fn bound(&self, request: &Request) -> Option<Duration> {
+        let init = self
+            .rules
+            .init_timeout
+            .unwrap_or_else(|| Duration::from_secs(if self.client == "claude-ai" { 50 } else { 25 }));
+        if self.phase == Phase::Stopping {
+            // The end is bounded, and answers everything.
+            return None;
+        }
+        if request.greets && request.at.is_none_or(|child| self.kids[&child].serving_since.is_none()) {
+            return Some(init);
+        }
+        let list = request.message.method().ends_with("/list");
+        let patience =
+            if list { self.rules.hold.max((init * 2).min(Duration::from_secs(50))) } else { self.rules.hold };
+        request.at.is_none().then_some(patience)
+    }
+
+    /// Whether the server last declared that this request may be sent twice, or its method says so.
+    pub(super) fn is_safe(&self, request: &Request) -> bool {
+        self.rules.repeats
+            && match request.message.method() {
+                "tools/call" => self.tools.get(request.name()).is_some_and(|tool| tool.safe),
+                "ping" | "completion/complete" | "logging/setLevel" => true,
+                method => {
+                    ["tools/", "prompts/", "resources/", "tasks/"].iter().any(|kind| method.starts_with(kind))
+                }
+            }
+    }
+
+    /// Which messages are on a line of the host, and which of them are well-formed requests.
+    fn host_says(&mut self, line: &str) {
+        if let Some(message) = parse::message(line) {
+            return self.host_sends(message, line);
+        }
+        let batches = self.told.as_deref() == Some("2025-03-26");
+        match parse::elements(line).filter(|elements| batches && !elements.is_empty()) {
+            Some(elements) => {
+                self.cover.hit("batch of the host");
+                for element in elements {
+                    match parse::message(&element) {
+                        Some(message) => self.host_sends(message, &element),
+                        None => self.may_pass(&element, None),
+                    }
+                }
+            }
+            None => self.may_pass(line, None),
+        }
+    }
+}

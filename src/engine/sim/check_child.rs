@@ -1,0 +1,323 @@
+//! What the host sends, and what may reach a child of it: nothing before the greeting, each request once, the state of
+//! its predecessor first, and only what the host wrote.
+
+use bytes::Bytes;
+
+use super::Violation;
+use super::check::{Checked, Checker, Expected, Greeted, Request, Seen, violated};
+use super::parse::{self, Message};
+use crate::engine::phase::Phase;
+
+/// How our own ids begin.
+pub(super) const OURS: &str = "\"mcp-supervise:";
+
+impl Checker {
+    pub(super) fn host_sends(&mut self, message: Message, line: &str) {
+        match (&message.id, &message.method) {
+            (Some(id), Some(_)) if self.open.contains_key(id) => {
+                self.cover.hit("id in flight used again");
+                self.may_pass(line, None);
+            }
+            (Some(_), Some(_)) => self.host_asks(message, line),
+            (None, Some(method)) => match method.as_str() {
+                "notifications/initialized" => {
+                    self.initialized = Some(line.to_owned());
+                    self.may_pass(line, None);
+                }
+                "notifications/cancelled" => self.host_cancels(&message, line),
+                "notifications/progress" => {
+                    let token = message.params["progressToken"].to_string();
+                    match self.tokens.get(&token).cloned() {
+                        Some((child, own)) => {
+                            let line = parse::with_value(line, &["params", "progressToken"], &own);
+                            self.may_pass(&line, Some(child));
+                        }
+                        None => self.may_pass(line, None),
+                    }
+                }
+                _ => self.may_pass(line, None),
+            },
+            (Some(id), None) => {
+                let listens = |child: u32| {
+                    self.kids.get(&child).is_some_and(|kid| !kid.gone && kid.exit.is_none() && !kid.laddered)
+                };
+                let Some(ask) = self.asks.get(id).filter(|ask| !ask.done && listens(ask.child)) else {
+                    return;
+                };
+                let spliced = *id != ask.own;
+                self.due = Some((ask.child, parse::with_value(line, &["id"], &ask.own)));
+                if spliced {
+                    self.cover.hit("spliced id answered");
+                }
+                self.asks.get_mut(id).unwrap().done = true;
+            }
+            (None, None) => self.may_pass(line, None),
+        }
+    }
+
+    pub(super) fn may_pass(&mut self, line: &str, only: Option<u32>) {
+        self.passing.entry(line.trim().to_owned()).or_default().push(only);
+    }
+
+    fn host_asks(&mut self, message: Message, line: &str) {
+        let opens = message.method() == "initialize" && self.greeting.is_none();
+        if opens {
+            self.greeting = Some(line.to_owned());
+            self.client = message.params["clientInfo"]["name"].as_str().unwrap_or_default().to_owned();
+        } else if self.greeting.is_none() && (message.method() != "ping" || self.phase == Phase::Serving) {
+            self.headless = true;
+        }
+        self.next_request += 1;
+        let request = Request {
+            number: self.next_request,
+            line: line.trim().to_owned(),
+            greets: opens,
+            waits_since: self.now,
+            cancelled: false,
+            at: None,
+            written: Vec::new(),
+            came_back: false,
+            progress: None,
+            message,
+        };
+        let id = request.message.id.clone().unwrap();
+        self.closed.remove(&id);
+        self.open.insert(id, request);
+    }
+
+    fn host_cancels(&mut self, message: &Message, line: &str) {
+        let id = message.params["requestId"].to_string();
+        let id = raw_id(line).unwrap_or(id);
+        match self.open.get_mut(&id) {
+            Some(request) if request.at.is_some() => {
+                request.cancelled = true;
+                self.cover.hit("request cancelled in flight");
+                let only = request.at;
+                self.may_pass(line, only);
+            }
+            Some(_) => {
+                self.cover.hit("request cancelled while it waited");
+                self.open.remove(&id);
+                self.closed.insert(id);
+            }
+            // Of a request that is not known, or was answered meanwhile.
+            None => self.may_pass(line, None),
+        }
+    }
+
+    pub(super) fn child_hears(&mut self, child: u32, bytes: &Bytes) -> Checked {
+        let Ok(line) = std::str::from_utf8(bytes) else {
+            violated!("lines are lines", "not UTF-8: {bytes:?}")
+        };
+        let Some(line) = line.strip_suffix('\n').filter(|line| !line.contains('\n')) else {
+            violated!("lines are lines", "{line:?}");
+        };
+        let line = line.trim();
+        self.speaks_of(child)?;
+        if self.kid().laddered {
+            violated!("nothing is written to a child that is being stopped", "{line}");
+        }
+        match parse::message(line) {
+            Some(message) if message.is_request() => self.child_is_asked(child, &message, line),
+            Some(message) if message.method.is_some() => self.child_is_notified(child, &message, line),
+            Some(message) if message.id.is_some() => self.child_is_answered(child, &message, line),
+            _ => self.child_hears_other(child, line),
+        }
+    }
+
+    /// A batch, or what is no message and was passed on.
+    fn child_hears_other(&mut self, child: u32, line: &str) -> Checked {
+        self.must_be_greeted(child, line)?;
+        if self.passing.contains_key(line) {
+            return self.passes(child, line);
+        }
+        let Some(elements) = parse::elements(line) else { return self.passes(child, line) };
+        for element in elements {
+            match parse::message(&element) {
+                Some(message) if message.is_request() => self.child_is_asked(child, &message, &element)?,
+                _ => self.passes(child, &element)?,
+            }
+        }
+        Ok(())
+    }
+
+    /// Nothing but its greeting comes before its greeting.
+    fn must_be_greeted(&mut self, child: u32, line: &str) -> Checked {
+        let headless = self.headless && self.greeting.is_none();
+        let now = self.now;
+        let kid = self.kid();
+        if headless && kid.greeted == Greeted::No {
+            kid.greeted = Greeted::Done;
+            kid.serving_since.get_or_insert(now);
+        }
+        let kid = self.kid();
+        if kid.serving_since.is_none() {
+            violated!("a child hears nothing before its greeting is done", "child {child}: {line}");
+        }
+        if !kid.expected.is_empty() {
+            let expected = kid.expected.clone();
+            violated!(
+                "a greeted child is told what its predecessor knew",
+                "before {line} it must hear {expected:?}"
+            );
+        }
+        Ok(())
+    }
+
+    fn passes(&mut self, child: u32, line: &str) -> Checked {
+        let found = self.passing.get_mut(line.trim()).and_then(|entries| {
+            let at = entries.iter().position(|only| only.is_none_or(|only| only == child))?;
+            Some(entries.remove(at))
+        });
+        if found.is_none() {
+            violated!(
+                "forwarded bytes are the bytes received",
+                "child {child} hears what no host said: {line}"
+            );
+        }
+        Ok(())
+    }
+
+    fn child_is_asked(&mut self, child: u32, message: &Message, line: &str) -> Checked {
+        let id = message.id.as_deref().unwrap();
+        if id.starts_with(OURS) {
+            return self.child_is_asked_by_us(child, message, line);
+        }
+        let safe = self.open.get(id).is_some_and(|request| self.is_safe(request));
+        let kids = &self.kids;
+        if let Some(request) =
+            self.open.get_mut(id).filter(|request| request.at.is_some_and(|at| kids[&at].gone))
+        {
+            request.at = None;
+        }
+        let Some(request) = self.open.get(id).filter(|request| request.line == line) else {
+            self.must_be_greeted(child, line)?;
+            if self.closed.contains(id) && !self.passing.contains_key(line) {
+                violated!("what nobody waits for is not written", "{line}");
+            }
+            return self.passes(child, line);
+        };
+        let first_words = request.greets && self.kids[&child].greeted == Greeted::No;
+        if !first_words && !request.greets {
+            self.must_be_greeted(child, line)?;
+        }
+        let request = self.open.get_mut(id).unwrap();
+        if request.cancelled {
+            violated!("what nobody waits for is not written", "{line}");
+        }
+        if request.at.is_some() {
+            violated!("a request is written to one child at a time", "{line}");
+        }
+        if !request.greets {
+            match request.written.len() {
+                0 => {}
+                1 if safe => self.cover.hit("safe request written twice"),
+                1 => violated!("only what is safe is written to a second child", "{line}"),
+                _ => violated!("nothing is written to a third child", "{line}"),
+            }
+        }
+        request.at = Some(child);
+        request.written.push(child);
+        if request.greets {
+            self.kid().greeted = Greeted::Sent(id.to_owned());
+        }
+        Ok(())
+    }
+
+    /// What a fresh child is told again.
+    fn child_is_asked_by_us(&mut self, child: u32, message: &Message, line: &str) -> Checked {
+        let id = message.id.clone().unwrap();
+        let greeting = self.greeting.clone();
+        let told = self.told.clone();
+        let kid = self.kid();
+        if !kid.own.insert(id.clone()) {
+            violated!("our own ids are unique", "{line}");
+        }
+        if message.method() == "initialize" {
+            let Some(greeting) = greeting.filter(|_| kid.greeted == Greeted::No) else {
+                violated!("a child hears nothing before its greeting is done", "greeted again: {line}");
+            };
+            let mut expected = parse::with_value(&greeting, &["id"], &id);
+            if let Some(told) = told {
+                let told = format!("\"{told}\"");
+                expected = parse::with_value(&expected, &["params", "protocolVersion"], &told);
+            }
+            if line != expected {
+                violated!("a child is greeted in the host's words", "{line} is not {expected}");
+            }
+            kid.greeted = Greeted::Sent(id);
+            return Ok(());
+        }
+        let next = kid.expected.pop_front();
+        let told = match (message.method(), &next) {
+            ("logging/setLevel", Some(Expected::Level(level))) => message.params["level"] == **level,
+            ("resources/subscribe", Some(Expected::Subscribed(uri))) => message.params["uri"] == **uri,
+            _ => false,
+        };
+        if !told {
+            violated!(
+                "a greeted child is told what its predecessor knew",
+                "child {child} is told {line} instead of {next:?}"
+            );
+        }
+        self.cover.hit("level or subscription told again");
+        Ok(())
+    }
+
+    fn child_is_notified(&mut self, child: u32, message: &Message, line: &str) -> Checked {
+        let kid = self.kid();
+        if kid.serving_since.is_some()
+            && matches!(kid.expected.front(), Some(Expected::Initialized(told)) if told.trim() == line)
+        {
+            kid.expected.pop_front();
+            return Ok(());
+        }
+        self.must_be_greeted(child, line)?;
+        if message.method() == "notifications/cancelled" && child > 1 {
+            let id = raw_id(line).unwrap_or_default();
+            let had = self.open.get(&id).is_some_and(|request| request.at == Some(child));
+            if !had && self.closed.contains(&id) {
+                violated!("nothing meant for a dead child reaches a new one", "{line}");
+            }
+        }
+        self.passes(child, line)
+    }
+
+    fn child_is_answered(&mut self, child: u32, message: &Message, line: &str) -> Checked {
+        let refusal = message.error.as_ref().is_some_and(|error| error["code"] == -32600);
+        if refusal && matches!(&self.current, Seen::Child(from, _) if *from == child) {
+            // Its request was longer than a host takes.
+            return Ok(());
+        }
+        match self.due.take() {
+            Some((to, expected)) if to == child && expected.trim() == line => Ok(()),
+            due => violated!(
+                "a host's answer reaches only the child that asked",
+                "child {child} hears {line}, due is {due:?}"
+            ),
+        }
+    }
+
+    /// What was due to be written in this step was written.
+    pub(super) fn state_is_told(&mut self) -> Checked {
+        if let Some((child, line)) = self.due.take() {
+            violated!("a host's answer is handed on", "to child {child}: {line}");
+        }
+        let serving = self.phase == Phase::Serving;
+        let kid = self.kid();
+        if serving && !kid.gone && !kid.expected.is_empty() {
+            violated!(
+                "a greeted child is told what its predecessor knew",
+                "it was not told {:?}",
+                kid.expected
+            );
+        }
+        Ok(())
+    }
+}
+
+/// The JSON text of the request that a cancellation names.
+fn raw_id(line: &str) -> Option<String> {
+    let after = line.split_once("\"requestId\":")?.1;
+    Some(after[..after.find(['}', ','])?].to_owned())
+}

@@ -1,0 +1,353 @@
+//! What a child says, and what may reach the host: answers that it waits for, once, from the living child or from us.
+
+use bytes::Bytes;
+use serde_json::Value;
+
+use super::Violation;
+use super::check::{Ask, Checked, Checker, Expected, Greeted, Pages, Request, Seen, Tool, violated};
+use super::check_child::OURS;
+use super::parse::{self, Message};
+use super::server::Shape;
+use super::world::Said;
+use crate::engine::io::Origin;
+use crate::engine::phase::Phase;
+
+/// The revisions that are greeted with `initialize`, the oldest first.
+const REVISIONS: [&str; 4] = ["2024-11-05", "2025-03-26", "2025-06-18", "2025-11-25"];
+
+impl Checker {
+    /// A child is about to be heard: its greeting's answer changes what it may be told.
+    pub(super) fn child_says(&mut self, child: u32, said: &Said) {
+        if child != self.living || self.kid().gone {
+            return self.cover.hit("a dead child speaks");
+        }
+        if self.kid().exit.is_some() {
+            self.cover.hit("an exited child's line is read");
+        }
+        if said.shape == Shape::Batch && self.told.as_deref() != Some("2025-03-26") {
+            // An array is no message there.
+            return;
+        }
+        for line in &said.inner {
+            let Greeted::Sent(greeting) = self.kid().greeted.clone() else { return };
+            let Some(message) = parse::message(line) else { continue };
+            // No greeting is answered in a batch before it is known that there may be batches.
+            let batch = said.shape == Shape::Batch && self.told.as_deref() != Some("2025-03-26");
+            if message.id.as_ref() != Some(&greeting) || message.method.is_some() || batch {
+                continue;
+            }
+            self.is_greeted(&message, line.len() + 1 > self.rules.max_answer);
+        }
+    }
+
+    fn is_greeted(&mut self, message: &Message, too_long: bool) {
+        if too_long {
+            return self.cover.hit("greeting too long");
+        }
+        let Some(result) = &message.result else {
+            self.cover.hit("greeting refused");
+            let id = message.id.clone().unwrap();
+            if self.open.get(&id).is_some_and(|request| request.greets) {
+                self.kid().greeted = Greeted::No;
+                self.greeting = None;
+                for request in self.open.values_mut() {
+                    request.greets = false;
+                }
+            }
+            return;
+        };
+        let version = result["protocolVersion"].as_str().unwrap_or_default().to_owned();
+        let rank = |version: &str| REVISIONS.iter().position(|known| *known == version);
+        let ours = message.id.as_ref().is_some_and(|id| !self.open.contains_key(id));
+        let usable = match &self.told {
+            Some(told) if ours => {
+                *told == version
+                    || matches!((rank(&version), rank(told)), (Some(now), Some(told)) if now < told)
+            }
+            _ => true,
+        };
+        let mut expected = std::collections::VecDeque::new();
+        expected.extend(self.initialized.clone().map(Expected::Initialized));
+        expected.extend(self.level.clone().map(Expected::Level));
+        expected.extend(self.subscribed.iter().cloned().map(Expected::Subscribed));
+        let starting = self.phase == Phase::Starting;
+        let kid = self.kid();
+        kid.greeted = Greeted::Done;
+        kid.unusable = !usable;
+        if usable && starting && !kid.laddered {
+            kid.expected = expected;
+        }
+    }
+
+    pub(super) fn noise(&mut self, child: u32, bytes: &Bytes) -> Checked {
+        let Seen::Child(from, said) = &self.current else {
+            violated!("noise is what a child said", "{bytes:?}")
+        };
+        if *from != child
+            || !said.line.as_bytes().windows(bytes.len().max(1)).any(|part| part == bytes.trim_ascii_end())
+                && !bytes.trim_ascii().is_empty()
+                && !format!("{}\n", said.line).contains(&*String::from_utf8_lossy(bytes))
+        {
+            violated!("noise is what a child said", "child {child}: {bytes:?}");
+        }
+        Ok(())
+    }
+
+    pub(super) fn host_hears(&mut self, bytes: &Bytes, origin: Origin) -> Checked {
+        let Ok(line) = std::str::from_utf8(bytes) else {
+            violated!("lines are lines", "not UTF-8: {bytes:?}")
+        };
+        let Some(line) = line.strip_suffix('\n').filter(|line| !line.contains('\n')) else {
+            violated!("lines are lines", "{line:?}");
+        };
+        if bytes.len() > self.rules.max_answer.max(20_000) {
+            violated!("no line is longer than a host takes", "{} bytes", bytes.len());
+        }
+        let line = line.trim();
+        let one = parse::message(line);
+        let is_batch = one.is_none();
+        let messages: Option<Vec<_>> = if let Some(message) = one {
+            Some(vec![(message, line.to_owned())])
+        } else {
+            let batches = self.told.as_deref() == Some("2025-03-26");
+            let elements = parse::elements(line).filter(|elements| batches && !elements.is_empty());
+            elements.and_then(|elements| {
+                elements.into_iter().map(|line| Some((parse::message(&line)?, line))).collect()
+            })
+        };
+        let Some(messages) = messages else { violated!("only messages reach the host", "{line}") };
+        if is_batch && origin == Origin::Supervisor {
+            self.cover.hit("batch lost and answered");
+        }
+        for (message, line) in messages {
+            match origin {
+                Origin::Server => self.server_tells(&message, &line)?,
+                Origin::Supervisor => self.we_tell(&message, &line)?,
+            }
+        }
+        Ok(())
+    }
+
+    /// A message that the server is said to have written.
+    fn server_tells(&mut self, message: &Message, line: &str) -> Checked {
+        let Seen::Child(child, said) = self.current.clone() else {
+            violated!("nothing from a dead child reaches the host", "no child has said {line}");
+        };
+        if child != self.living || self.kid().gone {
+            violated!("nothing from a dead child reaches the host", "child {child}: {line}");
+        }
+        self.forwarded.push(line.to_owned());
+        let is_said = |told: &str| said.inner.iter().any(|inner| inner.trim() == told);
+        if message.is_request() {
+            return self.server_asks(child, &said, message, line);
+        }
+        match (message.method.as_deref(), &message.id) {
+            (Some("notifications/cancelled"), _) => {
+                let known = message.params["requestId"].to_string();
+                let ask = self.asks.get_mut(&known).filter(|ask| ask.child == child);
+                let own = ask.map(|ask| {
+                    ask.done = true;
+                    ask.own.clone()
+                });
+                let back = own
+                    .map_or(line.to_owned(), |own| parse::with_value(line, &["params", "requestId"], &own));
+                let never_asked = known.starts_with(OURS) && child > 1;
+                if !is_said(&back) && !never_asked {
+                    violated!("forwarded bytes are the bytes received", "{line}");
+                }
+                Ok(())
+            }
+            (Some(method), _) => {
+                if !is_said(line) {
+                    violated!("forwarded bytes are the bytes received", "{line}");
+                }
+                if method == "notifications/progress" { self.progresses(message, line) } else { Ok(()) }
+            }
+            (None, Some(id)) => {
+                if !is_said(line) {
+                    violated!("forwarded bytes are the bytes received", "{line}");
+                }
+                self.server_answers(child, id, message, line)
+            }
+            (None, None) => {
+                if self.told.as_deref().is_none_or(|told| told < "2025-11-25") {
+                    violated!("an error without id needs a revision that allows it", "{line}");
+                }
+                self.cover.hit("error without id");
+                Ok(())
+            }
+        }
+    }
+
+    fn server_asks(&mut self, child: u32, said: &Said, message: &Message, line: &str) -> Checked {
+        let known = message.id.clone().unwrap();
+        if self.kid().exit.is_some() {
+            violated!("nothing from a dead child reaches the host", "a request: {line}");
+        }
+        let token = message.params["_meta"].get("progressToken").map(Value::to_string);
+        let found = said.inner.iter().filter_map(|inner| Some((inner, parse::message(inner)?))).find(
+            |(inner, own)| {
+                let Some(id) = own.id.as_deref().filter(|_| own.is_request()) else { return false };
+                let mut back = parse::with_value(line, &["id"], id);
+                if let Some(token) = own.params["_meta"].get("progressToken") {
+                    back =
+                        parse::with_value(&back, &["params", "_meta", "progressToken"], &token.to_string());
+                }
+                back == inner.trim()
+            },
+        );
+        let Some((_, own)) = found else { violated!("forwarded bytes are the bytes received", "{line}") };
+        let own_id = own.id.clone().unwrap();
+        if self.asks.contains_key(&known) || (child > 1 && known == own_id) || (child == 1 && known != own_id)
+        {
+            violated!("ids of servers are distinct for the host", "{line}");
+        }
+        if let (Some(token), Some(own)) = (token, own.params["_meta"].get("progressToken")) {
+            if self.tokens.contains_key(&token) {
+                violated!("ids of servers are distinct for the host", "token in {line}");
+            }
+            self.tokens.insert(token, (child, own.to_string()));
+        }
+        self.asks.insert(known, Ask { child, own: own_id, done: false });
+        Ok(())
+    }
+
+    fn progresses(&mut self, message: &Message, line: &str) -> Checked {
+        let token = &message.params["progressToken"];
+        let value = message.params["progress"].as_f64();
+        let request = self
+            .open
+            .values_mut()
+            .find(|request| request.message.params["_meta"].get("progressToken") == Some(token));
+        let Some((request, value)) = request.zip(value) else { return Ok(()) };
+        if request.progress.is_some_and(|last| value <= last) {
+            violated!("progress never goes backwards", "after {:?}: {line}", request.progress);
+        }
+        request.progress = Some(value);
+        Ok(())
+    }
+
+    fn server_answers(&mut self, child: u32, id: &str, message: &Message, line: &str) -> Checked {
+        let Some(request) = self.open.remove(id) else {
+            if self.closed.contains(id) {
+                violated!("no request is answered twice", "{line}");
+            }
+            violated!("only answers that it waits for reach the host", "{line}");
+        };
+        if request.at != Some(child) {
+            violated!("only answers that it waits for reach the host", "child {child} was not asked: {line}");
+        }
+        self.closed.insert(id.to_owned());
+        self.served.push(id.to_owned());
+        let Some(result) = &message.result else { return Ok(()) };
+        match request.message.method() {
+            "initialize" if request.greets => {
+                // A server that names no version agrees to the one that it was asked for.
+                let asked = request.message.params["protocolVersion"].as_str();
+                let version = result["protocolVersion"].as_str().or(asked).unwrap_or_default();
+                if self.told.as_ref().is_some_and(|told| told != version) {
+                    violated!("the version that the host was told does not change", "{line}");
+                }
+                self.told = Some(version.to_owned());
+                self.told_result = result.clone();
+            }
+            method if method.ends_with("/list") && !method.starts_with("tasks") => {
+                self.learns_list(child, &request, result);
+            }
+            _ => self.learns_state(&request),
+        }
+        Ok(())
+    }
+
+    pub(super) fn learns_state(&mut self, request: &Request) {
+        let text = |name: &str| request.message.params[name].as_str().map(str::to_owned);
+        match (request.message.method(), text("uri")) {
+            ("logging/setLevel", _) => self.level = text("level"),
+            ("resources/subscribe", Some(uri)) if !self.subscribed.contains(&uri) => {
+                self.subscribed.push(uri);
+            }
+            ("resources/unsubscribe", Some(uri)) => self.subscribed.retain(|known| *known != uri),
+            _ => {}
+        }
+    }
+
+    fn learns_list(&mut self, child: u32, request: &Request, result: &Value) {
+        for tool in result["tools"].as_array().into_iter().flatten() {
+            let hint = |name: &str| tool["annotations"][name] == true;
+            let safe = (hint("readOnlyHint") && !hint("destructiveHint"))
+                || (hint("idempotentHint") && !(hint("readOnlyHint") && hint("destructiveHint")));
+            let typed = tool.get("outputSchema").is_some();
+            self.tools.insert(tool["name"].as_str().unwrap().to_owned(), Tool { safe, typed });
+        }
+        let cursor = request.message.params["cursor"].as_str().unwrap_or_default().to_owned();
+        let pages = self.lists.entry(request.message.method().to_owned()).or_default();
+        pages.seen.push(result.clone());
+        let member = match request.message.method() {
+            "tools/list" => "tools",
+            "prompts/list" => "prompts",
+            "resources/list" => "resources",
+            _ => "resourceTemplates",
+        };
+        let Some(list) = result[member].as_array() else { return };
+        if list.is_empty() {
+            self.cover.hit("empty list of a server");
+            return;
+        }
+        if cursor.is_empty() {
+            let seen = std::mem::take(&mut pages.seen);
+            *pages = Pages { from: child, seen, ..Pages::default() };
+        }
+        if pages.from == child {
+            pages.by_cursor.insert(cursor, result.clone());
+        }
+    }
+
+    /// What a child had to say to the host was handed on.
+    pub(super) fn hands_on(&mut self) -> Checked {
+        let dead = self.kid().gone;
+        if self.gone_at == self.now {
+            // What a dead child had and was not answered with its end waits again.
+            let kids = &self.kids;
+            let is_lost = |request: &&mut Request| request.at.is_some_and(|at| kids[&at].gone);
+            for request in self.open.values_mut().filter(is_lost) {
+                request.at = None;
+                request.waits_since = if request.greets { request.waits_since } else { self.now };
+            }
+        }
+        let Seen::Child(child, said) = self.current.clone() else { return Ok(()) };
+        if child != self.living || dead || matches!(said.shape, Shape::Noise | Shape::TooMuch) {
+            return Ok(());
+        }
+        let batch = said.shape == Shape::Batch && self.told.as_deref() != Some("2025-03-26");
+        if batch || said.line.len() + 1 > self.rules.max_answer {
+            return Ok(());
+        }
+        for inner in &said.inner {
+            let told = self.forwarded.iter().any(|line| line == inner.trim());
+            let Some(message) = parse::message(inner).filter(|_| !told) else { continue };
+            let awaited = |id: &String| {
+                self.open.get(id).is_some_and(|request| request.at == Some(child) && !request.cancelled)
+                    && !self.kids[&child].unusable
+            };
+            match (&message.id, message.method()) {
+                (Some(id), "") if awaited(id) => {
+                    violated!("what a child answers reaches the host", "{inner}");
+                }
+                (Some(_), "") | (_, "notifications/progress" | "notifications/cancelled") => {}
+                (None, "") => {
+                    if self.told.as_deref() == Some("2025-11-25") {
+                        violated!("what a child says reaches the host", "{inner}");
+                    }
+                }
+                (None, _) => violated!("what a child says reaches the host", "{inner}"),
+                (Some(own), _) => {
+                    let asked = self.asks.values().any(|ask| ask.child == child && ask.own == *own);
+                    if !asked && self.kids[&child].exit.is_none() {
+                        violated!("what a child says reaches the host", "{inner}");
+                    }
+                }
+            }
+        }
+        Ok(())
+    }
+}

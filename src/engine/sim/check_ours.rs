@@ -1,0 +1,187 @@
+//! What we write to the host ourselves: guidance, lists, greetings, and a few notifications.
+
+use serde_json::Value;
+
+use super::Violation;
+use super::check::{Checked, Checker, Request, Seen, violated};
+use super::parse::Message;
+use crate::engine::answers::STATUS_TOOL;
+
+const STATES: [&str; 4] = ["server_unavailable", "server_restarted", "server_timeout", "answer_too_large"];
+
+impl Checker {
+    /// A message that we have written.
+    pub(super) fn we_tell(&mut self, message: &Message, line: &str) -> Checked {
+        if line.contains("isError") && !line.contains("isError\\\"") && message.error.is_none() {
+            violated!("what we write says nothing of isError", "{line}");
+        }
+        match (message.method.as_deref(), &message.id) {
+            (Some("notifications/cancelled"), None) => {
+                let id = message.params["requestId"].to_string();
+                let Some(ask) = self.asks.get_mut(&id) else {
+                    violated!("we take back what a dead child asked", "{line}");
+                };
+                if ask.done || !self.kids[&ask.child].gone {
+                    violated!("we take back what a dead child asked", "{line}");
+                }
+                ask.done = true;
+                self.cover.hit("request of a dead child taken back");
+                Ok(())
+            }
+            (Some("notifications/resources/updated"), None) => {
+                let uri = message.params["uri"].as_str().unwrap_or_default();
+                if !matches!(self.current, Seen::Child(..)) || uri.is_empty() {
+                    violated!("only messages reach the host", "{line}");
+                }
+                Ok(())
+            }
+            (Some("notifications/tools/list_changed"), None) => {
+                self.cover.hit("list told to have changed");
+                Ok(())
+            }
+            (None, Some(id)) => self.we_answer(id, message, line),
+            _ => violated!("only messages reach the host", "{line}"),
+        }
+    }
+
+    fn we_answer(&mut self, id: &str, message: &Message, line: &str) -> Checked {
+        let code = message.error.as_ref().and_then(|error| error["code"].as_i64());
+        if matches!(&self.current, Seen::HostTooMuch(long) if long == id) && code == Some(-32600) {
+            self.closed.insert(id.to_owned());
+            self.current = Seen::Nothing;
+            return Ok(());
+        }
+        let Some(request) = self.open.remove(id) else {
+            if self.closed.contains(id) {
+                violated!("no request is answered twice", "{line}");
+            }
+            violated!("only answers that it waits for reach the host", "{line}");
+        };
+        self.closed.insert(id.to_owned());
+        if request.cancelled {
+            violated!("what the host has cancelled gets no answer of ours", "{line}");
+        }
+        self.cover.hit("answered by us");
+        match (&message.result, code) {
+            (Some(result), _) => self.our_result(&request, result, line),
+            (None, Some(-32601)) => {
+                let all = self.told_result["capabilities"].as_object().map_or(0, serde_json::Map::len) > 5;
+                if all {
+                    violated!("we refuse only what was never offered", "{line}");
+                }
+                self.cover.hit("refused what was never offered");
+                Ok(())
+            }
+            (None, Some(-32603)) => {
+                let data = message.error.as_ref().map(|error| error["data"].clone()).unwrap_or_default();
+                if request.message.method() == "tools/call" && !self.wants_error(&request) {
+                    violated!("guidance comes as the method wants it", "an error: {line}");
+                }
+                self.guidance(&request, &data, line)
+            }
+            _ => violated!("guidance comes as the method wants it", "{line}"),
+        }
+    }
+
+    /// Whether an ordinary result would not be valid for this call.
+    fn wants_error(&self, request: &Request) -> bool {
+        request.message.params.get("task").is_some()
+            || self.tools.get(request.name()).is_some_and(|tool| tool.typed)
+    }
+
+    fn our_result(&mut self, request: &Request, result: &Value, line: &str) -> Checked {
+        let method = request.message.method();
+        match method {
+            "initialize" => {
+                let version = result["protocolVersion"].as_str().unwrap_or_default().to_owned();
+                if self.told.as_ref().is_some_and(|told| *told != version) {
+                    violated!(
+                        "the version that the host was told does not change",
+                        "{:?}: {line}",
+                        self.told
+                    );
+                }
+                if result["capabilities"].as_object().is_none_or(serde_json::Map::is_empty) {
+                    violated!("we greet as a server would", "{line}");
+                }
+                self.cover.hit("greeting answered by us");
+                self.told = Some(version);
+                self.told_result = result.clone();
+                Ok(())
+            }
+            "ping" => Ok(()),
+            "completion/complete" if result["completion"]["values"].is_array() => Ok(()),
+            "logging/setLevel" | "resources/subscribe" | "resources/unsubscribe" => {
+                // In the order of asking, whatever the order of the answers: those of a batch come together.
+                self.learned.insert(request.number, request.clone());
+                Ok(())
+            }
+            "tools/list" | "prompts/list" | "resources/list" | "resources/templates/list" => {
+                self.our_list(request, result, line)
+            }
+            "tools/call" => {
+                let text = result["content"][0]["text"].as_str().unwrap_or_default();
+                if request.name() == STATUS_TOOL && !text.starts_with('{') {
+                    self.cover.hit("status tool answered");
+                    return Ok(());
+                }
+                if self.wants_error(request) && request.name() != STATUS_TOOL {
+                    violated!("guidance comes as the method wants it", "a result: {line}");
+                }
+                let guidance = serde_json::from_str(text).unwrap_or_default();
+                self.guidance(request, &guidance, line)
+            }
+            _ => violated!("guidance comes as the method wants it", "{line}"),
+        }
+    }
+
+    fn our_list(&mut self, request: &Request, result: &Value, line: &str) -> Checked {
+        self.cover.hit("list answered by us");
+        let cursor = request.message.params["cursor"].as_str().unwrap_or_default();
+        let pages = self.lists.get(request.message.method());
+        let known = pages.is_some_and(|pages| !pages.by_cursor.is_empty());
+        let good = match pages.and_then(|pages| pages.by_cursor.get(cursor)) {
+            Some(page) => page == result,
+            None if result["tools"][0]["name"] == STATUS_TOOL => !known && cursor.is_empty(),
+            // Nothing but empty lists, or pages without a first one, has ever been seen.
+            None => !known && pages.is_some_and(|pages| pages.seen.contains(result)),
+        };
+        if !good {
+            violated!("a list that we serve is the last good one and never empty", "{line}");
+        }
+        Ok(())
+    }
+
+    fn guidance(&mut self, request: &Request, guidance: &Value, line: &str) -> Checked {
+        let text = |name: &str| guidance[name].as_str().unwrap_or_default();
+        let whole = STATES.contains(&text("status"))
+            && !text("message").is_empty()
+            && !text("hint").is_empty()
+            && !text("server").is_empty()
+            && guidance["retryable"].is_boolean();
+        if !whole {
+            violated!("guidance has its fields", "{line}");
+        }
+        let outcome = if request.written.is_empty() { "not_executed" } else { "unknown" };
+        if text("outcome") != outcome {
+            violated!("guidance tells the outcome", "{outcome}: {line}");
+        }
+        if text("message").contains("Too many requests") {
+            self.cover.hit("queue full");
+        }
+        match text("status") {
+            "server_restarted" => {
+                if request.written.is_empty() {
+                    violated!("guidance tells the outcome", "no child had it: {line}");
+                }
+                self.cover.hit("answered with server_restarted");
+            }
+            "server_unavailable" => self.cover.hit("answered with server_unavailable"),
+            "answer_too_large" if !matches!(self.current, Seen::Child(..)) => {
+                violated!("guidance tells the outcome", "no answer came: {line}");
+            }
+            _ => {}
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,93 @@
+//! The conversation of a run, kept as it happens and written out only when somebody wants to read it.
+
+use std::fmt::Write as _;
+use std::time::Duration;
+
+use bytes::Bytes;
+
+use crate::engine::io::{Input, Output};
+use crate::wire::Line;
+
+/// How many bytes of a line are shown.
+const SHOWN: usize = 400;
+
+/// One line of the conversation.
+#[derive(Clone, Debug)]
+pub(super) enum Entry {
+    Input(Duration, Input),
+    Output(Output),
+}
+
+/// The conversation.
+#[derive(Debug, Default)]
+pub(super) struct Log(Vec<Entry>);
+
+impl Log {
+    pub(super) fn push(&mut self, entry: Entry) {
+        self.0.push(entry);
+    }
+
+    pub(super) fn len(&self) -> u64 {
+        self.0.len() as u64
+    }
+
+    /// The last so many lines as readable text.
+    pub(super) fn last(&self, lines: usize) -> String {
+        let mut text = String::new();
+        for entry in &self.0[self.0.len().saturating_sub(lines)..] {
+            let line = match entry {
+                Entry::Input(at, input) => format!("{:>10.3}s > {}", at.as_secs_f64(), input_text(input)),
+                Entry::Output(output) => format!("{:>11} < {}", "", output_text(output)),
+            };
+            let _ = writeln!(text, "{line}");
+        }
+        text
+    }
+}
+
+fn input_text(input: &Input) -> String {
+    match input {
+        Input::Host(line) => format!("host: {}", line_text(line)),
+        Input::HostEof => "host: end of input".to_owned(),
+        Input::HostGone => "host: gone".to_owned(),
+        Input::Child(child, line) => format!("child {child}: {}", line_text(line)),
+        Input::Spawned(child, _) => format!("child {child} runs"),
+        Input::SpawnFailed(child, fault, _) => format!("child {child} cannot be spawned: {fault:?}"),
+        Input::Exited(child, exit) => format!("child {child} exited: {exit}"),
+        Input::Mute(child) => format!("child {child} mute"),
+        Input::Silent { from, unsent, .. } => format!("child {from} silent, {} lines unsent", unsent.len()),
+        Input::Deaf(child) => format!("child {child} deaf"),
+        Input::Stop(signal) => format!("stop: {signal:?}"),
+        Input::Timer => "timer".to_owned(),
+    }
+}
+
+fn output_text(output: &Output) -> String {
+    match output {
+        Output::ToHost(line, origin) => format!("to host ({origin:?}): {}", bytes_text(line)),
+        Output::ToChild(child, line) => format!("to child {child}: {}", bytes_text(line)),
+        Output::Noise(child, line) => format!("noise of child {child}: {}", bytes_text(line)),
+        Output::Spawn(child) => format!("spawn {child}"),
+        Output::CloseStdin(child) => format!("close stdin of child {child}"),
+        Output::Signal(child, signal) => format!("signal {signal:?} to child {child}"),
+        Output::Forget { child, group_left } => format!("forget child {child}, group left: {group_left}"),
+        Output::Note(note) => format!("note {note:?}"),
+        Output::Exit(code) => format!("exit {code}"),
+    }
+}
+
+fn line_text(line: &Line) -> String {
+    match line {
+        Line::Whole(bytes) => bytes_text(bytes),
+        Line::Oversize(line) => format!("{} bytes: {}", line.len, bytes_text(&line.head)),
+    }
+}
+
+fn bytes_text(bytes: &Bytes) -> String {
+    let text = String::from_utf8_lossy(bytes);
+    let text = text.trim_end_matches('\n');
+    match text.char_indices().nth(SHOWN) {
+        Some((end, _)) => format!("{}... ({} bytes)", &text[..end], bytes.len()),
+        None => text.to_owned(),
+    }
+}

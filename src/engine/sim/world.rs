@@ -1,0 +1,415 @@
+//! The world around the engine: virtual time, what happens in it, and a doer that does what the engine asks.
+
+use std::collections::BTreeMap;
+use std::sync::LazyLock;
+use std::time::Duration;
+
+use bytes::Bytes;
+
+use super::check::{Checker, Rules, Seen};
+use super::host::Host;
+use super::log::{Entry, Log};
+use super::rng::Rng;
+use super::server::{Server, Shape};
+use super::{Bug, Violation};
+use crate::engine::backoff::Limits;
+use crate::engine::io::{Exit, Gen, GroupSignal, Input, Now, Output, SpawnFault, StopSignal};
+use crate::engine::{Config, Engine, Repeat};
+use crate::wire::{ENDS, Line, Oversize};
+
+/// A run that needs more inputs than this does not end.
+const MOST_STEPS: usize = 20_000;
+
+/// Made once, for a mask compiles its patterns.
+static DEFAULT: LazyLock<Config> = LazyLock::new(Config::default);
+
+/// One thing that is going to happen.
+#[derive(Clone, Debug)]
+pub(super) enum Event {
+    /// The host does the next thing.
+    HostActs,
+    /// The host writes this line.
+    HostSays(String),
+    /// The host writes a request with this id that is longer than we read.
+    HostSaysTooMuch(String),
+    HostEof,
+    HostGone,
+    Stop(StopSignal),
+    Born(u32),
+    Unborn(u32, SpawnFault),
+    /// The child does something of its own accord.
+    Acts(u32),
+    Says(u32, Said),
+    Exits(u32, Exit),
+    Silence(u32),
+    Deaf(u32),
+}
+
+/// A line that a server writes, and which messages are in it.
+#[derive(Clone, Debug)]
+pub(super) struct Said {
+    pub line: String,
+    pub inner: Vec<String>,
+    pub shape: Shape,
+}
+
+/// What kind of run this is: the chances of what may happen, in percent.
+#[derive(Clone, Debug)]
+pub(super) struct Profile {
+    /// A fault hits the living server after an act of the host.
+    pub fault: u64,
+    pub spawn_fault: u64,
+    /// The fault of spawning is the same each time. `None`: any.
+    pub spawn_fault_kind: Option<SpawnFault>,
+    pub greets_slowly: u64,
+    pub never_greets: u64,
+    pub refuses: u64,
+    pub dies_young: u64,
+    pub drifts: u64,
+    pub never_answers: u64,
+    pub answers_late: u64,
+    pub wild: u64,
+    pub stubborn: u64,
+    /// How many things the host does.
+    pub acts: u64,
+    /// The host sends more than the queue holds, at once.
+    pub burst: bool,
+    /// The newest version that the server speaks.
+    pub speaks: &'static str,
+    pub max_answer: usize,
+}
+
+impl Profile {
+    fn draw(rng: &mut Rng) -> Self {
+        let calm = Self {
+            fault: 3,
+            spawn_fault: 0,
+            spawn_fault_kind: None,
+            greets_slowly: 3,
+            never_greets: 0,
+            refuses: 1,
+            dies_young: 0,
+            drifts: 2,
+            never_answers: 4,
+            answers_late: 10,
+            wild: 6,
+            stubborn: 15,
+            acts: 6 + rng.below(18),
+            burst: false,
+            speaks: *rng.pick(&["2025-11-25", "2025-11-25", "2025-06-18", "2025-03-26", "2024-11-05"]),
+            max_answer: 1500,
+        };
+        match rng.below(100) {
+            0..10 => calm,
+            10..55 => {
+                let fault = 15 + rng.below(25);
+                Self { fault, drifts: 6, answers_late: 30, never_answers: 10, ..calm }
+            }
+            55..65 => Self { dies_young: 60, fault: 20, greets_slowly: 15, ..calm },
+            65..72 => Self { fault: 50, drifts: 0, answers_late: 40, ..calm },
+            72..80 => {
+                let kinds = [
+                    Some(SpawnFault::NotFound),
+                    Some(SpawnFault::NotExecutable),
+                    Some(SpawnFault::System),
+                    None,
+                ];
+                Self { spawn_fault: 60, spawn_fault_kind: *rng.pick(&kinds), fault: 15, ..calm }
+            }
+            80..88 => Self { greets_slowly: 60, never_greets: 20, fault: 8, ..calm },
+            88..97 => Self { wild: 45, fault: 12, answers_late: 25, never_answers: 12, ..calm },
+            97..99 => Self { drifts: 60, fault: 25, refuses: 10, ..calm },
+            _ => Self { burst: rng.percent(25), greets_slowly: 50, fault: 20, ..calm },
+        }
+    }
+}
+
+/// Time, what is going to happen in it, and the dice.
+#[derive(Debug)]
+pub(super) struct Sched {
+    pub rng: Rng,
+    pub now: Duration,
+    pub profile: Profile,
+    events: BTreeMap<(Duration, u64), Event>,
+    number: u64,
+}
+
+impl Sched {
+    pub(super) fn after(&mut self, delay: Duration, event: Event) {
+        self.number += 1;
+        self.events.insert((self.now + delay, self.number), event);
+    }
+}
+
+/// The world.
+#[derive(Debug)]
+pub(super) struct World {
+    sched: Sched,
+    host: Host,
+    servers: BTreeMap<u32, Server>,
+    heard: Vec<String>,
+    pub checker: Checker,
+    /// Whether what follows is the end of the run: no further faults.
+    ending: bool,
+}
+
+impl World {
+    pub(super) fn new(seed: u64) -> (Self, Config) {
+        let mut rng = Rng::new(seed);
+        let profile = Profile::draw(&mut rng);
+        let mut config = Config { seed, max_answer: profile.max_answer, ..DEFAULT.clone() };
+        if rng.percent(15) {
+            config.repeat = Repeat::Never;
+        }
+        if rng.percent(20) {
+            config.hold = Duration::from_secs(2);
+        }
+        if rng.percent(20) {
+            config.init_timeout = Some(Duration::from_secs(5));
+        }
+        if rng.percent(15) {
+            let initial = Duration::from_millis(*rng.pick(&[0, 1000]));
+            config.restarts = Limits { max_restarts: 2, initial, ..config.restarts };
+        }
+        let host = Host::new(&mut rng, &profile);
+        let rules = Rules::new(&config);
+        let sched = Sched { rng, now: Duration::ZERO, profile, events: BTreeMap::new(), number: 0 };
+        let checker = Checker::new(rules);
+        let world = Self { sched, host, servers: BTreeMap::new(), heard: Vec::new(), checker, ending: false };
+        (world, config)
+    }
+
+    /// Runs to the end, or to the first violation.
+    pub(super) fn run(
+        &mut self,
+        config: Config,
+        planted: Option<Bug>,
+        log: &mut Log,
+    ) -> Result<(), Violation> {
+        let mut engine = Engine::new(config, Now::default());
+        engine.planted = planted;
+        self.host.starts(&mut self.sched);
+        self.drain(&mut engine, log)?;
+        for _ in 0..MOST_STEPS {
+            let Some(input) = self.next(&engine) else {
+                return Err(Violation::new(
+                    "a stop ends in time",
+                    "nothing more can happen, and it has not ended",
+                ));
+            };
+            let Some((input, seen)) = input else { continue };
+            log.push(Entry::Input(self.sched.now, input.clone()));
+            self.checker.begins(self.sched.now, &input, seen);
+            let timer = matches!(input, Input::Timer);
+            let now = Now { mono: self.sched.now, wall: Duration::from_secs(1_700_000_000) + self.sched.now };
+            engine.handle(now, input);
+            self.drain(&mut engine, log)?;
+            self.checker.ends(engine.snapshot())?;
+            if timer && engine.deadline().is_some_and(|at| at <= self.sched.now) {
+                return Err(Violation::new(
+                    "no deadline stays in the past",
+                    format!("{:?}", engine.deadline()),
+                ));
+            }
+            if self.checker.over {
+                engine.handle(now, Input::Timer);
+                engine.handle(now, Input::Exited(Gen(1), Exit::Code(0)));
+                return match engine.poll() {
+                    None => Ok(()),
+                    Some(output) => Err(Violation::new("nothing comes after the end", format!("{output:?}"))),
+                };
+            }
+        }
+        Err(Violation::new("a run ends", "too many steps"))
+    }
+
+    /// The next input, at its time. Inside: `None` if what was to happen does not happen any more.
+    #[expect(clippy::option_option, reason = "nothing left to happen, and nothing happened")]
+    fn next(&mut self, engine: &Engine) -> Option<Option<(Input, Seen)>> {
+        let event = self.sched.events.first_key_value().map(|((at, _), _)| *at);
+        match (engine.deadline(), event) {
+            (Some(deadline), event) if event.is_none_or(|at| deadline <= at) => {
+                self.sched.now = self.sched.now.max(deadline);
+                Some(Some((Input::Timer, Seen::Nothing)))
+            }
+            (_, None) => None,
+            _ => {
+                let ((at, _), event) = self.sched.events.pop_first()?;
+                self.sched.now = self.sched.now.max(at);
+                Some(self.happens(event))
+            }
+        }
+    }
+
+    fn happens(&mut self, event: Event) -> Option<(Input, Seen)> {
+        match event {
+            Event::HostActs => {
+                self.host.acts(&mut self.sched);
+                let fault = self.sched.profile.fault;
+                if !self.ending && self.sched.rng.percent(fault) {
+                    self.fault();
+                }
+                None
+            }
+            Event::HostSays(_) | Event::HostSaysTooMuch(_) if self.host.ended => None,
+            Event::HostSays(line) => {
+                let input = Input::Host(Line::Whole(format!("{line}\n").into()));
+                Some((input, Seen::Host(line)))
+            }
+            Event::HostSaysTooMuch(id) => {
+                let head = format!(
+                    "{{\"jsonrpc\":\"2.0\",\"id\":{id},\"method\":\"tools/call\",\"params\":{{\"a\":\""
+                );
+                let tail = Bytes::from("x".repeat(100));
+                let line = Oversize { head: head.into(), tail, len: 70_000_000 };
+                Some((Input::Host(Line::Oversize(line)), Seen::HostTooMuch(id)))
+            }
+            Event::HostEof => {
+                self.ending = true;
+                (!std::mem::replace(&mut self.host.ended, true)).then_some((Input::HostEof, Seen::Nothing))
+            }
+            Event::HostGone => {
+                self.ending = true;
+                Some((Input::HostGone, Seen::Nothing))
+            }
+            Event::Stop(signal) => {
+                self.ending = true;
+                Some((Input::Stop(signal), Seen::Nothing))
+            }
+            Event::Unborn(child, fault) => {
+                let reason = "the system's words".to_owned();
+                self.servers.get_mut(&child)?.forgotten = true;
+                Some((Input::SpawnFailed(Gen(child), fault, reason), Seen::Nothing))
+            }
+            Event::Born(child) => {
+                self.servers.get_mut(&child)?.is_born(&mut self.heard, &mut self.sched);
+                Some((Input::Spawned(Gen(child), 1000 + child), Seen::Nothing))
+            }
+            Event::Acts(child) => {
+                self.servers.get_mut(&child)?.acts(&self.heard, &mut self.sched);
+                None
+            }
+            Event::Says(child, said) => self.says(child, said),
+            Event::Exits(child, exit) => self.exits(child, exit),
+            Event::Silence(child) => {
+                let server = self.servers.get_mut(&child)?;
+                if server.alive {
+                    let told = std::mem::replace(&mut server.mute, true) || server.forgotten;
+                    return (!told).then_some((Input::Mute(Gen(child)), Seen::Nothing));
+                }
+                let late = server.forgotten && !self.sched.rng.percent(50);
+                if late || std::mem::replace(&mut server.silent, true) {
+                    return None;
+                }
+                let stderr_tail = "a last word".to_owned();
+                let unsent = std::mem::take(&mut server.unsent);
+                Some((Input::Silent { from: Gen(child), stderr_tail, unsent }, Seen::Silence(child)))
+            }
+            Event::Deaf(child) => {
+                let server = self.servers.get_mut(&child)?;
+                (server.alive && !server.forgotten).then_some((Input::Deaf(Gen(child)), Seen::Nothing))
+            }
+        }
+    }
+
+    fn says(&mut self, child: u32, said: Said) -> Option<(Input, Seen)> {
+        let server = self.servers.get(&child)?;
+        if !server.born || ((server.silent || server.mute) && !server.forgotten) {
+            return None;
+        }
+        // What a forgotten child still says should not be read any more; the engine must not rely on that.
+        if server.forgotten && !self.sched.rng.percent(25) {
+            return None;
+        }
+        let line = if said.shape == Shape::TooMuch {
+            let line = said.line.as_bytes();
+            let (head, tail) = (&line[..line.len().min(ENDS)], &line[line.len().saturating_sub(ENDS)..]);
+            let [head, tail] = [head, tail].map(Bytes::copy_from_slice);
+            Line::Oversize(Oversize { head, tail, len: 70_000_000 })
+        } else {
+            Line::Whole(format!("{}\n", said.line).into())
+        };
+        Some((Input::Child(Gen(child), line), Seen::Child(child, said)))
+    }
+
+    fn exits(&mut self, child: u32, exit: Exit) -> Option<(Input, Seen)> {
+        let server = self.servers.get_mut(&child)?;
+        if !std::mem::replace(&mut server.alive, false) {
+            return None;
+        }
+        let forgotten = server.forgotten;
+        if !server.silent {
+            // What it had written is still in the pipe, or a helper of its holds it for a while.
+            let linger = self.sched.rng.mostly(20, 250, 5);
+            self.sched.after(linger, Event::Silence(child));
+        }
+        (!forgotten || self.sched.rng.percent(50))
+            .then_some((Input::Exited(Gen(child), exit), Seen::Exit(child, exit)))
+    }
+
+    /// Something befalls the living server.
+    fn fault(&mut self) {
+        let Some(server) = self.servers.values_mut().next_back().filter(|server| server.alive && server.born)
+        else {
+            return;
+        };
+        let rng = &mut self.sched.rng;
+        let delay = rng.mostly(70, 3, 2000);
+        match rng.below(10) {
+            0 => self.sched.after(delay, Event::Deaf(server.generation)),
+            1 => self.sched.after(delay, Event::Silence(server.generation)),
+            _ => server.dies(delay, &mut self.sched),
+        }
+    }
+
+    /// Does what the engine asks, after the checker has seen it.
+    fn drain(&mut self, engine: &mut Engine, log: &mut Log) -> Result<(), Violation> {
+        while let Some(output) = engine.poll() {
+            log.push(Entry::Output(output.clone()));
+            self.checker.output(&output)?;
+            match output {
+                Output::ToHost(line, _) => {
+                    let line = String::from_utf8(line.to_vec()).unwrap();
+                    self.host.hears(&line, &mut self.sched);
+                }
+                Output::ToChild(child, line) => {
+                    let server = self.servers.get_mut(&child.0).unwrap();
+                    // Once its pipe is full nothing gets through any more, and after its end nothing does at all.
+                    server.stuck |= !server.alive || self.sched.rng.percent(1);
+                    if server.stuck {
+                        server.unsent.push(line);
+                    } else {
+                        let line = String::from_utf8_lossy(&line).into_owned();
+                        server.is_told(line, &mut self.heard, &mut self.sched);
+                    }
+                }
+                Output::Spawn(child) => self.spawn(child.0),
+                Output::CloseStdin(child) => {
+                    self.servers.get_mut(&child.0).unwrap().stdin_closes(&mut self.sched);
+                }
+                Output::Signal(child, signal) => {
+                    let kill = signal == GroupSignal::Kill;
+                    self.servers.get_mut(&child.0).unwrap().signalled(kill, &mut self.sched);
+                }
+                Output::Forget { child, .. } => self.servers.get_mut(&child.0).unwrap().forgotten = true,
+                Output::Noise(..) | Output::Note(_) | Output::Exit(_) => {}
+            }
+        }
+        Ok(())
+    }
+
+    fn spawn(&mut self, child: u32) {
+        let server = Server::new(child, &mut self.sched);
+        self.servers.insert(child, server);
+        let sched = &mut self.sched;
+        let delay = sched.rng.mostly(80, 1, 30);
+        let fault = sched.profile.spawn_fault;
+        if sched.rng.percent(fault) {
+            let any = *sched.rng.pick(&[SpawnFault::NotFound, SpawnFault::NotExecutable, SpawnFault::System]);
+            let fault = sched.profile.spawn_fault_kind.unwrap_or(any);
+            sched.after(delay, Event::Unborn(child, fault));
+        } else {
+            sched.after(delay, Event::Born(child));
+        }
+    }
+}

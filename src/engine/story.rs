@@ -1,0 +1,366 @@
+//! What is told when a request cannot be served: which answer a method gets, and the sentences in it.
+
+use std::collections::BTreeMap;
+
+use super::backoff::RETRY_ON_CALL;
+use super::guidance::{Guidance, Outcome, Status, exit_words, last_lines};
+use super::inflight::Pending;
+use super::io::{Exit, SpawnFault};
+use super::note::DropCause;
+use super::phase::Phase;
+use super::timers::Timer;
+use super::{Engine, answers, as_array, book, planted};
+use crate::wire::Id;
+
+/// The most that guidance carries of what the server wrote to stderr, in bytes: a chat is no log file.
+const TAIL_IN_GUIDANCE: usize = 2048;
+
+/// Why we answer ourselves.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Why {
+    /// No server is there, and none is expected soon.
+    Unavailable,
+    /// The server died with the request in flight.
+    Restarted,
+    /// It has waited long enough.
+    Held,
+    /// Too much waits already.
+    QueueFull,
+    /// We are about to end.
+    Stopping,
+}
+
+/// The last thing that went wrong with the server.
+#[derive(Clone, Debug)]
+pub(super) struct Trouble {
+    /// How it ended. `None` if it did not even start.
+    exit: Option<Exit>,
+    /// What it last wrote to stderr, masked.
+    tail: String,
+    /// Why it could not be started, and in the system's words, masked.
+    fault: Option<(SpawnFault, String)>,
+    /// Why we ended it, where we did: one clause, masked.
+    reason: Option<String>,
+}
+
+impl Trouble {
+    pub(super) fn spawn(fault: SpawnFault, reason: String) -> Self {
+        Self { exit: None, tail: String::new(), fault: Some((fault, reason)), reason: None }
+    }
+
+    pub(super) fn exit(exit: Option<Exit>, tail: String, reason: Option<String>) -> Self {
+        Self { exit, tail, fault: None, reason }
+    }
+
+    /// One clause: "it exited with code 1".
+    fn clause(&self) -> String {
+        match (&self.fault, &self.reason, self.exit) {
+            (Some((SpawnFault::NotFound, _)), ..) => "its command was not found".to_owned(),
+            (Some((SpawnFault::NotExecutable, _)), ..) => "its command cannot be executed".to_owned(),
+            (Some((SpawnFault::System, _)), ..) => "the system could not start it".to_owned(),
+            (None, Some(reason), _) => reason.clone(),
+            (None, None, Some(exit @ Exit::Code(_))) => format!("it {}", exit_words(exit)),
+            (None, None, Some(exit @ Exit::Signal(_))) => format!("it was {}", exit_words(exit)),
+            (None, None, None) => "it could not be ended".to_owned(),
+        }
+    }
+}
+
+impl Engine {
+    /// Answers these requests ourselves; those of one batch in one array.
+    pub(super) fn answer_ourselves(&mut self, ids: &[Id], why: Why) {
+        let mut batches: BTreeMap<u64, Vec<String>> = BTreeMap::new();
+        for id in ids {
+            let Some(pending) = self.inflight.take(id) else { continue };
+            self.queue.remove(id);
+            if pending.cancelled {
+                continue;
+            }
+            let (text, status) = self.compose(&pending, why);
+            self.note_answer(&pending, status);
+            if planted!(self, AnswerTwice) {
+                self.say_to_host(text.clone());
+            }
+            match pending.batch {
+                Some(batch) => batches.entry(batch).or_default().push(text),
+                None => self.say_to_host(text),
+            }
+        }
+        for answers in batches.into_values() {
+            let array = as_array(&answers);
+            self.outputs.push_back(super::io::Output::ToHost(array, super::io::Origin::Supervisor));
+        }
+    }
+
+    /// Answers a request with this text of ours.
+    pub(super) fn answer_with(&mut self, id: &Id, text: String) {
+        let Some(pending) = self.inflight.take(id) else { return };
+        self.queue.remove(id);
+        self.note_answer(&pending, None);
+        self.say_to_host(if pending.batch.is_some() { format!("[{text}]") } else { text });
+    }
+
+    /// Answers what has waited long enough; in the degraded phase, everything.
+    pub(super) fn answer_overdue(&mut self) {
+        let now = self.now.mono;
+        if self.phase == Phase::Degraded {
+            let waiting = self.inflight.ids(|pending| pending.written.is_none());
+            self.answer_ourselves(&waiting, Why::Unavailable);
+            for _ in 0..self.queue.clear() {
+                self.dropped(DropCause::NotificationToDead, 0);
+            }
+        } else if !self.queue.is_empty() && !planted!(self, HoldForEver) {
+            let overdue = self.inflight.ids(|pending| pending.deadline.is_some_and(|at| at <= now));
+            let why = if self.trying { Why::Unavailable } else { Why::Held };
+            self.answer_ourselves(&overdue, why);
+        }
+    }
+
+    /// The answer to one request, and the status in it where it is guidance.
+    fn compose(&mut self, pending: &Pending, why: Why) -> (String, Option<Status>) {
+        let id = &pending.id;
+        let method = &*pending.method;
+        let detail = pending.detail.as_deref();
+        if let Some(capability) =
+            needed_capability(method).filter(|(name, flag)| !self.replay.can(name, *flag))
+        {
+            let (name, flag) = capability;
+            let flag = flag.map_or_else(String::new, |flag| format!(".{flag}"));
+            let message = format!("the server does not offer {name}{flag}");
+            return (answers::error(id, answers::METHOD_NOT_FOUND, &message), None);
+        }
+        let result = match method {
+            "ping" => Some("{}".to_owned()),
+            "initialize" => Some(self.greeting_from_us(id)),
+            "completion/complete" => Some("{\"completion\":{\"values\":[],\"hasMore\":false}}".to_owned()),
+            "logging/setLevel" | "resources/subscribe" | "resources/unsubscribe" => {
+                self.replay.learn(method, detail);
+                Some("{}".to_owned())
+            }
+            "tools/call" if self.is_status_tool(pending) => {
+                let story = self.guidance(pending, why).to_json();
+                return (
+                    answers::result(id, &answers::status_tool_result(&story)),
+                    Some(Status::ServerUnavailable),
+                );
+            }
+            _ if book::is_list(method) => self.list_from_us(method, detail),
+            _ => None,
+        };
+        if let Some(result) = result {
+            return (answers::result(id, &result), None);
+        }
+        let guidance = self.guidance(pending, why);
+        (self.tell(pending, &guidance), Some(guidance.status))
+    }
+
+    /// Guidance as the answer to this request: an ordinary result where that is valid, else an error.
+    fn tell(&self, pending: &Pending, guidance: &Guidance) -> String {
+        let typed = self.book.tool(pending.name.as_deref()).typed;
+        if &*pending.method == "tools/call" && !pending.task && !typed {
+            answers::guidance_result(&pending.id, guidance)
+        } else {
+            answers::guidance_error(&pending.id, guidance)
+        }
+    }
+
+    /// The result of a greeting: the one that the host was told, else the last good one, else one that promises tools
+    /// only. The host is then told.
+    pub(super) fn greeting_from_us(&mut self, id: &Id) -> String {
+        if self.replay.greeting_id.as_ref() == Some(id) {
+            self.timers.disarm(Timer::Greeting);
+            self.replay.greeting_id = None;
+        }
+        let result =
+            if let Some(good) = self.replay.told_result.as_ref().or(self.replay.good_greeting.as_ref()) {
+                String::from_utf8_lossy(good).into_owned()
+            } else {
+                let requested = self.replay.requested();
+                answers::minimal_greeting(answers::version_for(requested.as_deref()), &self.config.name)
+            };
+        let told = crate::wire::edit::find(&result, &["protocolVersion"]);
+        self.replay.told = told.and_then(|told| serde_json::from_str(told).ok());
+        self.replay.told_result = Some(result.clone().into());
+        result
+    }
+
+    /// The result of a list: the last good page, else the status tool. `None` where neither serves.
+    fn list_from_us(&mut self, method: &str, cursor: Option<&str>) -> Option<String> {
+        if let Some(page) = self.book.page(method, cursor) {
+            return Some(String::from_utf8_lossy(page).into_owned());
+        }
+        if method != "tools/list" || cursor.is_some() {
+            return None;
+        }
+        if planted!(self, EmptyList) {
+            return Some("{\"tools\":[]}".to_owned());
+        }
+        self.status_tool_shown = true;
+        self.status_tool_current = true;
+        Some(answers::status_tool_list(&self.config.name))
+    }
+
+    /// Whether this calls the tool that we have shown and therefore answer for.
+    pub(super) fn is_status_tool(&self, pending: &Pending) -> bool {
+        self.status_tool_shown
+            && &*pending.method == "tools/call"
+            && pending.name.as_deref() == Some(answers::STATUS_TOOL)
+    }
+
+    /// A call of the status tool while the server runs.
+    pub(super) fn status_tool_while_serving(&self, id: &Id) -> String {
+        let name = &self.config.name;
+        let again = self
+            .trouble
+            .as_ref()
+            .map_or_else(String::new, |trouble| format!(" Before that, {}.", trouble.clause()));
+        let story = format!(
+            "The MCP server {name:?} is running.{again} Ask for the list of tools to see its own tools."
+        );
+        answers::result(id, &answers::status_tool_result(&story))
+    }
+
+    /// Guidance about this request.
+    pub(super) fn guidance(&self, pending: &Pending, why: Why) -> Guidance {
+        let name = &self.config.name;
+        let trouble = self.trouble.as_ref();
+        let clause = trouble.map(Trouble::clause);
+        let outcome = if pending.times_written > 0 { Outcome::Unknown } else { Outcome::NotExecuted };
+        let effect = match outcome {
+            Outcome::NotExecuted => "this request was not executed",
+            Outcome::Unknown => "whether this request took effect is unknown",
+        };
+        let because = clause.as_ref().map_or_else(String::new, |clause| format!(" ({clause})"));
+        let (status, message, retryable) = match why {
+            Why::Restarted => {
+                let words = clause.unwrap_or_else(|| "it ended".to_owned());
+                let message = format!(
+                    "The MCP server {name:?} stopped while it ran this request ({words}), so {effect}."
+                );
+                (Status::ServerRestarted, message, false)
+            }
+            Why::Held => {
+                let message = format!("The MCP server {name:?} is not ready yet{because}, so {effect}.");
+                (Status::ServerTimeout, message, outcome == Outcome::NotExecuted)
+            }
+            Why::QueueFull => {
+                let message =
+                    format!("Too many requests wait for the MCP server {name:?}{because}, so {effect}.");
+                (Status::ServerUnavailable, message, true)
+            }
+            Why::Stopping => {
+                let message = format!("The MCP server {name:?} is being stopped, so {effect}.");
+                let status = if outcome == Outcome::Unknown {
+                    Status::ServerRestarted
+                } else {
+                    Status::ServerUnavailable
+                };
+                (status, message, false)
+            }
+            Why::Unavailable if self.trying => {
+                let message =
+                    format!("The MCP server {name:?} is being started again{because}, so {effect}.");
+                (Status::ServerUnavailable, message, outcome == Outcome::NotExecuted)
+            }
+            Why::Unavailable => {
+                let message = format!("The MCP server {name:?} is not running{because}, so {effect}.");
+                (Status::ServerUnavailable, message, outcome == Outcome::NotExecuted)
+            }
+        };
+        let retry_after = match why {
+            Why::Unavailable if self.trying && retryable => Some(RETRY_ON_CALL),
+            Why::Held | Why::QueueFull => Some(RETRY_ON_CALL),
+            Why::Unavailable if retryable => {
+                Some((self.last_attempt + RETRY_ON_CALL).saturating_sub(self.now.mono))
+            }
+            Why::Unavailable | Why::Restarted | Why::Stopping => None,
+        };
+        let tail = trouble.map_or("", |trouble| last_lines(&trouble.tail, TAIL_IN_GUIDANCE));
+        Guidance {
+            status,
+            message,
+            hint: self.hint(why, outcome),
+            retryable,
+            outcome,
+            // Rounded up: a millisecond too early is too early.
+            retry_after_ms: retry_after
+                .and_then(|after| u64::try_from(after.as_micros().div_ceil(1000)).ok()),
+            server: name.clone(),
+            exit: trouble.and_then(|trouble| trouble.exit).map(|exit| exit.to_string()),
+            restarts: Some(self.restarts()).filter(|restarts| *restarts > 0),
+            stderr_tail: Some(tail.to_owned()).filter(|tail| !tail.is_empty()),
+            detail: trouble.and_then(|trouble| trouble.fault.as_ref()).map(|(_, reason)| reason.clone()),
+        }
+    }
+
+    fn hint(&self, why: Why, outcome: Outcome) -> String {
+        let command = &self.config.command;
+        let fault = self.trouble.as_ref().and_then(|trouble| trouble.fault.as_ref()).map(|(fault, _)| *fault);
+        let look = format!("run this in a terminal to see why: {command}");
+        match (why, outcome, fault) {
+            (Why::Stopping, ..) => "Connect to the server again.".to_owned(),
+            (Why::Restarted, ..) => {
+                "Check whether the request took effect before making it again.".to_owned()
+            }
+            (_, _, Some(SpawnFault::NotFound)) => format!(
+                "Install the command or write its full path into the host's configuration; it is then started by the next call. The command is: {command}"
+            ),
+            (_, _, Some(SpawnFault::NotExecutable)) => format!(
+                "Make the command executable or correct its path in the host's configuration; it is then started by the next call. The command is: {command}"
+            ),
+            (_, Outcome::Unknown, _) => format!(
+                "Check whether the request took effect before making it again. If the server stays away, {look}"
+            ),
+            (Why::Held | Why::QueueFull, ..) => {
+                format!("Try again in a few seconds. If it stays like this, {look}")
+            }
+            (Why::Unavailable, ..) => {
+                format!(
+                    "Try again in a few seconds: a call starts the server again. If it stays away, {look}"
+                )
+            }
+        }
+    }
+
+    /// The answer to a request whose answer is longer than the host would take.
+    pub(super) fn answer_too_large(&mut self, id: &Id, len: u64) {
+        let Some(pending) = self.inflight.take(id).filter(|pending| !pending.cancelled) else { return };
+        let name = &self.config.name;
+        let limit = self.config.max_answer;
+        let guidance = Guidance {
+            status: Status::AnswerTooLarge,
+            message: format!(
+                "The answer of the MCP server {name:?} is {len} bytes long, and hosts cut the connection at 10 MiB, so it was not handed on."
+            ),
+            hint: format!(
+                "Ask for less at once: a smaller range, fewer items, a filter. Answers up to {limit} bytes are handed on (--max-answer)."
+            ),
+            retryable: false,
+            outcome: Outcome::Unknown,
+            retry_after_ms: None,
+            server: name.clone(),
+            exit: None,
+            restarts: None,
+            stderr_tail: None,
+            detail: None,
+        };
+        let text = self.tell(&pending, &guidance);
+        self.note_answer(&pending, Some(Status::AnswerTooLarge));
+        self.say_to_host(text);
+    }
+}
+
+/// The capability that a method needs, and the flag inside it. `None` for methods that need none.
+fn needed_capability(method: &str) -> Option<(&'static str, Option<&'static str>)> {
+    match method {
+        "resources/subscribe" | "resources/unsubscribe" => Some(("resources", Some("subscribe"))),
+        "logging/setLevel" => Some(("logging", None)),
+        _ => match method.split_once('/')?.0 {
+            "tools" => Some(("tools", None)),
+            "prompts" => Some(("prompts", None)),
+            "resources" => Some(("resources", None)),
+            "tasks" => Some(("tasks", None)),
+            _ => None,
+        },
+    }
+}

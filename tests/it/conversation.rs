@@ -1,0 +1,354 @@
+//! Conversations as text: `fixtures/session/*.txt`, one behaviour a file, its first line says which.
+//!
+//! A file is a list of inputs, each followed by what the engine puts out, indented. The test plays the inputs to the
+//! engine in virtual time and compares the whole file; `SNAPSHOTS=overwrite cargo test --test it conversation` writes
+//! the outputs anew when behaviour changes on purpose.
+//!
+//! Inputs: `config KEY=VALUE...`, `host LINE`, `server [GEN] LINE`, `answer ID RESULT` (the server answers), `greet
+//! [VERSION] [CAPABILITIES]` (the whole handshake), `regreet [VERSION]` (the server answers a replayed greeting),
+//! `stderr TEXT`, `unsent N` (the last N lines for the server never left us), `exit code N`, `exit signal N` (with all its output read), `exited ...` and `silent` (the two apart),
+//! `spawn-fails KIND TEXT` (the next spawn), `mute`, `deaf`, `eof`, `gone`, `stop`, `wait DURATION`. In a line, `\xNN` is a byte,
+//! and `LINE*N` repeats its last character. Comments start with `#`.
+
+use std::collections::VecDeque;
+use std::fmt::Write as _;
+use std::path::Path;
+use std::time::Duration;
+
+use bytes::{Bytes, BytesMut};
+use mcp_supervise::engine::io::{Exit, Gen, GroupSignal, Input, Now, Origin, Output, SpawnFault, StopSignal};
+use mcp_supervise::engine::note::Note;
+use mcp_supervise::engine::{Config, Engine, Repeat};
+use mcp_supervise::wire::{Line, LineCodec};
+use tokio_util::codec::Decoder as _;
+
+/// The capabilities of the server in `greet`.
+const CAPABILITIES: &str = r#"{"tools":{"listChanged":true},"resources":{"subscribe":true},"prompts":{},"logging":{},"completions":{},"tasks":{}}"#;
+
+struct Stage {
+    config: Config,
+    engine: Option<Engine>,
+    now: Duration,
+    max_line: usize,
+    spawn_fault: VecDeque<(SpawnFault, String)>,
+    stderr: String,
+    /// What the living child was sent, and how many of the last of it will turn out not to have left us.
+    sent: Vec<Bytes>,
+    unsent: usize,
+    child: Gen,
+    /// The id of the last greeting that the living child was sent.
+    greeting_id: String,
+    text: String,
+}
+
+impl Stage {
+    fn new() -> Self {
+        Self {
+            config: Config {
+                name: "demo".to_owned(),
+                command: "npx demo-server".to_owned(),
+                ..Config::default()
+            },
+            engine: None,
+            now: Duration::ZERO,
+            max_line: 64 * 1024 * 1024,
+            spawn_fault: VecDeque::new(),
+            stderr: String::new(),
+            sent: Vec::new(),
+            unsent: 0,
+            child: Gen(0),
+            greeting_id: String::new(),
+            text: String::new(),
+        }
+    }
+
+    fn now(&self) -> Now {
+        Now { mono: self.now, wall: Duration::from_secs(1_700_000_000) + self.now }
+    }
+
+    fn start(&mut self) {
+        if self.engine.is_none() {
+            self.engine = Some(Engine::new(self.config.clone(), self.now()));
+            self.drain();
+        }
+    }
+
+    fn input(&mut self, input: Input) {
+        self.start();
+        let now = self.now();
+        self.engine.as_mut().expect("started").handle(now, input);
+        self.drain();
+    }
+
+    fn drain(&mut self) {
+        while let Some(output) = self.engine.as_mut().expect("started").poll() {
+            self.show(&output);
+            if let Output::Spawn(child) = output {
+                self.child = child;
+                let outcome = match self.spawn_fault.pop_front() {
+                    Some((fault, reason)) => Input::SpawnFailed(child, fault, reason),
+                    None => Input::Spawned(child, 1000 + child.0),
+                };
+                // As in the relay: the rest of the outputs first, then the next input.
+                while let Some(output) = self.engine.as_mut().expect("started").poll() {
+                    self.show(&output);
+                }
+                let now = self.now();
+                self.engine.as_mut().expect("started").handle(now, outcome);
+            }
+        }
+    }
+
+    fn show(&mut self, output: &Output) {
+        let line = match output {
+            Output::ToHost(bytes, Origin::Server) => format!("host <- {}", printable(bytes)),
+            Output::ToHost(bytes, Origin::Supervisor) => format!("host <= {}", printable(bytes)),
+            Output::ToChild(child, bytes) => {
+                self.sent.push(bytes.clone());
+                if bytes.windows(12).any(|window| window == b"\"initialize\"") {
+                    let line = std::str::from_utf8(bytes).expect("UTF-8");
+                    let id = mcp_supervise::wire::edit::find(line, &["id"]).expect("an id");
+                    id.clone_into(&mut self.greeting_id);
+                }
+                format!("server {child} <- {}", printable(bytes))
+            }
+            Output::Noise(child, bytes) => format!("noise of {child}: {}", printable(bytes)),
+            Output::Spawn(child) => format!("spawn {child}"),
+            Output::CloseStdin(child) => format!("close stdin of {child}"),
+            Output::Signal(child, GroupSignal::Term) => format!("signal {child} TERM"),
+            Output::Signal(child, GroupSignal::Kill) => format!("signal {child} KILL"),
+            Output::Forget { child, group_left: true } => format!("forget {child}, its group left alone"),
+            Output::Forget { child, group_left: false } => format!("forget {child}"),
+            Output::Exit(code) => format!("exit {code}"),
+            Output::Note(Note::Phase { from, to }) => format!("{from} -> {to}"),
+            Output::Note(Note::Dropped { cause, .. }) => format!("dropped: {cause:?}"),
+            Output::Note(Note::Unusable { reason, .. }) => format!("unusable: {reason}"),
+            Output::Note(Note::VersionLowered { told, now }) => {
+                format!("version lowered from {told} to {now}")
+            }
+            Output::Note(Note::ReplayRefused { method }) => format!("refused: {method}"),
+            Output::Note(_) => return,
+        };
+        writeln!(self.text, "    {line}").expect("writing to a string");
+    }
+
+    fn line(&mut self, text: &str, from: impl Fn(Line) -> Input) {
+        let mut bytes = BytesMut::from(&unescape(text)[..]);
+        bytes.extend_from_slice(b"\n");
+        let mut codec = LineCodec::new(self.max_line);
+        while let Some(line) = codec.decode_eof(&mut bytes).expect("the codec has no errors") {
+            self.input(from(line));
+        }
+    }
+
+    fn play(&mut self, directive: &str) {
+        let (word, rest) = directive.split_once(' ').unwrap_or((directive, ""));
+        if !["config", "spawn-fails"].contains(&word) {
+            self.start();
+        }
+        match word {
+            "config" => rest.split(' ').for_each(|pair| self.configure(pair)),
+            "host" => self.line(rest, Input::Host),
+            "server" => {
+                let (child, line) = match rest.split_once(' ').map(|(child, line)| (child.parse(), line)) {
+                    Some((Ok(child), line)) => (Gen(child), line),
+                    _ => (self.child, rest),
+                };
+                self.line(line, |line| Input::Child(child, line));
+            }
+            "answer" => {
+                let (id, result) = rest.split_once(' ').expect("an id and a result");
+                let line = format!(r#"{{"jsonrpc":"2.0","id":{id},"result":{result}}}"#);
+                let child = self.child;
+                self.line(&line, |line| Input::Child(child, line));
+            }
+            "greet" => self.greet(rest),
+            "regreet" => {
+                let version = if rest.is_empty() { "2025-06-18" } else { rest };
+                let id = self.greeting_id.clone();
+                self.play(&format!("answer {id} {}", greeting(version, CAPABILITIES)));
+            }
+            "stderr" => self.stderr = rest.replace("\\n", "\n"),
+            "exit" => {
+                self.play(&format!("exited {rest}"));
+                self.play("silent");
+            }
+            "exited" => {
+                let (kind, number) = rest.split_once(' ').expect("a kind and a number");
+                let number = number.parse().expect("a number");
+                let exit = if kind == "code" { Exit::Code(number) } else { Exit::Signal(number) };
+                self.input(Input::Exited(self.child, exit));
+            }
+            "silent" => {
+                let stderr_tail = std::mem::take(&mut self.stderr);
+                let unsent = self.sent.split_off(self.sent.len() - std::mem::take(&mut self.unsent));
+                self.sent.clear();
+                self.input(Input::Silent { from: self.child, stderr_tail, unsent });
+            }
+            "spawn-fails" => {
+                let (kind, reason) = rest.split_once(' ').expect("a kind and a reason");
+                let fault = match kind {
+                    "not-found" => SpawnFault::NotFound,
+                    "not-executable" => SpawnFault::NotExecutable,
+                    "system" => SpawnFault::System,
+                    other => panic!("no such fault: {other}"),
+                };
+                self.spawn_fault.push_back((fault, reason.to_owned()));
+            }
+            "unsent" => self.unsent = rest.parse().expect("a number"),
+            "mute" => self.input(Input::Mute(self.child)),
+            "deaf" => self.input(Input::Deaf(self.child)),
+            "eof" => self.input(Input::HostEof),
+            "gone" => self.input(Input::HostGone),
+            "stop" => self.input(Input::Stop(StopSignal::Term)),
+            "wait" => self.wait(duration(rest)),
+            other => panic!("no such directive: {other}"),
+        }
+    }
+
+    fn greet(&mut self, rest: &str) {
+        let mut words = rest.splitn(2, ' ');
+        let version = words.next().filter(|word| !word.is_empty()).unwrap_or("2025-06-18");
+        let capabilities = words.next().unwrap_or(CAPABILITIES);
+        self.play(&format!(
+            r#"host {{"jsonrpc":"2.0","id":0,"method":"initialize","params":{{"protocolVersion":"{version}","capabilities":{{}},"clientInfo":{{"name":"h","version":"1"}}}}}}"#
+        ));
+        self.play(&format!("answer 0 {}", greeting(version, capabilities)));
+        self.play(r#"host {"jsonrpc":"2.0","method":"notifications/initialized"}"#);
+    }
+
+    fn wait(&mut self, time: Duration) {
+        self.start();
+        let end = self.now + time;
+        let mut last = None;
+        while let Some(at) = self.engine.as_ref().expect("started").deadline().filter(|at| *at <= end) {
+            assert_ne!(last, Some(at), "a deadline that stays is a busy loop");
+            last = Some(at);
+            self.now = self.now.max(at);
+            writeln!(self.text, "    at {:?}:", self.now).expect("writing to a string");
+            self.input(Input::Timer);
+        }
+        self.now = end;
+    }
+
+    fn configure(&mut self, pair: &str) {
+        let (key, value) = pair.split_once('=').expect("KEY=VALUE");
+        let config = &mut self.config;
+        match key {
+            "hold" => config.hold = duration(value),
+            "init-timeout" => config.init_timeout = Some(duration(value)),
+            "max-restarts" => config.restarts.max_restarts = value.parse().expect("a number"),
+            "backoff-initial" => config.restarts.initial = duration(value),
+            "backoff-max" => config.restarts.max = duration(value),
+            "replay" => config.repeat = if value == "none" { Repeat::Never } else { Repeat::Safe },
+            "max-answer" => config.max_answer = value.parse().expect("a number"),
+            "max-line" => self.max_line = value.parse().expect("a number"),
+            other => panic!("no such setting: {other}"),
+        }
+    }
+}
+
+fn greeting(version: &str, capabilities: &str) -> String {
+    format!(
+        r#"{{"protocolVersion":"{version}","capabilities":{capabilities},"serverInfo":{{"name":"s","version":"1"}}}}"#
+    )
+}
+
+fn duration(text: &str) -> Duration {
+    let number = |unit| text.strip_suffix(unit).and_then(|number: &str| number.parse::<u64>().ok());
+    number("ms")
+        .map(Duration::from_millis)
+        .or_else(|| number("s").map(Duration::from_secs))
+        .expect("a duration")
+}
+
+/// `\xNN` is a byte; `X*N` at the end of a quoted run repeats the character before the star N times.
+fn unescape(text: &str) -> Vec<u8> {
+    let mut bytes = Vec::new();
+    let mut rest = text;
+    while let Some((before, after)) = rest.split_once("\\x") {
+        bytes.extend_from_slice(before.as_bytes());
+        bytes.push(u8::from_str_radix(&after[..2], 16).expect("two hexadecimal digits"));
+        rest = &after[2..];
+    }
+    bytes.extend_from_slice(rest.as_bytes());
+    let text = bytes;
+    let Some(star) = memchr::memchr(b'*', &text) else { return text };
+    let digits = text[star + 1..].iter().take_while(|byte| byte.is_ascii_digit()).count();
+    let Ok(count) = std::str::from_utf8(&text[star + 1..star + 1 + digits]).expect("digits").parse::<usize>()
+    else {
+        return text;
+    };
+    let mut repeated = text[..star].to_vec();
+    repeated.extend(std::iter::repeat_n(text[star - 1], count - 1));
+    repeated.extend_from_slice(&text[star + 1 + digits..]);
+    repeated
+}
+
+/// One line of a fixture: long runs shortened, bytes that are no text escaped.
+fn printable(bytes: &Bytes) -> String {
+    let line = bytes.strip_suffix(b"\n").unwrap_or(bytes);
+    let mut text = String::new();
+    for chunk in line.utf8_chunks() {
+        for character in chunk.valid().chars() {
+            if character.is_control() {
+                write!(text, "\\x{:02x}", u32::from(character)).expect("writing to a string");
+            } else {
+                text.push(character);
+            }
+        }
+        for byte in chunk.invalid() {
+            write!(text, "\\x{byte:02x}").expect("writing to a string");
+        }
+    }
+    if text.len() > 4000 { format!("({} bytes)", line.len()) } else { text }
+}
+
+fn replay(script: &str) -> String {
+    let mut stage = Stage::new();
+    for line in script.lines() {
+        if line.starts_with("    ") {
+            continue;
+        }
+        stage.text.push_str(line);
+        stage.text.push('\n');
+        if !line.is_empty() && !line.starts_with('#') {
+            stage.play(line);
+        }
+    }
+    stage.text
+}
+
+#[test]
+fn every_conversation_goes_as_written() {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("fixtures/session");
+    let mut files: Vec<_> = std::fs::read_dir(folder)
+        .expect("the fixtures are there")
+        .map(|entry| entry.expect("the fixture can be listed").path())
+        .filter(|path| path.extension().is_some_and(|extension| extension == "txt"))
+        .collect();
+    files.sort();
+    assert!(files.len() >= 40, "only {} conversations", files.len());
+    let overwrite = std::env::var("SNAPSHOTS").is_ok_and(|action| action == "overwrite");
+    let mut wrong = Vec::new();
+    for file in files {
+        let script = std::fs::read_to_string(&file).expect("a fixture is text");
+        assert!(script.starts_with("# "), "{}: the first line says what it shows", file.display());
+        let played = replay(&script);
+        if overwrite && played != script {
+            std::fs::write(&file, &played).expect("a fixture can be written");
+        } else if played != script {
+            let name = file.file_name().expect("a file").to_string_lossy().into_owned();
+            let diff = script;
+            let at = played.lines().zip(diff.lines()).position(|(now, then)| now != then).unwrap_or_default();
+            let line = |text: &str| text.lines().nth(at).unwrap_or("(nothing)").to_owned();
+            wrong.push(format!(
+                "{name}:{}\n  written: {}\n  now:     {}",
+                at + 1,
+                line(&diff),
+                line(&played)
+            ));
+        }
+    }
+    assert!(wrong.is_empty(), "conversations go differently:\n{}", wrong.join("\n"));
+}
