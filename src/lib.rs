@@ -2,4 +2,5 @@
 
 pub mod engine;
 pub mod mask;
+pub mod stream;
 pub mod wire;
