@@ -1,5 +1,6 @@
 //! `mcp-supervise`: the process supervisor for MCP servers.
 
+pub mod child;
 pub mod engine;
 pub mod mask;
 pub mod stream;

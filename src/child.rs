@@ -1,0 +1,225 @@
+//! The server's process: starting it, talking to it, signalling it, learning of its end, reaping it.
+//!
+//! A child leads a process group of its own, and every signal goes to the whole group (`npx` -> `sh` -> `node`). Its end
+//! is learned from the system and not from the end of its output, which a grandchild can hold open for ever. It is seen
+//! without reaping: until [`Process::forget`] the process id stays taken, so that a signal can never reach a stranger
+//! that was given the same number.
+//!
+//! ```text
+//! spawn -> Child { process, stdin, stdout, stderr }      four values, so that one select! can poll all of them
+//!            process.exited()                             does not reap
+//!            process.signal(Term | Kill)                  to the group; Kill ends a container as well
+//!            process.forget(group_left)                   off the guardian's list, then reaped
+//! ```
+//!
+//! Should the supervisor be killed, the [`Guardian`] ends the group. Nothing in here decides when a child is started,
+//! stopped or given up, and nothing in here waits for a child on the caller's thread.
+
+mod container;
+mod fault;
+mod guardian;
+mod sys;
+mod tail;
+#[cfg(test)]
+mod tests;
+
+use std::ffi::OsString;
+use std::io;
+use std::os::fd::OwnedFd;
+use std::os::unix::process::CommandExt as _;
+use std::process::{self, Command, Stdio};
+use std::thread;
+
+use nix::errno::Errno;
+use nix::sys::signal::{Signal, killpg};
+use nix::unistd::Pid;
+
+use crate::engine::io::{Exit, GroupSignal, SpawnFault};
+use crate::stream::{Sink, Source};
+use container::Container;
+use guardian::Entry;
+pub use guardian::Guardian;
+pub use tail::Tail;
+
+/// What to start.
+#[derive(Clone, Debug, Default)]
+pub struct Spec {
+    /// The command and its arguments. A command without a slash is looked for in the child's `PATH`.
+    pub argv: Vec<OsString>,
+    /// What is different in the child's environment: a new value, or `None` to leave the variable out. Everything else
+    /// is inherited.
+    pub env: Vec<(OsString, Option<OsString>)>,
+}
+
+/// Why a child could not be started. It reads like the system's own words, for example
+/// `npx: No such file or directory`.
+#[derive(Clone, Debug, thiserror::Error)]
+#[error("{message}")]
+pub struct SpawnError {
+    /// Whether trying again makes sense, and what a shell would call it.
+    pub fault: SpawnFault,
+    /// The command and what the system says about it.
+    pub message: String,
+}
+
+/// A running child with our ends of its pipes.
+#[derive(Debug)]
+pub struct Child {
+    /// The process itself.
+    pub process: Process,
+    /// Its stdin. Take it and drop it to close it.
+    pub stdin: Option<Sink>,
+    /// Its stdout; it can outlive the process.
+    pub stdout: Source,
+    /// Its stderr; it can outlive the process.
+    pub stderr: Source,
+}
+
+/// Starts a child. Must be called on the main thread and inside the runtime: on Linux the child gets SIGTERM when the
+/// *thread* that started it ends. Takes as long as the system takes to fork and execute.
+pub fn spawn(spec: &Spec, guardian: Option<&Guardian>) -> Result<Child, SpawnError> {
+    let container = Container::plan(spec);
+    let argv = container.as_ref().map_or(&spec.argv, |container| &container.argv);
+    let Some(mut command) = command(argv, &spec.env) else {
+        let message = "the command is empty".to_owned();
+        return Err(SpawnError { fault: SpawnFault::NotFound, message });
+    };
+    command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    command.process_group(0);
+    sys::keep_zombies();
+
+    let announcement = guardian.map(Guardian::announcement);
+    let entry = announcement.as_ref().map(guardian::Announcement::entry);
+    let parent = Pid::this();
+    #[expect(
+        unsafe_code,
+        reason = "the guardian must know the child before it runs, and only the child knows in time"
+    )]
+    // SAFETY: between fork and exec the closure makes system calls only. It takes no lock, allocates nothing and does
+    // not panic. Rust's own part, which comes before it, has made the group, emptied the signal mask and set SIGPIPE back.
+    unsafe {
+        command.pre_exec(move || {
+            if let Some(announcement) = &announcement {
+                announcement.make();
+            }
+            sys::die_with(parent);
+            Ok(())
+        });
+    }
+    let mut child = match command.spawn() {
+        Ok(child) => child,
+        Err(error) => {
+            // The child may have come as far as its announcement; Rust has reaped it.
+            if let Some(entry) = entry {
+                entry.strike();
+            }
+            return Err(fault::explain(spec, &error));
+        }
+    };
+    match ends_of(&mut child) {
+        Ok((exit, stdin, stdout, stderr)) => {
+            let process = Process { child, exit, entry, container };
+            Ok(Child { process, stdin: Some(stdin), stdout, stderr })
+        }
+        Err(error) => {
+            let _ = killpg(pid_of(&child), Signal::SIGKILL);
+            reap(child, entry);
+            Err(fault::explain(spec, &error))
+        }
+    }
+}
+
+/// The process of a child. It counts as running until [`Process::forget`]; dropping it instead leaves the group to the
+/// guardian.
+#[derive(Debug)]
+pub struct Process {
+    child: process::Child,
+    exit: sys::ExitWatch,
+    entry: Option<Entry>,
+    container: Option<Container>,
+}
+
+impl Process {
+    /// The process id, which is also the id of its process group.
+    pub fn pid(&self) -> u32 {
+        self.child.id()
+    }
+
+    /// Resolves when the process has ended. Cancel-safe, and may be asked again. It does not reap.
+    pub async fn exited(&self) -> Exit {
+        self.exit.exited().await
+    }
+
+    /// Sends a signal to the whole group; a group that is gone is none of our errors. With [`GroupSignal::Kill`] a
+    /// container that this child is the client of is ended too, by a process that is started and not waited for.
+    /// An error means that some process of the group cannot be signalled, because it runs as another user.
+    pub fn signal(&mut self, signal: GroupSignal) -> io::Result<()> {
+        let sent = match signal {
+            GroupSignal::Term => killpg(pid_of(&self.child), Signal::SIGTERM),
+            GroupSignal::Kill => killpg(pid_of(&self.child), Signal::SIGKILL),
+        };
+        if let (GroupSignal::Kill, Some(container)) = (signal, &mut self.container) {
+            container.kill();
+        }
+        match sent {
+            Ok(()) | Err(Errno::ESRCH) => Ok(()),
+            // What macOS says of a group that is all zombies.
+            Err(Errno::EPERM) if cfg!(target_os = "macos") => Ok(()),
+            Err(errno) => Err(errno.into()),
+        }
+    }
+
+    /// Done with it: takes the group off the guardian's list, then reaps the process. With `group_left` whatever the
+    /// child left behind may live on; else the group is killed once more, so that nothing outlives the list. Does not
+    /// wait: a process that has not ended yet is reaped when it has, on a thread.
+    pub fn forget(mut self, group_left: bool) {
+        if !group_left {
+            let _ = self.signal(GroupSignal::Kill);
+        }
+        reap(self.child, self.entry);
+    }
+}
+
+/// Off the list first: as soon as the process is reaped, its number can be somebody else's.
+fn reap(mut child: process::Child, entry: Option<Entry>) {
+    if let Some(entry) = entry {
+        entry.strike();
+    }
+    if let Ok(None) = child.try_wait() {
+        reap_later(child);
+    }
+}
+
+/// Without a thread it stays a zombie, which goes when we go.
+fn reap_later(mut child: process::Child) {
+    let _ =
+        thread::Builder::new().name("reaper".to_owned()).stack_size(64 * 1024).spawn(move || child.wait());
+}
+
+fn pid_of(child: &process::Child) -> Pid {
+    Pid::from_raw(child.id().cast_signed())
+}
+
+/// `None` if there is nothing to start.
+fn command(argv: &[OsString], env: &[(OsString, Option<OsString>)]) -> Option<Command> {
+    let (program, arguments) = argv.split_first()?;
+    #[expect(clippy::disallowed_methods, reason = "this is the one place where processes are made")]
+    let mut command = Command::new(program);
+    command.args(arguments);
+    for (name, value) in env {
+        match value {
+            Some(value) => command.env(name, value),
+            None => command.env_remove(name),
+        };
+    }
+    Some(command)
+}
+
+/// Our ends of what the child has, ready to be polled.
+fn ends_of(child: &mut process::Child) -> io::Result<(sys::ExitWatch, Sink, Source, Source)> {
+    let missing = || io::Error::other("a pipe is missing");
+    let stdin = Sink::owned(OwnedFd::from(child.stdin.take().ok_or_else(missing)?))?;
+    let stdout = Source::owned(OwnedFd::from(child.stdout.take().ok_or_else(missing)?))?;
+    let stderr = Source::owned(OwnedFd::from(child.stderr.take().ok_or_else(missing)?))?;
+    Ok((sys::ExitWatch::new(pid_of(child))?, stdin, stdout, stderr))
+}

@@ -1,0 +1,90 @@
+//! A failed start in words: which fault it is, and what the system says about which file.
+//!
+//! The system's number alone misleads. A script whose interpreter is missing fails with the same ENOENT as a command that
+//! does not exist, and a directory with the same EACCES as a file that may not be executed. This looks at the files to
+//! tell them apart; it never starts anything and never decides whether to try again.
+
+use std::env;
+use std::ffi::{OsStr, OsString};
+use std::fs::{self, File};
+use std::io::{self, Read as _};
+use std::os::unix::ffi::OsStrExt as _;
+use std::os::unix::fs::PermissionsExt as _;
+use std::path::{Path, PathBuf};
+
+use nix::errno::Errno;
+
+use super::{SpawnError, Spec};
+use crate::engine::io::SpawnFault;
+
+/// Where the system looks for commands when `PATH` is not set.
+const DEFAULT_PATH: &str = "/bin:/usr/bin";
+
+pub(super) fn explain(spec: &Spec, error: &io::Error) -> SpawnError {
+    let name = spec.argv.first().map(OsString::as_os_str).unwrap_or_default();
+    let said = |fault, words: &str| SpawnError { fault, message: format!("{}: {words}", name.display()) };
+    let Some(errno) = error.raw_os_error().map(Errno::from_raw) else {
+        // Rust's own refusal, of a zero byte in an argument.
+        return said(SpawnFault::NotExecutable, &error.to_string());
+    };
+    if errno == Errno::ENOENT {
+        return match locate(name, &path_of(spec)) {
+            None => said(SpawnFault::NotFound, errno.desc()),
+            Some(file) => said(SpawnFault::NotExecutable, &missing_loader(&file)),
+        };
+    }
+    if errno == Errno::EACCES && Path::new(name).is_dir() {
+        return said(SpawnFault::NotExecutable, Errno::EISDIR.desc());
+    }
+    let passing = matches!(
+        errno,
+        Errno::EAGAIN
+            | Errno::ENOMEM
+            | Errno::EMFILE
+            | Errno::ENFILE
+            | Errno::ENOSPC
+            | Errno::EINTR
+            | Errno::EIO
+            // The file is being written: an upgrade is under way.
+            | Errno::ETXTBSY
+    );
+    said(if passing { SpawnFault::System } else { SpawnFault::NotExecutable }, errno.desc())
+}
+
+/// The `PATH` that the child would have had.
+fn path_of(spec: &Spec) -> OsString {
+    let changed = spec.env.iter().rev().find(|(name, _)| name == "PATH").map(|(_, value)| value.clone());
+    changed.unwrap_or_else(|| env::var_os("PATH")).unwrap_or_else(|| DEFAULT_PATH.into())
+}
+
+/// The file that the name stands for, if there is one that may be executed.
+fn locate(name: &OsStr, path: &OsStr) -> Option<PathBuf> {
+    let executable = |file: &PathBuf| {
+        fs::metadata(file).is_ok_and(|meta| meta.is_file() && meta.permissions().mode() & 0o111 != 0)
+    };
+    if name.as_bytes().contains(&b'/') {
+        return Some(PathBuf::from(name)).filter(executable);
+    }
+    if name.is_empty() {
+        return None;
+    }
+    env::split_paths(path).map(|dir| dir.join(name)).find(executable)
+}
+
+/// The file is there and the system says it is not: what has to run it is missing.
+fn missing_loader(file: &Path) -> String {
+    match interpreter(file) {
+        // Escaped, because the usual culprit is an invisible carriage return.
+        Some(interpreter) => format!("its interpreter {} does not exist", interpreter.escape_debug()),
+        None => "it exists, but the loader that it asks for does not".to_owned(),
+    }
+}
+
+/// The interpreter that the first line of a script names.
+fn interpreter(file: &Path) -> Option<String> {
+    let mut start = Vec::new();
+    File::open(file).ok()?.take(256).read_to_end(&mut start).ok()?;
+    let line = start.strip_prefix(b"#!")?.split(|&byte| byte == b'\n').next()?;
+    let line = String::from_utf8_lossy(line);
+    line.trim_start_matches([' ', '\t']).split([' ', '\t']).next().map(str::to_owned)
+}

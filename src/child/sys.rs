@@ -1,0 +1,191 @@
+//! What differs between Linux and macOS about processes, and nothing else.
+//!
+//! | | Linux | elsewhere |
+//! |---|---|---|
+//! | the exit is seen by | a pidfd; where the system refuses one, as elsewhere | a thread in `waitid` |
+//! | the parent dies | the child gets SIGTERM | only the guardian notices |
+//! | closing what a fork inherited | `close_range`; under an old kernel, as elsewhere | one by one |
+
+use std::io;
+use std::mem;
+use std::os::fd::{OwnedFd, RawFd};
+use std::thread;
+
+use nix::errno::Errno;
+use nix::libc;
+use nix::unistd::{Pid, getppid};
+use tokio::io::Interest;
+use tokio::io::unix::AsyncFd;
+use tokio::sync::watch;
+
+use crate::engine::io::Exit;
+use crate::stream::register;
+
+/// What an exit is called that somebody else has collected before us.
+const UNKNOWN: Exit = Exit::Code(255);
+
+/// Learns of the exit of one child of ours and does not reap it.
+#[derive(Debug)]
+pub(super) struct ExitWatch {
+    pid: Pid,
+    by: By,
+}
+
+#[derive(Debug)]
+enum By {
+    Pidfd(AsyncFd<OwnedFd>),
+    Thread(watch::Receiver<Option<Exit>>),
+}
+
+impl ExitWatch {
+    pub(super) fn new(pid: Pid) -> io::Result<Self> {
+        match pidfd(pid) {
+            Ok(pidfd) => Ok(Self { pid, by: By::Pidfd(register(pidfd, Interest::READABLE)?) }),
+            // An old kernel, a sandbox, or no Linux.
+            Err(_) => Self::by_thread(pid),
+        }
+    }
+
+    pub(super) fn by_thread(pid: Pid) -> io::Result<Self> {
+        let (tell, told) = watch::channel(None);
+        thread::Builder::new().name("waiter".to_owned()).stack_size(64 * 1024).spawn(move || {
+            let exit = peek(pid, 0).ok().flatten().unwrap_or(UNKNOWN);
+            tell.send_replace(Some(exit));
+        })?;
+        Ok(Self { pid, by: By::Thread(told) })
+    }
+
+    pub(super) async fn exited(&self) -> Exit {
+        match &self.by {
+            By::Pidfd(pidfd) => loop {
+                // It fails only when the runtime is going down; whoever asks is going down with it.
+                let Ok(mut guard) = pidfd.readable().await else {
+                    return UNKNOWN;
+                };
+                match peek(self.pid, libc::WNOHANG) {
+                    Ok(Some(exit)) => return exit,
+                    Ok(None) => guard.clear_ready(),
+                    Err(_) => return UNKNOWN,
+                }
+            },
+            By::Thread(told) => {
+                let mut told = told.clone();
+                let exit = told.wait_for(Option::is_some).await;
+                exit.ok().and_then(|exit| *exit).unwrap_or(UNKNOWN)
+            }
+        }
+    }
+}
+
+/// How the child ended, without reaping it. `None` while it runs, if `options` has WNOHANG.
+fn peek(pid: Pid, options: libc::c_int) -> Result<Option<Exit>, Errno> {
+    let id = libc::id_t::try_from(pid.as_raw()).map_err(|_| Errno::ECHILD)?;
+    loop {
+        #[expect(unsafe_code, reason = "nix has waitid on Linux only")]
+        // SAFETY: siginfo_t is plain data for which zero is valid, waitid fills it, and a child's end fills the fields
+        // that are read.
+        let (result, pid, status, code) = unsafe {
+            let mut info: libc::siginfo_t = mem::zeroed();
+            let options = libc::WEXITED | libc::WNOWAIT | options;
+            let result = libc::waitid(libc::P_PID, id, &raw mut info, options);
+            (Errno::result(result), info.si_pid(), info.si_status(), info.si_code)
+        };
+        match result {
+            Err(Errno::EINTR) => {}
+            Err(errno) => return Err(errno),
+            Ok(_) if pid == 0 => return Ok(None),
+            Ok(_) if code == libc::CLD_EXITED => return Ok(Some(Exit::Code(status & 0xff))),
+            Ok(_) => return Ok(Some(Exit::Signal(status))),
+        }
+    }
+}
+
+#[cfg(target_os = "linux")]
+fn pidfd(pid: Pid) -> io::Result<OwnedFd> {
+    use std::os::fd::FromRawFd as _;
+    #[expect(unsafe_code, reason = "the call has no wrapper in a library that we use")]
+    // SAFETY: the call takes two numbers and returns a new descriptor, close-on-exec, which is ours alone.
+    unsafe {
+        let fd = Errno::result(libc::syscall(libc::SYS_pidfd_open, pid.as_raw(), 0))?;
+        Ok(OwnedFd::from_raw_fd(RawFd::try_from(fd).map_err(io::Error::other)?))
+    }
+}
+
+#[cfg(not(target_os = "linux"))]
+fn pidfd(_pid: Pid) -> io::Result<OwnedFd> {
+    Err(io::ErrorKind::Unsupported.into())
+}
+
+/// Makes the system keep ended children until they are reaped. A host that ignores SIGCHLD hands that on to us, and then
+/// an exit could not be seen and the number of a dead child could be a stranger's at once.
+pub(super) fn keep_zombies() {
+    #[expect(unsafe_code, reason = "signal dispositions have no safe interface")]
+    // SAFETY: both calls only read or set the disposition; a handler of somebody else is left alone.
+    unsafe {
+        let mut now: libc::sigaction = mem::zeroed();
+        if libc::sigaction(libc::SIGCHLD, std::ptr::null(), &raw mut now) == 0
+            && now.sa_sigaction == libc::SIG_IGN
+        {
+            libc::signal(libc::SIGCHLD, libc::SIG_DFL);
+        }
+    }
+}
+
+/// In a fresh child: be ended when the parent is. System calls only.
+#[cfg(target_os = "linux")]
+pub(super) fn die_with(parent: Pid) {
+    // A sandbox may refuse it; the guardian is there as well.
+    let _ = nix::sys::prctl::set_pdeathsig(nix::sys::signal::Signal::SIGTERM);
+    if getppid() != parent {
+        exit_now(libc::EXIT_FAILURE);
+    }
+}
+
+/// In a fresh child: do not begin when the parent is gone already. System calls only.
+#[cfg(not(target_os = "linux"))]
+pub(super) fn die_with(parent: Pid) {
+    if getppid() != parent {
+        exit_now(libc::EXIT_FAILURE);
+    }
+}
+
+/// Ends a forked process without running anything that belongs to the one it was forked from.
+pub(super) fn exit_now(code: libc::c_int) -> ! {
+    #[expect(unsafe_code, reason = "std::process::exit would run the parent's exit handlers")]
+    // SAFETY: it takes a number and does not return.
+    unsafe {
+        libc::_exit(code)
+    }
+}
+
+/// Closes every descriptor from this one on. System calls only.
+pub(super) fn close_from(first: RawFd) {
+    #[cfg(target_os = "linux")]
+    {
+        #[expect(unsafe_code, reason = "the call has no wrapper in a library that we use")]
+        // SAFETY: only called in a process that owns nothing but the descriptors below.
+        let closed = unsafe { libc::syscall(libc::SYS_close_range, first, libc::c_uint::MAX, 0) };
+        if closed == 0 {
+            return;
+        }
+    }
+    #[expect(unsafe_code, reason = "descriptors that have no owner in this process")]
+    // SAFETY: only called in a process that owns nothing but the descriptors below; closing a closed one is an error
+    // without effect.
+    unsafe {
+        // A limit without bound is taken as what systems allow in practice.
+        let limit = RawFd::try_from(libc::sysconf(libc::_SC_OPEN_MAX)).unwrap_or(-1);
+        let limit = if limit < 0 { 65_536 } else { limit.min(1 << 20) };
+        for fd in first..limit {
+            libc::close(fd);
+        }
+    }
+}
+
+/// Names the calling process in `ps` and `top`.
+pub(super) fn set_name(name: &std::ffi::CStr) {
+    #[cfg(target_os = "linux")]
+    let _ = nix::sys::prctl::set_name(name);
+    #[cfg(not(target_os = "linux"))]
+    let _ = name;
+}

@@ -1,0 +1,318 @@
+//! Children that are real processes.
+
+use std::fs;
+use std::os::unix::fs::PermissionsExt as _;
+use std::path::{Path, PathBuf};
+
+use nix::errno::Errno;
+use nix::sys::signal::kill;
+use nix::unistd::{Pid, getpgid};
+use tokio::io::{AsyncBufReadExt as _, AsyncReadExt as _, AsyncWriteExt as _, BufReader};
+
+use super::{Child, Guardian, SpawnError, Spec, spawn, sys};
+use crate::engine::io::{Exit, GroupSignal, SpawnFault};
+use crate::stream::Source;
+
+fn spec(argv: &[&str]) -> Spec {
+    Spec { argv: argv.iter().map(Into::into).collect(), env: Vec::new() }
+}
+
+fn shell(script: &str) -> Child {
+    spawn(&spec(&["/bin/sh", "-c", script]), None).unwrap()
+}
+
+fn refused(argv: &[&str]) -> SpawnError {
+    spawn(&spec(argv), None).expect_err("it cannot be started")
+}
+
+fn pid_of(child: &Child) -> Pid {
+    Pid::from_raw(i32::try_from(child.process.pid()).unwrap())
+}
+
+async fn all_of(source: &mut Source) -> String {
+    let mut text = String::new();
+    source.read_to_string(&mut text).await.unwrap();
+    text
+}
+
+/// A file that may be executed. Another process writes it: while a descriptor to it is open for writing, and be it in a
+/// child that another test is about to start, the system refuses to execute it.
+async fn program(dir: &Path, name: &str, text: &str) -> PathBuf {
+    let path = dir.join(name);
+    let mut child =
+        spawn(&spec(&["/bin/sh", "-c", "cat > \"$1\"", "sh", path.to_str().unwrap()]), None).unwrap();
+    let mut stdin = child.stdin.take().unwrap();
+    stdin.write_all(text.as_bytes()).await.unwrap();
+    drop(stdin);
+    assert_eq!(child.process.exited().await, Exit::Code(0));
+    child.process.forget(false);
+    fs::set_permissions(&path, fs::Permissions::from_mode(0o755)).unwrap();
+    path
+}
+
+#[tokio::test]
+async fn a_child_is_talked_to_in_one_select_until_it_has_exited() {
+    let mut child = shell("read line; echo \"got $line\"; echo oops >&2; exit 3");
+    let mut stdin = child.stdin.take();
+    let (mut out, mut err, mut exit) = (Vec::new(), Vec::new(), None);
+    let (mut out_open, mut err_open) = (true, true);
+    while out_open || err_open || exit.is_none() {
+        tokio::select! {
+            written = async { stdin.as_mut().unwrap().write_all(b"hello\n").await }, if stdin.is_some() => {
+                written.unwrap();
+                stdin = None;
+            }
+            count = child.stdout.read_buf(&mut out), if out_open => out_open = count.unwrap() > 0,
+            count = child.stderr.read_buf(&mut err), if err_open => err_open = count.unwrap() > 0,
+            code = child.process.exited(), if exit.is_none() => exit = Some(code),
+        }
+    }
+    assert_eq!((out.as_slice(), err.as_slice()), (&b"got hello\n"[..], &b"oops\n"[..]));
+    assert_eq!(exit, Some(Exit::Code(3)));
+    assert_eq!(child.process.exited().await, Exit::Code(3), "it may be asked again");
+    child.process.forget(false);
+}
+
+#[tokio::test]
+async fn a_child_leads_its_own_group_with_default_signals_and_the_environment_asked_for() {
+    let spec = Spec {
+        argv: ["/bin/sh", "-c", "echo \"$ADDED ${HOME-none}\"; kill -PIPE $$"].map(Into::into).into(),
+        env: vec![("ADDED".into(), Some("yes".into())), ("HOME".into(), None)],
+    };
+    let mut child = spawn(&spec, None).unwrap();
+    assert_eq!(getpgid(Some(pid_of(&child))), Ok(pid_of(&child)));
+    assert_eq!(all_of(&mut child.stdout).await, "yes none\n");
+    assert_eq!(child.process.exited().await, Exit::Signal(13));
+    child.process.forget(false);
+}
+
+#[tokio::test]
+async fn the_thread_sees_the_same_exits_as_the_pidfd() {
+    for (script, exit) in
+        [("exit 0", Exit::Code(0)), ("exit 255", Exit::Code(255)), ("kill -9 $$", Exit::Signal(9))]
+    {
+        let child = shell(&format!("read go; {script}"));
+        let watch = sys::ExitWatch::by_thread(pid_of(&child)).unwrap();
+        let mut child = child;
+        drop(child.stdin.take());
+        assert_eq!(watch.exited().await, exit, "{script}");
+        assert_eq!(child.process.exited().await, exit, "{script}");
+        child.process.forget(false);
+    }
+}
+
+#[tokio::test]
+async fn a_forgotten_child_leaves_no_zombie() {
+    let child = shell("exit 0");
+    let pid = pid_of(&child);
+    child.process.exited().await;
+    assert_eq!(kill(pid, None), Ok(()), "not reaped before");
+    child.process.forget(true);
+    assert_eq!(kill(pid, None), Err(Errno::ESRCH));
+}
+
+#[tokio::test]
+async fn what_a_dead_child_wrote_can_be_counted_though_a_grandchild_holds_the_pipe() {
+    let mut child = shell("sleep 1000 & printf 12345; printf 123 >&2; exit 0");
+    assert_eq!(child.process.exited().await, Exit::Code(0));
+    assert_eq!((child.stdout.unread().unwrap(), child.stderr.unread().unwrap()), (5, 3));
+    let mut text = [0; 5];
+    child.stdout.read_exact(&mut text).await.unwrap();
+    assert_eq!(child.stdout.unread().unwrap(), 0);
+    // The whole group goes, so the pipe ends.
+    child.process.signal(GroupSignal::Kill).unwrap();
+    assert_eq!(all_of(&mut child.stdout).await, "");
+    child.process.forget(false);
+}
+
+#[tokio::test]
+async fn helpers_that_are_left_live_on_and_others_do_not() {
+    let mut child = shell("sleep 1000 & echo $!; exec 1>&-; exit 0");
+    let mut lines = BufReader::new(&mut child.stdout).lines();
+    let helper = Pid::from_raw(lines.next_line().await.unwrap().unwrap().parse().unwrap());
+    child.process.exited().await;
+    child.process.forget(true);
+    assert_eq!(kill(helper, None), Ok(()));
+    kill(helper, nix::sys::signal::Signal::SIGKILL).unwrap();
+
+    let mut child = shell("sleep 1000 & exit 0");
+    child.process.exited().await;
+    child.process.forget(false);
+    assert_eq!(all_of(&mut child.stdout).await, "", "ended because the helper is gone");
+}
+
+#[tokio::test]
+async fn signals_reach_the_group_and_a_group_that_is_gone_is_no_error() {
+    let mut child = shell("trap 'echo asked; exit 7' TERM; echo ready; read never");
+    let mut lines = BufReader::new(&mut child.stdout).lines();
+    assert_eq!(lines.next_line().await.unwrap().as_deref(), Some("ready"));
+    child.process.signal(GroupSignal::Term).unwrap();
+    assert_eq!(lines.next_line().await.unwrap().as_deref(), Some("asked"));
+    assert_eq!(child.process.exited().await, Exit::Code(7));
+    child.process.signal(GroupSignal::Kill).unwrap();
+    child.process.signal(GroupSignal::Kill).unwrap();
+    child.process.forget(false);
+}
+
+#[tokio::test]
+async fn writing_to_a_child_that_does_not_read_is_an_error_and_nothing_more() {
+    let mut child = shell("exec <&-; echo closed; read never <&1");
+    let mut line = String::new();
+    BufReader::new(&mut child.stdout).read_line(&mut line).await.unwrap();
+    let mut stdin = child.stdin.take().unwrap();
+    stdin.reader_lost().await;
+    assert_eq!(stdin.write(b"x").await.unwrap_err().kind(), std::io::ErrorKind::BrokenPipe);
+    child.process.signal(GroupSignal::Kill).unwrap();
+    child.process.exited().await;
+    child.process.forget(false);
+}
+
+#[tokio::test]
+async fn a_child_does_not_hold_the_pipes_of_another() {
+    let first = shell("read never");
+    let mut second = shell("read never");
+    // While the second one runs.
+    drop(first.stdin);
+    assert_eq!(first.process.exited().await, Exit::Code(1));
+    first.process.forget(false);
+    drop(second.stdin.take());
+    second.process.exited().await;
+    second.process.forget(false);
+}
+
+#[tokio::test]
+async fn a_command_that_cannot_be_started_is_explained() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = |name: &str| dir.path().join(name).to_str().unwrap().to_owned();
+
+    let error = refused(&["no-such-command-anywhere"]);
+    assert_eq!(error.fault, SpawnFault::NotFound);
+    assert_eq!(error.to_string(), "no-such-command-anywhere: No such file or directory");
+    assert_eq!(refused(&[&path("absent")]).fault, SpawnFault::NotFound);
+    assert_eq!(refused(&[]).fault, SpawnFault::NotFound);
+    assert_eq!(refused(&[""]).fault, SpawnFault::NotFound);
+
+    let error = refused(&[dir.path().to_str().unwrap()]);
+    assert_eq!(error.fault, SpawnFault::NotExecutable);
+    assert!(error.message.ends_with(": Is a directory"), "{error}");
+
+    fs::write(path("plain"), "exit 0").unwrap();
+    let error = refused(&[&path("plain")]);
+    assert_eq!(error.fault, SpawnFault::NotExecutable);
+    assert!(error.message.ends_with("plain: Permission denied"), "{error}");
+    assert_eq!(refused(&[&path("plain/below")]).fault, SpawnFault::NotExecutable);
+    assert_eq!(refused(&["/bin/sh", "a\0b"]).fault, SpawnFault::NotExecutable);
+
+    program(dir.path(), "script", "#!/no/such/python3 -u\nprint()\n").await;
+    let error = refused(&[&path("script")]);
+    assert_eq!(error.fault, SpawnFault::NotExecutable);
+    assert!(error.message.ends_with("script: its interpreter /no/such/python3 does not exist"), "{error}");
+
+    program(dir.path(), "dos", "#!/bin/sh\r\nexit 0\r\n").await;
+    let error = refused(&[&path("dos")]);
+    assert!(error.message.ends_with("its interpreter /bin/sh\\r does not exist"), "{error}");
+
+    // Found in the child's PATH and not in ours.
+    let mut spec = spec(&["script"]);
+    spec.env.push(("PATH".into(), Some(dir.path().into())));
+    let error = spawn(&spec, None).unwrap_err();
+    assert_eq!(error.fault, SpawnFault::NotExecutable);
+    assert!(error.message.starts_with("script: its interpreter"), "{error}");
+}
+
+#[tokio::test]
+async fn a_command_is_found_in_the_path_that_the_child_gets() {
+    let dir = tempfile::tempdir().unwrap();
+    program(dir.path(), "only-here", "#!/bin/sh\necho found\n").await;
+    let mut spec = spec(&["only-here"]);
+    assert_eq!(spawn(&spec, None).unwrap_err().fault, SpawnFault::NotFound);
+    spec.env.push(("PATH".into(), Some(dir.path().into())));
+    let mut child = spawn(&spec, None).unwrap();
+    assert_eq!(all_of(&mut child.stdout).await, "found\n");
+    child.process.exited().await;
+    child.process.forget(false);
+}
+
+/// A container client as far as we can tell: it writes the id where it is told, and tells a FIFO how it is called to kill.
+const FAKE_DOCKER: &str = r#"#!/bin/sh
+dir=$(dirname "$0")
+case "$*" in
+*" run "*)
+    while [ "$1" != --cidfile ]; do shift; done
+    printf 0123456789abcdef >"$2"
+    echo "$2"
+    read never ;;
+*) echo "$*" >"$dir/calls" ;;
+esac
+"#;
+
+#[tokio::test]
+async fn killing_the_client_of_a_container_kills_the_container_once() {
+    let dir = tempfile::tempdir().unwrap();
+    let docker = program(dir.path(), "docker", FAKE_DOCKER).await;
+    let calls = dir.path().join("calls");
+    nix::unistd::mkfifo(&calls, nix::sys::stat::Mode::S_IRWXU).unwrap();
+    let reader = fs::File::options().read(true).write(true).open(&calls).unwrap();
+    let mut calls = BufReader::new(Source::owned(reader.into()).unwrap()).lines();
+
+    let mut child =
+        spawn(&spec(&[docker.to_str().unwrap(), "--context", "far", "run", "-i", "image"]), None).unwrap();
+    let mut cidfile = String::new();
+    BufReader::new(&mut child.stdout).read_line(&mut cidfile).await.unwrap();
+    child.process.signal(GroupSignal::Kill).unwrap();
+    child.process.signal(GroupSignal::Kill).unwrap();
+    assert_eq!(child.process.exited().await, Exit::Signal(9));
+    assert_eq!(calls.next_line().await.unwrap().as_deref(), Some("--context far kill 0123456789abcdef"));
+    child.process.forget(false);
+    assert!(!Path::new(cidfile.trim_end()).parent().unwrap().exists());
+
+    // A second call would have been written before this one.
+    let mut last = spawn(&spec(&[docker.to_str().unwrap(), "version"]), None).unwrap();
+    drop(last.stdin.take());
+    assert_eq!(calls.next_line().await.unwrap().as_deref(), Some("version"));
+    last.process.exited().await;
+    last.process.forget(false);
+}
+
+#[tokio::test]
+async fn the_guardian_ends_what_was_not_forgotten_and_nothing_else() {
+    let guardian = Guardian::fork().unwrap();
+    let start = |script: &str| spawn(&spec(&["/bin/sh", "-c", script]), Some(&guardian)).unwrap();
+    let mut left = start("sleep 1000 & echo $!; exit 0");
+    let mut lines = BufReader::new(&mut left.stdout).lines();
+    let helper = Pid::from_raw(lines.next_line().await.unwrap().unwrap().parse().unwrap());
+    left.process.exited().await;
+    left.process.forget(true);
+    assert!(spawn(&spec(&["no-such-command-anywhere"]), Some(&guardian)).is_err());
+
+    let mut polite = start("trap 'exit 7' TERM; echo ready; read never");
+    let mut stubborn = start("trap '' TERM; echo ready; sleep 1000");
+    for child in [&mut polite, &mut stubborn] {
+        let mut line = String::new();
+        BufReader::new(&mut child.stdout).read_line(&mut line).await.unwrap();
+    }
+
+    tokio::task::spawn_blocking(move || guardian.dismiss()).await.unwrap();
+    assert_eq!(polite.process.exited().await, Exit::Code(7));
+    assert_eq!(stubborn.process.exited().await, Exit::Signal(9));
+    assert_eq!(kill(helper, None), Ok(()), "it was left on purpose");
+    kill(helper, nix::sys::signal::Signal::SIGKILL).unwrap();
+    polite.process.forget(false);
+    stubborn.process.forget(false);
+}
+
+#[test]
+fn a_guardian_without_groups_goes_at_once() {
+    Guardian::fork().unwrap().dismiss();
+}
+
+#[tokio::test]
+async fn a_guardian_that_is_gone_harms_no_child() {
+    let guardian = Guardian::fork().unwrap();
+    kill(guardian.process, nix::sys::signal::Signal::SIGKILL).unwrap();
+    let mut child = spawn(&spec(&["/bin/sh", "-c", "echo fine"]), Some(&guardian)).unwrap();
+    assert_eq!(all_of(&mut child.stdout).await, "fine\n");
+    assert_eq!(child.process.exited().await, Exit::Code(0));
+    child.process.forget(false);
+    guardian.dismiss();
+}
