@@ -1,0 +1,198 @@
+//! Every spelling of a command line, and what is made of it. What the environment does is tested on the program itself,
+//! in `tests/it/cli.rs`: these tests read the words only.
+
+use std::os::unix::ffi::OsStringExt;
+use std::time::Duration;
+
+use super::*;
+use crate::cli::{Level, LogFormat, Replay, Run};
+
+fn words(line: &str) -> Vec<OsString> {
+    std::iter::once("mcp-supervise").chain(line.split_whitespace()).map(OsString::from).collect()
+}
+
+fn run(line: &str) -> Run {
+    match parse(words(line)) {
+        Ok(Command::Run(run)) => run,
+        other => panic!("{line}: {other:?}"),
+    }
+}
+
+fn refused(line: &str) -> UsageError {
+    match parse(words(line)) {
+        Err(Refusal::Usage(error)) => error,
+        other => panic!("{line}: {other:?}"),
+    }
+}
+
+#[test]
+fn the_servers_command_starts_at_the_first_word_that_is_not_ours() {
+    for (line, command) in [
+        ("server", "server"),
+        ("-- server", "server"),
+        ("npx -y server --verbose", "npx -y server --verbose"),
+        ("--hold 5s npx -y server --verbose", "npx -y server --verbose"),
+        ("--hold=5s -- npx -y server --hold 7s", "npx -y server --hold 7s"),
+        ("run npx -y server", "npx -y server"),
+        ("run -- npx -y server", "npx -y server"),
+        ("run --hold 5s npx -y server", "npx -y server"),
+        ("--hold 5s run npx -y server", "npx -y server"),
+        ("--hold 5s run -- npx -y server", "npx -y server"),
+        ("run run x", "run x"),
+        ("run demo", "demo"),
+        ("--hold 5s run demo", "demo"),
+        ("-- run x", "run x"),
+        ("--hold 5s -- run x", "run x"),
+        ("run -- run x", "run x"),
+        ("-- demo", "demo"),
+        ("-- -x --help", "-x --help"),
+        ("server -- x", "server -- x"),
+        ("-- server -- x", "server -- x"),
+        ("server run demo", "server run demo"),
+        ("server --help", "server --help"),
+        ("server -V --bogus", "server -V --bogus"),
+        ("completion bash", "completion bash"),
+        ("--instant-start server", "server"),
+        ("- x", "- x"),
+    ] {
+        assert_eq!(run(line).command, &words(command)[1..], "{line}");
+    }
+}
+
+#[test]
+fn options_before_and_after_the_commands_name_count_alike() {
+    let run = run("--hold 5s --max-restarts 9 run --hold 6s --name x server --hold 7s");
+    assert_eq!((run.hold, run.max_restarts), (Duration::from_secs(6), 9));
+    assert_eq!(run.name.as_deref(), Some("x"));
+}
+
+#[test]
+fn the_defaults_are_those_of_the_manual() {
+    for run in [run("server"), run("run server")] {
+        assert_eq!(run.name, None);
+        assert_eq!((run.max_restarts, run.restart_window), (5, Duration::from_secs(60)));
+        assert_eq!(
+            (run.backoff_initial, run.backoff_max),
+            (Duration::from_millis(250), Duration::from_secs(30))
+        );
+        assert_eq!((run.hold, run.init_grace), (Duration::from_secs(10), Duration::from_secs(3)));
+        assert_eq!((run.init_timeout, run.instant_start, run.replay), (None, false, Replay::Safe));
+        assert_eq!(
+            (run.stop_grace, run.term_grace),
+            (Duration::from_millis(1200), Duration::from_millis(300))
+        );
+        assert_eq!((run.max_line, run.max_answer), (64 << 20, (10 << 20) - (64 << 10)));
+        assert_eq!((run.log, run.log_file, run.log_format), (Level::Warn, None, LogFormat::Text));
+    }
+}
+
+#[test]
+fn the_servers_words_need_not_be_text() {
+    let odd = OsString::from_vec(b"\xff\xfe".to_vec());
+    for before in ["", "--", "run", "run --", "--hold 5s run"] {
+        let mut argv = words(before);
+        argv.extend([odd.clone(), odd.clone()]);
+        match parse(argv) {
+            Ok(Command::Run(run)) => assert_eq!(run.command, [odd.clone(), odd.clone()], "{before}"),
+            other => panic!("{before}: {other:?}"),
+        }
+    }
+}
+
+#[test]
+fn the_other_commands_are_found() {
+    assert!(matches!(parse(words("demo")), Ok(Command::Demo { serve: false })));
+    assert!(matches!(parse(words("man")), Ok(Command::Man)));
+    assert!(matches!(
+        parse(words("completions zsh")),
+        Ok(Command::Completions { shell: clap_complete::Shell::Zsh })
+    ));
+}
+
+#[test]
+fn help_and_version_are_no_errors() {
+    for (line, part) in [
+        ("--help", "--max-restarts"),
+        ("-h", "--max-restarts"),
+        ("help", "--max-restarts"),
+        ("run --help", "--max-restarts"),
+        ("help run", "--max-restarts"),
+        ("demo --help", "ten seconds"),
+        ("--version", env!("CARGO_PKG_VERSION")),
+    ] {
+        match parse(words(line)) {
+            Err(Refusal::Show(text)) => assert!(text.contains(part), "{line}: {text}"),
+            other => panic!("{line}: {other:?}"),
+        }
+    }
+}
+
+#[test]
+fn every_refusal_says_what_is_wrong_and_what_to_do() {
+    for (line, text, hint) in [
+        ("", "CMD", "mcp-supervise -- npx -y PACKAGE"),
+        ("--", "CMD", "mcp-supervise -- npx -y PACKAGE"),
+        ("run", "CMD", "mcp-supervise -- npx -y PACKAGE"),
+        ("--hold 5s", "CMD", "mcp-supervise -- npx -y PACKAGE"),
+        ("--bogus server", "--bogus", "options of the server come after"),
+        ("-y server", "-y", "options of the server come after"),
+        ("run --bogus server", "--bogus", "options of the server come after"),
+        ("demo x", "x", "put `--` before it"),
+        ("--hold 5 server", "write it as 250ms, 10s, 5m or 1h", "--help"),
+        ("--hold= server", "--hold", "--help"),
+        ("--hold", "--hold", "--help"),
+        ("--max-line 5MB server", "write it as 65536, 64KiB or 10MiB", "--help"),
+        ("--hold -5s server", "it must not be negative", "--help"),
+        ("--max-restarts -1 server", "--max-restarts", "--help"),
+        ("--replay all server", "safe", "--help"),
+        ("--name= server", "--name", "--help"),
+        ("--hold 5s demo", "options of `run`", "put `--` before `demo`"),
+        ("completions", "SHELL", "name a shell"),
+        ("completions tcsh", "tcsh", "--help"),
+    ] {
+        let error = refused(line);
+        assert!(error.text.contains(text), "{line}: {}", error.text);
+        assert!(error.hint.contains(hint), "{line}: {}", error.hint);
+        assert!(!error.hint.contains('\n'), "{line}");
+    }
+}
+
+#[test]
+fn an_empty_command_is_refused() {
+    for before in ["--", "run", "--hold 5s run --"] {
+        let mut argv = words(before);
+        argv.push(OsString::new());
+        assert!(matches!(parse(argv), Err(Refusal::Usage(_))), "{before}");
+    }
+}
+
+#[test]
+fn no_words_at_all_are_refused_and_do_not_panic() {
+    assert!(matches!(parse([]), Err(Refusal::Usage(_))));
+}
+
+#[test]
+fn every_option_can_be_set_by_the_variable_of_its_name() {
+    let definitions = definitions();
+    for level in [&definitions, definitions.find_subcommand("run").unwrap()] {
+        let options: Vec<_> = level.get_opts().filter_map(|o| Some((o.get_long()?, o.get_env()))).collect();
+        assert_eq!(options.len(), 17);
+        for (long, variable) in options {
+            let expected = format!("MCP_SUPERVISE_{}", long.to_uppercase().replace('-', "_"));
+            assert_eq!(variable, Some(OsStr::new(&expected)), "--{long}");
+        }
+    }
+}
+
+#[test]
+fn the_definitions_hold_together() {
+    definitions().debug_assert();
+}
+
+#[test]
+fn help_texts_are_imperative_and_end_without_full_stop() {
+    for option in definitions().get_opts() {
+        let help = option.get_help().map(ToString::to_string).unwrap_or_default();
+        assert!(help.starts_with(char::is_uppercase) && !help.ends_with('.'), "{option}: {help}");
+    }
+}

@@ -1,0 +1,162 @@
+//! The texts of options: durations and sizes. Pure functions; their errors are whole sentences that name the forms
+//! which would have been accepted, because clap shows nothing else.
+
+use std::time::Duration;
+
+/// No wait is longer than this: the engine adds durations to points in time, and must never overflow.
+const LONGEST: Duration = Duration::from_secs(365 * 24 * 60 * 60);
+
+/// Largest accepted size: lines are held in memory, twice this can still be counted in a `usize` of 32 bits.
+const LARGEST: u64 = 1 << 30;
+
+/// A duration: digits and a unit, `250ms`, `10s`, `5m` or `1h`; `0` needs no unit. At most a year.
+pub fn duration(text: &str) -> Result<Duration, String> {
+    const FORMS: &str = "write it as 250ms, 10s, 5m or 1h";
+    let (count, unit) = number(text, FORMS)?;
+    let millis: u64 = match unit {
+        "ms" => 1,
+        "s" => 1000,
+        "m" => 60 * 1000,
+        "h" => 60 * 60 * 1000,
+        "" if count == Some(0) => 1,
+        "" => return Err(format!("the unit is missing; {FORMS}")),
+        other => return Err(format!("`{other}` is no unit of time; {FORMS}")),
+    };
+    count
+        .and_then(|count| count.checked_mul(millis))
+        .map(Duration::from_millis)
+        .filter(|duration| *duration <= LONGEST)
+        .ok_or_else(|| format!("longer than a year; {FORMS}"))
+}
+
+/// A size in bytes: digits, alone or with a unit, `65536`, `64KiB` or `10MiB`. At least one byte, at most 1 GiB.
+pub fn size(text: &str) -> Result<usize, String> {
+    const FORMS: &str = "write it as 65536, 64KiB or 10MiB";
+    let (count, unit) = number(text, FORMS)?;
+    let bytes: u64 = match unit {
+        "" | "B" => 1,
+        "KiB" => 1 << 10,
+        "MiB" => 1 << 20,
+        "GiB" => 1 << 30,
+        other => return Err(format!("`{other}` is no unit of size; {FORMS}")),
+    };
+    let size = count
+        .and_then(|count| count.checked_mul(bytes))
+        .filter(|size| *size <= LARGEST)
+        .and_then(|size| usize::try_from(size).ok())
+        .ok_or_else(|| format!("larger than 1 GiB; {FORMS}"))?;
+    if size == 0 { Err(format!("must not be 0; {FORMS}")) } else { Ok(size) }
+}
+
+/// The digits in front and the unit behind them. The number is `None` when it has too many digits to be counted.
+fn number<'a>(text: &'a str, forms: &str) -> Result<(Option<u64>, &'a str), String> {
+    if text.is_empty() {
+        return Err(format!("it is empty; {forms}"));
+    }
+    if text.starts_with('-') {
+        return Err(format!("it must not be negative; {forms}"));
+    }
+    let digits = text.bytes().take_while(u8::is_ascii_digit).count();
+    if digits == 0 {
+        return Err(format!("it does not start with a number; {forms}"));
+    }
+    let (digits, unit) = text.split_at(digits);
+    Ok((digits.parse().ok(), unit))
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    #[test]
+    fn durations_are_read() {
+        for (text, millis) in [
+            ("0", 0),
+            ("0s", 0),
+            ("250ms", 250),
+            ("1200ms", 1200),
+            ("10s", 10_000),
+            ("5m", 300_000),
+            ("1h", 3_600_000),
+            ("007s", 7_000),
+            ("8760h", 31_536_000_000),
+        ] {
+            assert_eq!(duration(text), Ok(Duration::from_millis(millis)), "{text}");
+        }
+    }
+
+    #[test]
+    fn sizes_are_read() {
+        for (text, bytes) in
+            [("1", 1), ("65536", 65536), ("10B", 10), ("10176KiB", 10_420_224), ("64MiB", 64 << 20)]
+        {
+            assert_eq!(size(text), Ok(bytes), "{text}");
+        }
+    }
+
+    #[test]
+    fn what_is_no_duration_is_told_with_the_forms() {
+        for (text, reason) in [
+            ("", "it is empty"),
+            ("-5s", "must not be negative"),
+            ("s", "does not start with a number"),
+            (" 5s", "does not start with a number"),
+            ("٣s", "does not start with a number"),
+            ("5", "the unit is missing"),
+            ("5 s", "` s` is no unit of time"),
+            ("1.5s", "`.5s` is no unit of time"),
+            ("5S", "`S` is no unit of time"),
+            ("10days", "`days` is no unit of time"),
+            ("8761h", "longer than a year"),
+            ("18446744073709551615h", "longer than a year"),
+            ("99999999999999999999ms", "longer than a year"),
+        ] {
+            let error = duration(text).unwrap_err();
+            assert!(error.contains(reason), "{text}: {error}");
+            assert!(error.ends_with("write it as 250ms, 10s, 5m or 1h"), "{text}: {error}");
+        }
+    }
+
+    #[test]
+    fn what_is_no_size_is_told_with_the_forms() {
+        for (text, reason) in [
+            ("", "it is empty"),
+            ("-1", "must not be negative"),
+            ("0", "must not be 0"),
+            ("0MiB", "must not be 0"),
+            ("MiB", "does not start with a number"),
+            ("10MB", "`MB` is no unit of size"),
+            ("10kib", "`kib` is no unit of size"),
+            ("1.5MiB", "`.5MiB` is no unit of size"),
+            ("1025MiB", "larger than 1 GiB"),
+            ("18446744073709551615GiB", "larger than 1 GiB"),
+            ("99999999999999999999", "larger than 1 GiB"),
+        ] {
+            let error = size(text).unwrap_err();
+            assert!(error.contains(reason), "{text}: {error}");
+            assert!(error.ends_with("write it as 65536, 64KiB or 10MiB"), "{text}: {error}");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn every_duration_written_in_a_unit_is_read_back(count in 0_u64..8760, unit in 0_usize..4) {
+            let (name, millis) = [("ms", 1), ("s", 1000), ("m", 60_000), ("h", 3_600_000)][unit];
+            prop_assert_eq!(duration(&format!("{count}{name}")), Ok(Duration::from_millis(count * millis)));
+        }
+
+        #[test]
+        fn no_text_is_read_as_more_than_the_limits(text in "[0-9]{0,25}(ms|s|m|h|B|KiB|MiB|GiB|x)?") {
+            prop_assert!(duration(&text).is_ok_and(|d| d <= LONGEST) || duration(&text).is_err());
+            prop_assert!(size(&text).is_ok_and(|s| (1..=1 << 30).contains(&s)) || size(&text).is_err());
+        }
+
+        #[test]
+        fn no_text_makes_the_parsers_panic(text in any::<String>()) {
+            let _ = duration(&text);
+            let _ = size(&text);
+        }
+    }
+}

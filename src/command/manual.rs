@@ -1,0 +1,136 @@
+//! `man`: the man page. The parts about the command line are generated from its definitions, the rest is written here.
+//! Pure rendering: the same definitions give the same bytes, whatever the environment holds.
+
+use clap::Command;
+use clap_mangen::Man;
+use clap_mangen::roff::{Inline, Roff, bold, italic, roman};
+
+use crate::{cli, exit_code};
+
+/// The man page, as roff source.
+pub fn render() -> Vec<u8> {
+    let mut definitions = cli::definitions();
+    definitions.build();
+    let man = Man::new(definitions.clone()).manual("User Commands");
+    let mut page = generated(&man, Man::render_title);
+    for section in [
+        generated(&man, Man::render_name_section),
+        generated(&man, Man::render_synopsis_section),
+        generated(&man, Man::render_description_section),
+        commands(&definitions).render(),
+        generated(&man, Man::render_options_section),
+        exit_status().render(),
+        environment(&definitions).render(),
+        forwarding().render(),
+    ] {
+        // Every part comes with the same preamble, which belongs at the head of the page only.
+        page.push_str(section.strip_prefix(&Roff::new().render()).unwrap_or(&section));
+    }
+    page.into_bytes()
+}
+
+/// One part of the page, written by `clap_mangen`.
+fn generated(man: &Man, part: impl Fn(&Man, &mut dyn std::io::Write) -> std::io::Result<()>) -> String {
+    let mut bytes = Vec::new();
+    part(man, &mut bytes).expect("writing to memory cannot fail");
+    String::from_utf8_lossy(&bytes).into_owned()
+}
+
+/// What `clap_mangen` would write here refers to one man page for each command, and there are none.
+fn commands(definitions: &Command) -> Roff {
+    let mut roff = section("COMMANDS");
+    for command in definitions.get_subcommands() {
+        let mut head = vec![bold(command.get_name())];
+        for argument in command.get_positionals() {
+            head.push(roman(" "));
+            head.push(italic(argument.get_value_names().unwrap_or_default().join(" ")));
+        }
+        let about = command.get_about().map(ToString::to_string).unwrap_or_default();
+        entry(&mut roff, head, about);
+    }
+    roff
+}
+
+fn exit_status() -> Roff {
+    let mut roff = section("EXIT STATUS");
+    for (code, meaning) in [
+        (exit_code::DONE, "All is well; the server's last exit was code 0, or a signal of our own stop"),
+        (
+            exit_code::UNEXPECTED,
+            "Something failed that has no code of its own, or the demo did not go as it should",
+        ),
+        (exit_code::USAGE, "The command line, or an environment variable, cannot be understood"),
+        (exit_code::NOT_EXECUTABLE, "The server's command is there and cannot be executed"),
+        (exit_code::NOT_FOUND, "The server's command is not there"),
+    ] {
+        entry(&mut roff, vec![bold(code.to_string())], meaning.to_owned());
+    }
+    let other =
+        format!("The server's own code, or {} and the number of the signal that ended it", exit_code::SIGNAL);
+    entry(&mut roff, vec![roman("other")], other);
+    roff
+}
+
+fn environment(definitions: &Command) -> Roff {
+    let mut roff = section("ENVIRONMENT");
+    paragraph(
+        &mut roff,
+        "Each option is read from an environment variable too, so that the env block of a host's config can set it. \
+         The command line wins.",
+    );
+    for option in definitions.get_arguments() {
+        if let (Some(variable), Some(long)) = (option.get_env(), option.get_long()) {
+            entry(&mut roff, vec![bold(variable.display().to_string())], format!("As --{long}"));
+        }
+    }
+    entry(
+        &mut roff,
+        vec![bold("NO_COLOR"), roman(", "), bold("CLICOLOR_FORCE")],
+        "Never or always colour".to_owned(),
+    );
+    roff
+}
+
+/// What is not forwarded as it came: promised to be complete.
+fn forwarding() -> Roff {
+    let mut roff = section("WHAT IS NOT FORWARDED BYTE FOR BYTE");
+    paragraph(
+        &mut roff,
+        "What is forwarded is forwarded as it came, byte for byte, but for these exceptions:",
+    );
+    for exception in [
+        "from the second start of the server on, the ids of the server's requests, its progress tokens and the \
+         requestId in its cancellations carry the number of the start, and lose it again on the way back",
+        "a byte order mark at the start of a line is left out",
+        "progress notifications that a repeated request would send backwards are left out",
+        "what a restarted server answers to the greeting, the logging level and the subscriptions that it is told \
+         again does not reach the host",
+        "answers that come too late or twice do not reach the host",
+        "host notifications that a fresh or dead server must not hear do not reach it",
+        "an answer longer than --max-answer is replaced by one that tells its size",
+        "a JSON message that follows noise on the same line is cut out of it; other lines of the server's stdout that \
+         are no message go to stderr",
+        "a batch of which an element is one of these is put together again without it",
+    ] {
+        roff.control("IP", ["\\(bu", "2"]);
+        roff.text([roman(exception)]);
+    }
+    roff
+}
+
+fn section(title: &str) -> Roff {
+    let mut roff = Roff::new();
+    roff.control("SH", [title]);
+    roff
+}
+
+fn paragraph(roff: &mut Roff, text: &str) {
+    roff.text([roman(text)]);
+}
+
+/// A term and what is to be said about it.
+fn entry(roff: &mut Roff, term: Vec<Inline>, text: String) {
+    roff.control("TP", []);
+    roff.text(term);
+    roff.text([roman(text)]);
+}

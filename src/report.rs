@@ -1,0 +1,68 @@
+//! What a person sees: texts, errors, hints. The only place that prints.
+//!
+//! Colour is a help and never the message: it is there only where the stream is a terminal that wants it. stdout gets what
+//! was asked for, stderr everything else. A reader that has gone away is no error: `mcp-supervise man | head` succeeds.
+//! While a server is supervised stdout is the host's, and nothing in here may write to it.
+
+use std::fmt::Display;
+use std::io::{self, ErrorKind, Write};
+
+use clap::builder::styling::AnsiColor;
+
+/// Writes to stdout what was asked for, as it is; colour codes are taken out where nobody would see them.
+pub fn text(text: impl AsRef<[u8]>) -> io::Result<()> {
+    finish(&mut anstream::stdout(), text.as_ref())
+}
+
+/// Tells on stderr what went wrong, in words that fit after `error:`, and what to do about it.
+pub fn error(message: impl Display, hint: Option<&str>) {
+    let red = AnsiColor::Red.on_default().bold();
+    complaint(&format!("{red}error:{red:#} {message}\n"), hint);
+}
+
+/// Tells on stderr what went wrong in a text that is complete, `error:` and line feeds included, and what to do about it.
+pub fn usage(text: &str, hint: &str) {
+    complaint(text, Some(hint));
+}
+
+/// Nobody is left to be told when stderr itself fails, so that is not told either.
+fn complaint(text: &str, hint: Option<&str>) {
+    let cyan = AnsiColor::Cyan.on_default().bold();
+    let hint = hint.map(|hint| format!("{cyan}hint:{cyan:#} {hint}\n")).unwrap_or_default();
+    let whole = format!("{}\n{hint}", text.trim_end());
+    let _ = finish(&mut anstream::stderr(), whole.as_bytes());
+}
+
+/// Writes all of it; a reader that has gone away has seen what it wanted.
+fn finish(stream: &mut impl Write, bytes: &[u8]) -> io::Result<()> {
+    match stream.write_all(bytes).and_then(|()| stream.flush()) {
+        Err(error) if error.kind() == ErrorKind::BrokenPipe => Ok(()),
+        other => other,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A stream that fails with this error, in the write or only in the flush.
+    struct Failing(ErrorKind, bool);
+
+    impl Write for Failing {
+        fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+            if self.1 { Ok(bytes.len()) } else { Err(self.0.into()) }
+        }
+
+        fn flush(&mut self) -> io::Result<()> {
+            Err(self.0.into())
+        }
+    }
+
+    #[test]
+    fn a_broken_pipe_is_success_and_another_error_is_not() {
+        for late in [false, true] {
+            assert!(finish(&mut Failing(ErrorKind::BrokenPipe, late), b"x").is_ok());
+            assert!(finish(&mut Failing(ErrorKind::StorageFull, late), b"x").is_err());
+        }
+    }
+}
