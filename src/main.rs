@@ -1,3 +1,62 @@
-//! Words in, exit code out.
+//! Words in, exit code out. Plain on purpose: the guardian is forked here, before any thread or runtime exists.
 
-fn main() {}
+use std::fmt::Display;
+use std::process;
+
+use mcp_supervise::child::Guardian;
+use mcp_supervise::cli::{self, Command, Refusal};
+use mcp_supervise::command::{completions, demo, manual, run};
+use mcp_supervise::{exit_code, report};
+
+fn main() {
+    let code = match cli::parse(std::env::args_os()) {
+        Ok(Command::Run(options)) => match run::run(options, guardian()) {
+            Ok(code) => code,
+            Err(error) => failed(format_args!("{error:#}")),
+        },
+        Ok(Command::Demo { serve: true }) => ended(demo::serve()),
+        Ok(Command::Demo { serve: false }) => ended(demo::demo()),
+        Ok(Command::Man) => printed(manual::render()),
+        Ok(Command::Completions { shell }) => printed(completions::render(shell)),
+        Err(Refusal::Show(text)) => printed(text),
+        Err(Refusal::Usage(error)) => {
+            report::usage(&error.text, &error.hint);
+            exit_code::USAGE
+        }
+    };
+    // Not by returning: a read of a terminal may still occupy a thread.
+    process::exit(code);
+}
+
+/// Without a guardian the server outlives us if we are killed; everything else works all the same.
+fn guardian() -> Option<Guardian> {
+    match Guardian::fork() {
+        Ok(guardian) => Some(guardian),
+        Err(error) => {
+            report::error(
+                format_args!("failed to start the guardian: {error}"),
+                Some("if mcp-supervise is killed with SIGKILL now, the server may go on running"),
+            );
+            None
+        }
+    }
+}
+
+fn ended(outcome: anyhow::Result<()>) -> i32 {
+    match outcome {
+        Ok(()) => exit_code::DONE,
+        Err(error) => failed(format_args!("{error:#}")),
+    }
+}
+
+fn printed(text: impl AsRef<[u8]>) -> i32 {
+    match report::text(text) {
+        Ok(()) => exit_code::DONE,
+        Err(error) => failed(format_args!("failed to write to stdout: {error}")),
+    }
+}
+
+fn failed(message: impl Display) -> i32 {
+    report::error(message, None);
+    exit_code::UNEXPECTED
+}

@@ -1,5 +1,7 @@
 //! The commands, one file each: they bring the doers together.
 
 pub mod completions;
+pub mod demo;
 pub mod manual;
 pub mod name;
+pub mod run;

@@ -1,0 +1,132 @@
+//! `run`: supervise one server on stdin and stdout.
+//!
+//! The only place where the engine and the doers meet. What is set up here is handed to the relay, which loops until
+//! the engine says that it is done.
+
+mod input;
+mod log;
+mod outbox;
+mod relay;
+mod running;
+
+use std::fs::{File, OpenOptions};
+use std::os::unix::fs::OpenOptionsExt as _;
+use std::path::Path;
+use std::process;
+use std::sync::Mutex;
+
+use anyhow::{Context as _, Result};
+use tokio::time::Instant;
+use tracing_subscriber::filter::LevelFilter;
+use tracing_subscriber::fmt::format::FmtSpan;
+
+use self::log::{Log, LogLines, Noise};
+use self::relay::{Relay, Setup};
+use crate::child::{Guardian, Spec};
+use crate::cli::{Level, LogFormat, Replay, Run};
+use crate::command::name;
+use crate::engine::backoff::Limits;
+use crate::engine::io::Now;
+use crate::engine::ladder::Graces;
+use crate::engine::{Config, Engine, Repeat};
+use crate::mask::Mask;
+use crate::stream::{self, Sink, Source};
+
+/// Supervises until the host or the server is done with it. Gives the exit code.
+///
+/// # Errors
+/// If stdin, stdout, stderr or the log file cannot be used, or the runtime cannot be made.
+pub fn run(options: Run, guardian: Option<Guardian>) -> Result<i32> {
+    let lines = LogLines::default();
+    start_log(&options, &lines)?;
+    let runtime =
+        tokio::runtime::Builder::new_current_thread().enable_all().build().context("failed to start")?;
+    let code = runtime.block_on(supervise(options, guardian, lines));
+    stream::restore_flags();
+    // A read of a terminal may still occupy its thread: it is not waited for.
+    runtime.shutdown_background();
+    code
+}
+
+async fn supervise(options: Run, guardian: Option<Guardian>, lines: LogLines) -> Result<i32> {
+    let started = Instant::now();
+    let environment = std::env::vars_os()
+        .filter_map(|(name, value)| Some((name.into_string().ok()?, value.to_string_lossy().into_owned())));
+    let mask = Mask::new(environment);
+    let name = options.name.unwrap_or_else(|| name::name(&options.command));
+    let name = mask.apply(&name).into_owned();
+    let argv: Vec<String> = options.command.iter().map(|word| word.to_string_lossy().into_owned()).collect();
+    let config = Config {
+        name: name.clone(),
+        command: mask.command(&argv),
+        restarts: Limits {
+            max_restarts: options.max_restarts,
+            window: options.restart_window,
+            initial: options.backoff_initial,
+            max: options.backoff_max,
+        },
+        hold: options.hold,
+        init_timeout: options.init_timeout,
+        repeat: match options.replay {
+            Replay::Safe => Repeat::Safe,
+            Replay::None => Repeat::Never,
+        },
+        graces: Graces { stop: options.stop_grace, term: options.term_grace },
+        max_answer: options.max_answer,
+        // Two supervisors of one server must not restart it in step.
+        seed: u64::from(process::id()),
+        mask: mask.clone(),
+    };
+    let setup = Setup {
+        spec: Spec { argv: options.command, env: Vec::new() },
+        guardian,
+        max_line: options.max_line,
+        log: Log::new(name.clone(), lines),
+        noise: Noise::new(name, mask),
+        stdin: Source::stdin().context("failed to use stdin")?,
+        stdout: Sink::stdout().context("failed to use stdout")?,
+        stderr: Sink::stderr().context("failed to use stderr")?,
+    };
+    let engine = Engine::new(config, Now::default());
+    let relay = Relay::new(engine, started, setup).context("failed to listen for signals")?;
+    Ok(relay.run().await)
+}
+
+/// Logs go to a file, or to stderr by way of the relay.
+fn start_log(options: &Run, lines: &LogLines) -> Result<()> {
+    let level = match options.log {
+        Level::Off => LevelFilter::OFF,
+        Level::Error => LevelFilter::ERROR,
+        Level::Warn => LevelFilter::WARN,
+        Level::Info => LevelFilter::INFO,
+        Level::Debug => LevelFilter::DEBUG,
+        Level::Trace => LevelFilter::TRACE,
+    };
+    let builder = tracing_subscriber::fmt()
+        .with_max_level(level)
+        .with_ansi(false)
+        .with_span_events(FmtSpan::NONE)
+        // A log file that cannot be written to would be told on stderr, past the relay: that can block, and panic.
+        .log_internal_errors(false);
+    let json = options.log_format == LogFormat::Json;
+    // A second subscriber in one process is refused: the first one goes on, and nothing is lost by that.
+    let _ = match (&options.log_file, json) {
+        (Some(file), false) => builder.with_writer(Mutex::new(append_to(file)?)).try_init(),
+        (Some(file), true) => {
+            builder.json().flatten_event(true).with_writer(Mutex::new(append_to(file)?)).try_init()
+        }
+        (None, false) => builder.with_writer(lines.clone()).try_init(),
+        (None, true) => builder.json().flatten_event(true).with_writer(lines.clone()).try_init(),
+    };
+    Ok(())
+}
+
+fn append_to(file: &Path) -> Result<File> {
+    let shown = file.display();
+    OpenOptions::new()
+        .create(true)
+        .append(true)
+        .mode(0o600)
+        .open(file)
+        .with_context(|| format!("failed to open the log file {shown}"))
+}

@@ -1,0 +1,248 @@
+//! What the relay tells whoever reads the log: the engine's notes as events, and the server's noise within bounds.
+//!
+//! WARN is worth a person's attention, INFO is one line per event in a server's life, DEBUG one per request, TRACE one
+//! per message that was not handed on. Lines are collected here and written by the relay, for stderr can block.
+
+use std::collections::VecDeque;
+use std::io::{self, Write};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use bytes::Bytes;
+use tracing::{debug, error, info, trace, warn};
+use tracing_subscriber::fmt::MakeWriter;
+
+use crate::engine::guidance::exit_words;
+use crate::engine::io::{Gen, GroupSignal};
+use crate::engine::note::Note;
+use crate::engine::phase::Phase;
+use crate::mask::Mask;
+
+/// The most log lines that wait to be written; more are lost, for a log that nobody reads must not cost memory.
+const LINES: usize = 1024;
+/// How much noise goes to stderr in one second, in lines and in bytes.
+const NOISE_LINES: u32 = 200;
+const NOISE_BYTES: usize = 64 * 1024;
+/// How much of one line of noise goes to stderr, in bytes.
+const NOISE_LINE: usize = 4096;
+
+/// Log lines on their way to stderr.
+#[derive(Clone, Debug, Default)]
+pub(super) struct LogLines(Arc<Mutex<VecDeque<Bytes>>>);
+
+impl LogLines {
+    fn pop(&self) -> Option<Bytes> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).pop_front()
+    }
+}
+
+impl Write for LogLines {
+    fn write(&mut self, line: &[u8]) -> io::Result<usize> {
+        let mut lines = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if lines.len() < LINES {
+            lines.push_back(Bytes::copy_from_slice(line));
+        }
+        Ok(line.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+impl MakeWriter<'_> for LogLines {
+    type Writer = Self;
+
+    fn make_writer(&self) -> Self {
+        self.clone()
+    }
+}
+
+/// The log of one relay.
+#[derive(Debug)]
+pub(super) struct Log {
+    server: String,
+    lines: LogLines,
+}
+
+impl Log {
+    pub(super) fn new(server: String, lines: LogLines) -> Self {
+        Self { server, lines }
+    }
+
+    pub(super) fn next_line(&self) -> Option<Bytes> {
+        self.lines.pop()
+    }
+
+    pub(super) fn signal_failed(&self, child: Gen, signal: GroupSignal, error: &io::Error) {
+        let server = &self.server;
+        error!(target: "mcp-supervise:child", server, child = child.0, ?signal, %error, "signal not delivered");
+    }
+
+    /// Logs a fact.
+    pub(super) fn note(&self, note: &Note) {
+        let server = self.server.as_str();
+        match note {
+            Note::Phase { to: Phase::Degraded, .. } => warn!(
+                target: "mcp-supervise:session", server,
+                "the server is not available; the host is answered with guidance, and the server is tried again"
+            ),
+            Note::Phase { from, to } => debug!(target: "mcp-supervise:session", server, %from, %to, "phase"),
+            Note::Spawned { child, pid } => {
+                info!(target: "mcp-supervise:child", server, child = child.0, pid, "started");
+            }
+            Note::SpawnFailed { child, fault: _, reason } => {
+                warn!(target: "mcp-supervise:child", server, child = child.0, reason, "failed to start");
+            }
+            Note::Greeted { child, version, after } => info!(
+                target: "mcp-supervise:session", server, child = child.0, version, after_ms = millis(*after), "serving"
+            ),
+            Note::VersionLowered { told, now } => warn!(
+                target: "mcp-supervise:session", server, told, now,
+                "the restarted server speaks a lower protocol version than the host was told"
+            ),
+            Note::ReplayRefused { method } => warn!(
+                target: "mcp-supervise:session", server, method, "the restarted server refused what it was told again"
+            ),
+            Note::Exited { child, exit, crash: true } => {
+                let how = exit_words(*exit);
+                warn!(target: "mcp-supervise:child", server, child = child.0, how, "the server ended");
+            }
+            Note::Exited { child, exit, crash: false } => {
+                let how = exit_words(*exit);
+                info!(target: "mcp-supervise:child", server, child = child.0, how, "the server ended");
+            }
+            Note::Unusable { child, reason } => warn!(
+                target: "mcp-supervise:child", server, child = child.0, reason, "the server is ended"
+            ),
+            Note::Restarting { delay } => {
+                info!(target: "mcp-supervise:session", server, delay_ms = millis(*delay), "restarting");
+            }
+            Note::HandedOff { child } => info!(
+                target: "mcp-supervise:session", server, child = child.0, "the server asked for its restart"
+            ),
+            Note::Retrying => info!(target: "mcp-supervise:session", server, "trying the server again"),
+            Note::Done { id, method, took, is_error, bytes } => debug!(
+                target: "mcp-supervise:request", server, %id, method, took_ms = millis(*took), is_error, bytes, "done"
+            ),
+            Note::Answered { id, method, status, took } => {
+                let status = status.map_or("", |status| status.as_str());
+                debug!(
+                    target: "mcp-supervise:request", server, %id, method, status, took_ms = millis(*took),
+                    "answered for the server"
+                );
+            }
+            Note::Repeated { id, method } => {
+                info!(target: "mcp-supervise:request", server, %id, method, "sent again to the restarted server");
+            }
+            Note::Dropped { cause, bytes } => {
+                trace!(target: "mcp-supervise:session", server, ?cause, bytes, "not handed on");
+            }
+            Note::Noise { child, bytes } => {
+                trace!(target: "mcp-supervise:session", server, child = child.0, bytes, "no message on stdout");
+            }
+            Note::Salvaged { child } => {
+                debug!(target: "mcp-supervise:session", server, child = child.0, "a message was cut out of noise");
+            }
+            Note::Stopping { cause } => info!(target: "mcp-supervise:session", server, ?cause, "stopping"),
+            Note::Stopped { code } => info!(target: "mcp-supervise:session", server, code, "stopped"),
+        }
+    }
+}
+
+fn millis(time: Duration) -> u64 {
+    u64::try_from(time.as_millis()).unwrap_or(u64::MAX)
+}
+
+/// The server's noise on its way to our stderr: masked, marked as what it is, and no more of it than a person can read.
+#[derive(Debug)]
+pub(super) struct Noise {
+    server: String,
+    mask: Mask,
+    second: u64,
+    lines: u32,
+    bytes: usize,
+    left_out: u64,
+}
+
+impl Noise {
+    pub(super) fn new(server: String, mask: Mask) -> Self {
+        Self { server, mask, second: 0, lines: 0, bytes: 0, left_out: 0 }
+    }
+
+    /// What to write for a line of noise at this time. `None` if it is one too many.
+    pub(super) fn line(&mut self, line: &[u8], now: Duration, full: bool) -> Option<Bytes> {
+        if now.as_secs() != self.second {
+            self.second = now.as_secs();
+            self.lines = 0;
+            self.bytes = 0;
+        }
+        if full || self.lines >= NOISE_LINES || self.bytes >= NOISE_BYTES {
+            self.left_out += 1;
+            return None;
+        }
+        let before = self.summary();
+        // Masked before it is cut, and a good deal more of it: half a secret would not be known as one.
+        let seen = &line[..line.len().min(2 * NOISE_LINE)];
+        let text = String::from_utf8_lossy(seen);
+        let text = self.mask.apply(text.trim_end_matches(['\r', '\n']));
+        let mut end = text.len().min(NOISE_LINE);
+        while !text.is_char_boundary(end) {
+            end -= 1;
+        }
+        let shown = &text[..end];
+        let more = if end < text.len() || seen.len() < line.len() { " ..." } else { "" };
+        self.lines += 1;
+        self.bytes += shown.len();
+        let line = format!("mcp-supervise: {} printed to stdout: {shown}{more}\n", self.server);
+        Some(match before {
+            Some(before) => [before, line.into()].concat().into(),
+            None => line.into(),
+        })
+    }
+
+    /// How much was left out, where something was.
+    pub(super) fn summary(&mut self) -> Option<Bytes> {
+        let left_out = std::mem::take(&mut self.left_out);
+        (left_out > 0).then(|| {
+            format!(
+                "mcp-supervise: {} printed {left_out} more lines to stdout that are no messages\n",
+                self.server
+            )
+            .into()
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::{NOISE_LINE, NOISE_LINES, Noise};
+    use crate::mask::Mask;
+
+    #[test]
+    fn a_secret_at_the_cut_is_masked_whole() {
+        let environment = [("A_TOKEN".to_owned(), "sesame-open-wide".to_owned())];
+        let mut noise = Noise::new("demo".to_owned(), Mask::new(environment.into_iter()));
+        let line = format!("{}sesame-open-wide\n", "\u{e4}".repeat(NOISE_LINE / 2 - 4));
+        let shown =
+            String::from_utf8(noise.line(line.as_bytes(), Duration::ZERO, false).unwrap().to_vec()).unwrap();
+        assert!(!shown.contains("sesame") && shown.ends_with("***\n"), "{shown}");
+    }
+
+    #[test]
+    fn noise_is_marked_masked_and_bounded() {
+        let mut noise = Noise::new("demo".to_owned(), Mask::default());
+        let first = noise.line(b"hello Bearer abc\r\n", Duration::ZERO, false).unwrap();
+        assert_eq!(first, "mcp-supervise: demo printed to stdout: hello Bearer ***\n");
+        let shown = (0..1000).filter(|_| noise.line(b"x\n", Duration::ZERO, false).is_some()).count();
+        assert_eq!(shown, NOISE_LINES as usize - 1);
+        let next = noise.line(b"y\n", Duration::from_secs(1), false).unwrap();
+        assert_eq!(
+            next,
+            "mcp-supervise: demo printed 801 more lines to stdout that are no messages\nmcp-supervise: demo printed to stdout: y\n"
+        );
+        assert!(noise.line(b"z\n", Duration::from_secs(1), true).is_none());
+    }
+}

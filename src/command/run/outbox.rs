@@ -1,0 +1,124 @@
+//! Lines on their way to a descriptor: bounded, and written many at a time.
+
+use std::collections::VecDeque;
+use std::io::{self, IoSlice};
+use std::pin::Pin;
+use std::task::{Context, Poll, ready};
+
+use bytes::Bytes;
+use tokio::io::AsyncWrite;
+
+use crate::engine::io::Origin;
+use crate::stream::Sink;
+
+/// From how many bytes on nothing more is read that would end up here: four times what a pipe holds.
+const FULL: usize = 256 * 1024;
+/// How many lines one system call takes at most.
+const SLICES: usize = 64;
+
+/// What is still to be written, the oldest first.
+#[derive(Debug, Default)]
+pub(super) struct Outbox {
+    lines: VecDeque<(Bytes, Origin)>,
+    /// How much of the first line is written.
+    written: usize,
+    bytes: usize,
+    /// How many of the bytes are our own words.
+    own: usize,
+}
+
+impl Outbox {
+    /// Appends a line.
+    pub(super) fn push(&mut self, line: Bytes, origin: Origin) {
+        self.bytes += line.len();
+        if origin == Origin::Supervisor {
+            self.own += line.len();
+        }
+        self.lines.push_back((line, origin));
+    }
+
+    /// Whether nothing is left to write.
+    pub(super) fn is_empty(&self) -> bool {
+        self.lines.is_empty()
+    }
+
+    /// Whether whoever fills it should wait.
+    pub(super) fn is_full(&self) -> bool {
+        self.bytes >= FULL
+    }
+
+    /// Whether our own words alone fill it.
+    pub(super) fn is_full_of_own(&self) -> bool {
+        self.own >= FULL
+    }
+
+    /// Forgets what is left.
+    pub(super) fn clear(&mut self) {
+        *self = Self::default();
+    }
+
+    /// The lines whose line feed has not been written: nobody can have read them.
+    pub(super) fn unsent(&mut self) -> Vec<Bytes> {
+        std::mem::take(self).lines.into_iter().map(|(line, _)| line).collect()
+    }
+
+    /// Writes what can be written now. Ready when at least some of it was, or the reader is lost; pending for ever while
+    /// there is nothing to write.
+    pub(super) fn poll_write(&mut self, cx: &mut Context<'_>, sink: &mut Sink) -> Poll<io::Result<()>> {
+        if self.lines.is_empty() {
+            return Poll::Pending;
+        }
+        let mut slices = [IoSlice::new(&[]); SLICES];
+        let mut count = 0;
+        for (slice, (line, _)) in slices.iter_mut().zip(&self.lines) {
+            let skip = if count == 0 { self.written } else { 0 };
+            *slice = IoSlice::new(&line[skip..]);
+            count += 1;
+        }
+        let written = ready!(Pin::new(sink).poll_write_vectored(cx, &slices[..count]))?;
+        if written == 0 {
+            return Poll::Ready(Err(io::ErrorKind::WriteZero.into()));
+        }
+        self.advance(written);
+        Poll::Ready(Ok(()))
+    }
+
+    fn advance(&mut self, mut written: usize) {
+        self.bytes -= written;
+        while let Some((line, origin)) = self.lines.front() {
+            let left = line.len() - self.written;
+            let taken = left.min(written);
+            if *origin == Origin::Supervisor {
+                self.own -= taken;
+            }
+            written -= taken;
+            if taken < left {
+                self.written += taken;
+                return;
+            }
+            self.written = 0;
+            self.lines.pop_front();
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use bytes::Bytes;
+
+    use super::Outbox;
+    use crate::engine::io::Origin;
+
+    #[test]
+    fn a_line_is_unsent_until_its_line_feed_is_written() {
+        let mut outbox = Outbox::default();
+        outbox.push(Bytes::from_static(b"one\n"), Origin::Server);
+        outbox.push(Bytes::from_static(b"two\n"), Origin::Supervisor);
+        outbox.push(Bytes::from_static(b"three\n"), Origin::Server);
+        assert_eq!((outbox.bytes, outbox.own), (14, 4));
+        outbox.advance(6);
+        assert_eq!((outbox.bytes, outbox.own), (8, 2));
+        assert_eq!(outbox.unsent(), ["two\n", "three\n"]);
+        assert!(outbox.is_empty() && outbox.bytes == 0);
+    }
+}
