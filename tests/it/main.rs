@@ -1,5 +1,12 @@
 //! The tests of the program and of the source tree, in one binary.
 
+mod bad_input;
 mod cli;
 mod conversation;
+mod degraded;
 mod demo;
+mod noise;
+mod relay;
+mod restart;
+mod stopping;
+mod support;

@@ -1,0 +1,180 @@
+//! How a supervisor is to be started, and for which server.
+
+use std::env;
+use std::ffi::{OsStr, OsString};
+use std::fs::File;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+
+use tempfile::TempDir;
+
+use super::reader::Reader;
+use super::{Host, Kind, ends};
+
+/// A plan, to be changed word by word and then started.
+#[derive(Debug)]
+pub(crate) struct Plan {
+    dir: TempDir,
+    options: Vec<OsString>,
+    /// The server's command. Empty for the fixture server.
+    command: Vec<OsString>,
+    /// A script that gets the fixture's command line as its arguments.
+    script: Option<String>,
+    fixture: Vec<OsString>,
+    environment: Vec<(OsString, OsString)>,
+    stdin: Kind,
+    stdout: Kind,
+    stderr: Kind,
+    stderr_unread: bool,
+}
+
+impl Plan {
+    /// The fixture server behind the supervisor, everything on pipes.
+    pub(crate) fn new() -> Self {
+        Self {
+            dir: TempDir::new().expect("the system has a folder for temporary files"),
+            options: Vec::new(),
+            command: Vec::new(),
+            script: None,
+            fixture: Vec::new(),
+            environment: Vec::new(),
+            stdin: Kind::Pipe,
+            stdout: Kind::Pipe,
+            stderr: Kind::Pipe,
+            stderr_unread: false,
+        }
+    }
+
+    /// Options of the supervisor, separated by blanks.
+    pub(crate) fn options(mut self, options: &str) -> Self {
+        self.options.extend(options.split_whitespace().map(OsString::from));
+        self
+    }
+
+    /// No waiting between restarts, and as many as it takes.
+    pub(crate) fn tireless(self) -> Self {
+        self.options("--max-restarts 1000 --backoff-max 0s")
+    }
+
+    /// Options of the fixture server, separated by blanks.
+    pub(crate) fn server(mut self, options: &str) -> Self {
+        self.fixture.extend(options.split_whitespace().map(OsString::from));
+        self
+    }
+
+    /// One option of the fixture server with a value that may hold blanks.
+    pub(crate) fn server_with(mut self, option: &str, value: impl Into<OsString>) -> Self {
+        self.fixture.extend([option.into(), value.into()]);
+        self
+    }
+
+    /// This command instead of the fixture server.
+    pub(crate) fn command<W: AsRef<OsStr>>(mut self, words: impl IntoIterator<Item = W>) -> Self {
+        self.command = words.into_iter().map(|word| word.as_ref().to_owned()).collect();
+        self
+    }
+
+    /// A shell script that is given the command line of the fixture server as its arguments.
+    pub(crate) fn script(mut self, script: &str) -> Self {
+        self.script = Some(script.to_owned());
+        self
+    }
+
+    /// A variable in the supervisor's environment.
+    pub(crate) fn variable(mut self, name: &str, value: &str) -> Self {
+        self.environment.push((name.into(), value.into()));
+        self
+    }
+
+    /// What stdin and stdout are.
+    pub(crate) fn on(mut self, kind: &Kind) -> Self {
+        self.stdin = kind.clone();
+        self.stdout = kind.clone();
+        self
+    }
+
+    /// What stdin is.
+    pub(crate) fn stdin(mut self, kind: Kind) -> Self {
+        self.stdin = kind;
+        self
+    }
+
+    /// What stdout is.
+    pub(crate) fn stdout(mut self, kind: Kind) -> Self {
+        self.stdout = kind;
+        self
+    }
+
+    /// Nobody reads stderr, until the host is told to.
+    pub(crate) fn stderr_unread(mut self) -> Self {
+        self.stderr_unread = true;
+        self
+    }
+
+    /// A file in the folder that the host will have.
+    pub(crate) fn path(&self, name: &str) -> PathBuf {
+        self.dir.path().join(name)
+    }
+
+    /// The command line of the fixture server, with all its records in the host's folder.
+    pub(crate) fn fixture(&self) -> Vec<OsString> {
+        let mut words = vec![fixture().into_os_string()];
+        for (option, name) in
+            [("--pid-file", "pids"), ("--log", "log"), ("--journal", "journal"), ("--state", "state")]
+        {
+            words.extend([option.into(), self.path(name).into_os_string()]);
+        }
+        words.extend(self.fixture.iter().cloned());
+        words
+    }
+
+    /// Starts the supervisor.
+    pub(crate) fn start(self) -> Host {
+        let mut command = self.program();
+        let (stdin, host_stdin) = ends::stdin(&self.stdin);
+        let (stdout, host_stdout) = ends::stdout(&self.stdout);
+        let (stderr, host_stderr) = ends::stdout(&self.stderr);
+        command.stdin(Stdio::from(stdin)).stdout(Stdio::from(stdout)).stderr(Stdio::from(stderr));
+        let child = command.spawn().expect("the program was built for this test");
+        // The supervisor's ends must not stay open in here.
+        drop(command);
+        let reader = |end: File| Reader::new(end, false);
+        Host {
+            child,
+            stdin: host_stdin,
+            stdout: host_stdout.map(reader),
+            stderr: Reader::new(host_stderr.expect("stderr is no file"), self.stderr_unread),
+            dir: self.dir,
+            status: None,
+        }
+    }
+
+    fn program(&self) -> Command {
+        #[expect(clippy::disallowed_methods, reason = "the program under test")]
+        let mut command = Command::new(env!("CARGO_BIN_EXE_mcp-supervise"));
+        for (name, _) in
+            env::vars_os().filter(|(name, _)| name.to_string_lossy().starts_with("MCP_SUPERVISE_"))
+        {
+            command.env_remove(name);
+        }
+        command.envs(self.environment.iter().cloned()).args(&self.options).arg("--");
+        if let Some(script) = &self.script {
+            command.args(["sh", "-c", script, "sh"]);
+        }
+        if self.command.is_empty() {
+            command.args(self.fixture());
+        } else {
+            command.args(&self.command);
+        }
+        command
+    }
+}
+
+/// The fixture server: an example, which cargo builds next to the folder of this test.
+pub(crate) fn fixture() -> PathBuf {
+    let test = env::current_exe().expect("the system knows what runs");
+    let built = test.parent().and_then(Path::parent).map(|target| target.join("examples/fixture-server"));
+    built.filter(|file| file.exists()).unwrap_or_else(|| {
+        panic!("the fixture server is not built: run `cargo build --examples` first, or `cargo test` without `--test`")
+    })
+}
