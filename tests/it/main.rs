@@ -6,6 +6,7 @@ mod conversation;
 mod degraded;
 mod demo;
 mod noise;
+mod real_sdk;
 mod relay;
 mod restart;
 mod stopping;
