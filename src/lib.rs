@@ -1,4 +1,40 @@
-//! `mcp-supervise`: the process supervisor for MCP servers.
+//! `mcp-supervise`: the process supervisor for MCP servers. This page is the map of the crate.
+//!
+//! It stands between an MCP host and a stdio MCP server, and the host never loses that server: a crash, a failed start
+//! or a stop is absorbed, every request gets exactly one answer, and what went wrong is told in the chat.
+//!
+//! ```text
+//!            stdin   +----------+  Input   +--------+
+//!  host  ----------> |          | -------> |        |
+//!        <---------- |   run    |          | engine |   decides: no clock, no I/O
+//!            stdout  |  (relay) | <------- |        |
+//!                    |          |  Output  +--------+
+//!                    |          |
+//!                    |          |  spawn, signal, reap   +-------+
+//!                    |          | ---------------------> | child | ---- server (its own process group)
+//!                    +----------+                        +-------+
+//!                                                            ^
+//!                                         guardian: ends the group should we be killed
+//! ```
+//!
+//! # The rooms
+//! | room | what it is for | it knows nothing of |
+//! |---|---|---|
+//! | [`wire`] | bytes to messages: lines, the peek, edits in place | servers, hosts, time |
+//! | [`engine`] | decides everything: the conversation, restarts, answers, stops; its header has the invariants | clocks, I/O, tokio, doers |
+//! | [`mask`] | secrets out of texts | where the texts go |
+//! | [`stream`] | inherited and owned descriptors as byte streams | what the bytes mean |
+//! | [`child`] | the server's process: spawn, signals, exit, reaping, stderr tail, the guardian, containers | the engine's mind |
+//! | [`cli`] | the command line, declarations only | what the commands do |
+//! | [`report`] | what a person sees; the only place that prints | tokio, doers |
+//! | [`command`] | brings the doers together; `run` is the only place where engine and doers meet | |
+//! | [`exit_code`] | our exit codes, as promises | |
+//!
+//! # Rules that hold everywhere
+//! - The engine decides and does nothing; the doers do and decide nothing.
+//! - While a server is supervised, stdout carries MCP messages and nothing else.
+//! - A message is never re-serialised: forwarded bytes are the bytes received.
+//! - Notes carry methods, ids, sizes and times, never payloads; texts are masked before they are shown.
 
 pub mod child;
 pub mod cli;
