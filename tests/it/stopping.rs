@@ -289,3 +289,14 @@ fn a_reader_that_is_lost_in_the_middle_of_an_answer_ends_it() {
         family.until_gone(&host);
     }
 }
+
+#[test]
+fn a_hangup_that_is_to_be_ignored_is_ignored() {
+    let mut host = Plan::new().nohup().start();
+    host.greet();
+    host.signal(Signal::SIGHUP);
+    let answer = host.ask(1, "echo", &json!({"text": "still here"}));
+    assert_eq!(answer["result"]["content"][0]["text"], "still here", "{answer}");
+    host.close_stdin();
+    assert_eq!(host.exit(), 0);
+}

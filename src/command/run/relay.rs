@@ -7,10 +7,12 @@
 use std::collections::VecDeque;
 use std::future::{pending, poll_fn};
 use std::io;
+use std::mem::MaybeUninit;
 use std::pin::Pin;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use bytes::Bytes;
+use nix::libc;
 use tokio::io::AsyncWriteExt as _;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::task::yield_now;
@@ -77,26 +79,46 @@ pub(super) struct Relay {
 #[derive(Debug)]
 struct Signals {
     term: Signal,
-    int: Signal,
-    hup: Signal,
+    /// `None` where whoever started us wants it ignored, as `nohup` does: then it stays so, for the server too.
+    int: Option<Signal>,
+    hup: Option<Signal>,
 }
 
 impl Signals {
     fn new() -> io::Result<Self> {
         Ok(Self {
             term: signal(SignalKind::terminate())?,
-            int: signal(SignalKind::interrupt())?,
-            hup: signal(SignalKind::hangup())?,
+            int: heeded(SignalKind::interrupt())?,
+            hup: heeded(SignalKind::hangup())?,
         })
     }
 
     async fn next(&mut self) -> StopSignal {
         tokio::select! {
             _ = self.term.recv() => StopSignal::Term,
-            _ = self.int.recv() => StopSignal::Int,
-            _ = self.hup.recv() => StopSignal::Hup,
+            () = received(&mut self.int) => StopSignal::Int,
+            () = received(&mut self.hup) => StopSignal::Hup,
         }
     }
+}
+
+async fn received(signal: &mut Option<Signal>) {
+    match signal {
+        Some(signal) => drop(signal.recv().await),
+        None => pending().await,
+    }
+}
+
+/// Listens for a signal, unless it is ignored.
+fn heeded(kind: SignalKind) -> io::Result<Option<Signal>> {
+    let mut current = MaybeUninit::<libc::sigaction>::uninit();
+    #[expect(unsafe_code, reason = "the safe wrappers change the disposition that is to be asked for")]
+    // SAFETY: without a new action the call only writes the present one, which is read only if it was written.
+    let ignored = unsafe {
+        libc::sigaction(kind.as_raw_value(), std::ptr::null(), current.as_mut_ptr()) == 0
+            && current.assume_init().sa_sigaction == libc::SIG_IGN
+    };
+    if ignored { Ok(None) } else { signal(kind).map(Some) }
 }
 
 /// What ended the waiting.

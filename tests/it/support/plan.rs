@@ -5,7 +5,9 @@ use std::ffi::{OsStr, OsString};
 use std::fs::File;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
+use std::sync::Once;
 
+use nix::sys::signal::{SigHandler, Signal};
 use tempfile::TempDir;
 
 use super::reader::Reader;
@@ -26,6 +28,7 @@ pub(crate) struct Plan {
     stdout: Kind,
     stderr: Kind,
     stderr_unread: bool,
+    nohup: bool,
 }
 
 impl Plan {
@@ -42,6 +45,7 @@ impl Plan {
             stdout: Kind::Pipe,
             stderr: Kind::Pipe,
             stderr_unread: false,
+            nohup: false,
         }
     }
 
@@ -111,6 +115,12 @@ impl Plan {
         self
     }
 
+    /// The supervisor is started with SIGHUP ignored, as `nohup` does.
+    pub(crate) fn nohup(mut self) -> Self {
+        self.nohup = true;
+        self
+    }
+
     /// A file in the folder that the host will have.
     pub(crate) fn path(&self, name: &str) -> PathBuf {
         self.dir.path().join(name)
@@ -150,8 +160,13 @@ impl Plan {
     }
 
     fn program(&self) -> Command {
+        heed_signals();
+        let program = env!("CARGO_BIN_EXE_mcp-supervise");
         #[expect(clippy::disallowed_methods, reason = "the program under test")]
-        let mut command = Command::new(env!("CARGO_BIN_EXE_mcp-supervise"));
+        let mut command = Command::new(if self.nohup { "sh" } else { program });
+        if self.nohup {
+            command.args(["-c", "trap '' HUP; exec \"$0\" \"$@\"", program]);
+        }
         for (name, _) in
             env::vars_os().filter(|(name, _)| name.to_string_lossy().starts_with("MCP_SUPERVISE_"))
         {
@@ -168,6 +183,18 @@ impl Plan {
         }
         command
     }
+}
+
+/// Whoever runs the tests may have some signals ignored, and what is started inherits that.
+fn heed_signals() {
+    static ONCE: Once = Once::new();
+    ONCE.call_once(|| {
+        for signal in [Signal::SIGHUP, Signal::SIGINT] {
+            #[expect(unsafe_code, reason = "there is no safe wrapper")]
+            // SAFETY: the default disposition runs no code of ours.
+            unsafe { nix::sys::signal::signal(signal, SigHandler::SigDfl) }.expect("signals can be set back");
+        }
+    });
 }
 
 /// The fixture server: an example, which cargo builds next to the folder of this test.
