@@ -135,13 +135,15 @@ impl Checker {
         self.cover.hit("spawn failed");
         let kid = self.kids.get_mut(&child).unwrap();
         kid.gone = true;
+        let trying = kid.trying;
         self.gone_at = self.now;
         for request in self.open.values_mut().filter(|request| request.at == Some(child)) {
             // Nobody has read it.
             request.at = None;
             request.written.retain(|at| *at != child);
         }
-        if fault == SpawnFault::System {
+        // An attempt to leave the degraded phase that fails leads back to it, and counts no further.
+        if fault == SpawnFault::System && !trying {
             self.crashed();
         }
     }
