@@ -12,8 +12,8 @@ use std::ffi::OsString;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use clap::builder::{BoolishValueParser, NonEmptyStringValueParser};
-use clap::{CommandFactory, Parser, Subcommand, ValueEnum};
+use clap::builder::{BoolishValueParser, NonEmptyStringValueParser, PathBufValueParser};
+use clap::{ArgAction, CommandFactory, Parser, Subcommand, ValueEnum};
 
 pub use parse::{Refusal, UsageError, parse};
 
@@ -148,7 +148,7 @@ pub struct Run {
     )]
     pub hold: Duration,
 
-    /// Give the server this long to greet before an earlier greeting of its is used; no effect in this release
+    /// Give the server this long to greet before the host is greeted as the server did in an earlier run
     #[arg(
         long,
         value_name = "DURATION",
@@ -170,7 +170,7 @@ pub struct Run {
     )]
     pub init_timeout: Option<Duration>,
 
-    /// Answer the host from earlier answers while the server starts; no effect in this release
+    /// Give the host its greeting and lists from an earlier run at once, while the server starts
     #[arg(
         long,
         env = "MCP_SUPERVISE_INSTANT_START",
@@ -178,6 +178,54 @@ pub struct Run {
         help_heading = "Waiting"
     )]
     pub instant_start: bool,
+
+    /// Ask an idle server this often whether it still answers; three misses are a crash; 0 turns this off
+    #[arg(
+        long,
+        value_name = "DURATION",
+        env = "MCP_SUPERVISE_PING_INTERVAL",
+        default_value = "60s",
+        value_parser = value::duration,
+        help_heading = "Hanging"
+    )]
+    pub ping_interval: Duration,
+
+    // `None`: a call may take as long as it takes.
+    /// Answer a tool call that takes longer than this, and cancel it at the server [default: off]
+    #[arg(
+        long,
+        value_name = "DURATION",
+        env = "MCP_SUPERVISE_CALL_TIMEOUT",
+        value_parser = value::duration,
+        help_heading = "Hanging"
+    )]
+    pub call_timeout: Option<Duration>,
+
+    /// Restart the server when this file, or a file in this directory, changes; may be given more than once
+    #[arg(
+        long,
+        value_name = "PATH",
+        env = "MCP_SUPERVISE_WATCH",
+        value_delimiter = ':',
+        value_parser = PathBufValueParser::new(),
+        action = ArgAction::Append,
+        help_heading = "Restarting"
+    )]
+    pub watch: Vec<PathBuf>,
+
+    // `None`: the platform's directory for the state of programs.
+    /// Keep what is stored in this directory [default: the platform's directory for state]
+    #[arg(long, value_name = "DIR", env = "MCP_SUPERVISE_DATA_DIR", help_heading = "Storing")]
+    pub data_dir: Option<PathBuf>,
+
+    /// Store nothing, and read nothing that was stored
+    #[arg(
+        long,
+        env = "MCP_SUPERVISE_NO_STORE",
+        value_parser = BoolishValueParser::new(),
+        help_heading = "Storing"
+    )]
+    pub no_store: bool,
 
     /// Give the server this long to exit after its stdin is closed, before SIGTERM
     #[arg(

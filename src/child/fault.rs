@@ -36,6 +36,10 @@ pub(super) fn explain(spec: &Spec, error: &io::Error) -> SpawnError {
     if errno == Errno::EACCES && Path::new(name).is_dir() {
         return said(SpawnFault::NotExecutable, Errno::EISDIR.desc());
     }
+    if errno == Errno::ETXTBSY {
+        // An upgrade is under way.
+        return said(SpawnFault::Busy, errno.desc());
+    }
     let passing = matches!(
         errno,
         Errno::EAGAIN
@@ -45,8 +49,6 @@ pub(super) fn explain(spec: &Spec, error: &io::Error) -> SpawnError {
             | Errno::ENOSPC
             | Errno::EINTR
             | Errno::EIO
-            // The file is being written: an upgrade is under way.
-            | Errno::ETXTBSY
     );
     said(if passing { SpawnFault::System } else { SpawnFault::NotExecutable }, errno.desc())
 }

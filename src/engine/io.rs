@@ -3,10 +3,12 @@
 //! The two enums are closed on purpose: whoever reads [`Input`] has seen everything that can wake the supervisor, and
 //! whoever reads [`Output`] has seen everything that it can do. Nothing in here decides or acts.
 
+use std::ffi::OsString;
 use std::time::Duration;
 
 use bytes::Bytes;
 
+pub use super::good::{Era, Good};
 use super::note::Note;
 pub use super::process::{Exit, Gen, SpawnFault};
 use crate::wire::Line;
@@ -41,6 +43,24 @@ pub enum GroupSignal {
     Kill,
 }
 
+/// What has changed on disk.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Changed {
+    /// A path that `--watch` names, or something below it.
+    Watched,
+    /// The file that the command's name stands for.
+    Executable,
+}
+
+/// What the user's login shell says of the `PATH`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct LoginPath {
+    /// The shell that was asked, as a path.
+    pub shell: String,
+    /// The `PATH`; else why there is none, as one clause: `it did not answer within 5 s`.
+    pub path: Result<OsString, String>,
+}
+
 /// Everything that can happen to the supervisor.
 #[derive(Clone, Debug)]
 pub enum Input {
@@ -71,6 +91,19 @@ pub enum Input {
     },
     /// The child no longer reads its stdin, though it runs.
     Deaf(Gen),
+    /// The answer to [`Output::Inspect`].
+    Inspected {
+        /// Which child.
+        child: Gen,
+        /// Whether its process is stopped, as by SIGSTOP.
+        stopped: bool,
+    },
+    /// What earlier runs have left on disk of this server. Comes once, soon after the start; empty where there is nothing.
+    LastGood(Vec<Good>),
+    /// The answer to [`Output::AskLoginShell`].
+    LoginPath(LoginPath),
+    /// Something has changed on disk. Comes for each of many changes in a row.
+    Changed(Changed),
     /// A signal asked us to stop.
     Stop(StopSignal),
     /// The time that [`super::Engine::deadline`] named has come.
@@ -98,6 +131,14 @@ pub enum Output {
     Noise(Gen, Bytes),
     /// Start the server's command as this generation.
     Spawn(Gen),
+    /// Start the command with this `PATH` from now on, and look for it there.
+    UsePath(OsString),
+    /// Ask the user's login shell for its `PATH`, without holding anything up: [`Input::LoginPath`] comes.
+    AskLoginShell,
+    /// Look whether this child's process is stopped: [`Input::Inspected`] comes.
+    Inspect(Gen),
+    /// Keep this on disk for later runs. The first page of a list takes the place of all pages of that list.
+    Remember(Good),
     /// Close this child's stdin, after what was written to it.
     CloseStdin(Gen),
     /// Send this signal to this child's process group.

@@ -36,6 +36,7 @@ mod book;
 mod config;
 mod from_host;
 mod from_server;
+pub mod good;
 mod greeting;
 pub mod guidance;
 mod inflight;
@@ -260,6 +261,7 @@ impl Engine {
             Input::Mute(child) => self.useless(child, "it closed its standard output and went on running"),
             Input::Deaf(child) => self.useless(child, "it closed its standard input and went on running"),
             Input::Stop(_) => self.stop(StopCause::Signal),
+            Input::Inspected { .. } | Input::LastGood(_) | Input::LoginPath(_) | Input::Changed(_) => {}
             Input::Timer => {}
         }
         self.settle();

@@ -49,6 +49,8 @@ pub enum SpawnFault {
     NotFound,
     /// There is something, but it cannot be executed (a directory, no permission, no interpreter): a shell would say 126.
     NotExecutable,
+    /// The file is being written (`ETXTBSY`): worth another try in a moment.
+    Busy,
     /// The system refused for now (no memory, no process left): worth another try.
     System,
 }

@@ -70,8 +70,8 @@ impl Engine {
         }
         match fault {
             SpawnFault::NotFound | SpawnFault::NotExecutable => self.degrade(),
-            SpawnFault::System if self.trying => self.degrade(),
-            SpawnFault::System => self.restart_or_degrade(),
+            SpawnFault::Busy | SpawnFault::System if self.trying => self.degrade(),
+            SpawnFault::Busy | SpawnFault::System => self.restart_or_degrade(),
         }
     }
 

@@ -57,6 +57,7 @@ impl Trouble {
         match (&self.fault, &self.reason, self.exit) {
             (Some((SpawnFault::NotFound, _)), ..) => "its command was not found".to_owned(),
             (Some((SpawnFault::NotExecutable, _)), ..) => "its command cannot be executed".to_owned(),
+            (Some((SpawnFault::Busy, _)), ..) => "its file is being written".to_owned(),
             (Some((SpawnFault::System, _)), ..) => "the system could not start it".to_owned(),
             (None, Some(reason), _) => reason.clone(),
             (None, None, Some(exit @ Exit::Code(_))) => format!("it {}", exit_words(exit)),

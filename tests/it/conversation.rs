@@ -114,6 +114,14 @@ impl Stage {
             }
             Output::Noise(child, bytes) => format!("noise of {child}: {}", printable(bytes)),
             Output::Spawn(child) => format!("spawn {child}"),
+            Output::UsePath(path) => format!("use PATH {}", path.display()),
+            Output::AskLoginShell => "ask the login shell".to_owned(),
+            Output::Inspect(child) => format!("inspect {child}"),
+            Output::Remember(good) => {
+                let cursor = good.cursor.as_deref().map_or_else(String::new, |cursor| format!(" {cursor}"));
+                let (era, version, method) = (good.era, &good.version, &good.method);
+                format!("remember {era:?} {version} {method}{cursor}: {}", printable(&good.result))
+            }
             Output::CloseStdin(child) => format!("close stdin of {child}"),
             Output::Signal(child, GroupSignal::Term) => format!("signal {child} TERM"),
             Output::Signal(child, GroupSignal::Kill) => format!("signal {child} KILL"),

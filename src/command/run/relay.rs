@@ -326,6 +326,7 @@ impl Relay {
                     }
                 }
                 Output::Spawn(generation) => self.spawn(generation),
+                Output::UsePath(_) | Output::AskLoginShell | Output::Inspect(_) | Output::Remember(_) => {}
                 Output::CloseStdin(generation) => {
                     if let Some(child) = self.child_of(generation) {
                         child.stdin.close();

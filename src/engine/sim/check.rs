@@ -285,6 +285,10 @@ impl Checker {
             | Input::Silent { .. }
             | Input::Deaf(_)
             | Input::Mute(_)
+            | Input::Inspected { .. }
+            | Input::LastGood(_)
+            | Input::LoginPath(_)
+            | Input::Changed(_)
             | Input::Timer => {}
         }
     }
@@ -335,6 +339,7 @@ impl Checker {
                 Ok(())
             }
             Output::Forget { child, .. } => self.forgets(child.0),
+            Output::UsePath(_) | Output::AskLoginShell | Output::Inspect(_) | Output::Remember(_) => Ok(()),
             Output::Note(note) => self.note(note),
             Output::Exit(_) => {
                 self.over = true;

@@ -57,6 +57,10 @@ fn input_text(input: &Input) -> String {
         Input::Mute(child) => format!("child {child} mute"),
         Input::Silent { from, unsent, .. } => format!("child {from} silent, {} lines unsent", unsent.len()),
         Input::Deaf(child) => format!("child {child} deaf"),
+        Input::Inspected { child, stopped } => format!("child {child} is stopped: {stopped}"),
+        Input::LastGood(good) => format!("last good: {} answers", good.len()),
+        Input::LoginPath(path) => format!("login shell: {path:?}"),
+        Input::Changed(changed) => format!("changed: {changed:?}"),
         Input::Stop(signal) => format!("stop: {signal:?}"),
         Input::Timer => "timer".to_owned(),
     }
@@ -68,6 +72,17 @@ fn output_text(output: &Output) -> String {
         Output::ToChild(child, line) => format!("to child {child}: {}", bytes_text(line)),
         Output::Noise(child, line) => format!("noise of child {child}: {}", bytes_text(line)),
         Output::Spawn(child) => format!("spawn {child}"),
+        Output::UsePath(path) => format!("use PATH {}", path.display()),
+        Output::AskLoginShell => "ask the login shell".to_owned(),
+        Output::Inspect(child) => format!("inspect child {child}"),
+        Output::Remember(good) => format!(
+            "remember {:?} {} {} {:?}: {}",
+            good.era,
+            good.version,
+            good.method,
+            good.cursor,
+            bytes_text(&good.result)
+        ),
         Output::CloseStdin(child) => format!("close stdin of child {child}"),
         Output::Signal(child, signal) => format!("signal {signal:?} to child {child}"),
         Output::Forget { child, group_left } => format!("forget child {child}, group left: {group_left}"),

@@ -392,6 +392,7 @@ impl World {
                     self.servers.get_mut(&child.0).unwrap().signalled(kill, &mut self.sched);
                 }
                 Output::Forget { child, .. } => self.servers.get_mut(&child.0).unwrap().forgotten = true,
+                Output::UsePath(_) | Output::AskLoginShell | Output::Inspect(_) | Output::Remember(_) => {}
                 Output::Noise(..) | Output::Note(_) | Output::Exit(_) => {}
             }
         }
