@@ -17,6 +17,7 @@ mod salvage;
 pub use codec::{ENDS, Line, LineCodec, NOISE_LIMIT, Oversize};
 pub use id::Id;
 pub use message::{
-    Element, Frame, Malformed, Message, Notification, Params, Parsed, Request, Response, peek,
+    ENVELOPE_VERSION, Element, Frame, Malformed, Message, Notification, Params, Parsed, Request, Response,
+    peek,
 };
 pub use salvage::{SALVAGE_STARTS, Salvaged, ends, salvage};

@@ -10,6 +10,7 @@ mod relay;
 mod running;
 
 use std::fs::{File, OpenOptions};
+use std::os::unix::ffi::OsStrExt as _;
 use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::Path;
 use std::process;
@@ -66,7 +67,13 @@ async fn supervise(options: Run, guardian: Option<Guardian>, lines: LogLines) ->
             max: options.backoff_max,
         },
         hold: options.hold,
+        init_grace: options.init_grace,
         init_timeout: options.init_timeout,
+        instant_start: options.instant_start,
+        ping_interval: options.ping_interval,
+        call_timeout: options.call_timeout,
+        bare_command: options.command.first().is_some_and(|word| !word.as_bytes().contains(&b'/')),
+        path: std::env::var_os("PATH"),
         repeat: match options.replay {
             Replay::Safe => Repeat::Safe,
             Replay::None => Repeat::Never,

@@ -1,7 +1,8 @@
 //! The book of good answers: the lists of this run as the server last gave them, and what its tools declare.
 //!
 //! Lists are kept as the bytes of their result, page by page, and served when the server cannot be asked. Pages of two
-//! generations are never mixed, and a good list is never replaced by an empty one.
+//! generations are never mixed, and a good list is never replaced by an empty one. What earlier runs have left counts as
+//! of generation 0.
 
 use std::collections::BTreeMap;
 
@@ -86,27 +87,37 @@ impl From<ToolEntry> for Tool {
 
 /// Whether this method asks for a list.
 pub(super) fn is_list(method: &str) -> bool {
-    LISTS.iter().any(|(list, _)| *list == method)
+    list_named(method).is_some()
+}
+
+/// The list that this method asks for. `None` if it asks for none.
+pub(super) fn list_named(method: &str) -> Option<&'static str> {
+    LISTS.iter().map(|(list, _)| *list).find(|list| *list == method)
 }
 
 impl Book {
-    /// A child has answered a list request: `line` is its answer, a result.
-    pub(super) fn learn(&mut self, child: Gen, method: &str, cursor: Option<&str>, line: &Bytes) {
-        let Some((method, member)) = LISTS.iter().find(|(list, _)| *list == method) else { return };
-        let Some(result) = edit::find_in(line, &["result"]) else { return };
+    /// A child has answered a list request with this result. Gives what is worth to be kept beyond this run.
+    pub(super) fn learn(
+        &mut self,
+        child: Gen,
+        method: &str,
+        cursor: Option<&str>,
+        result: &str,
+    ) -> Option<Bytes> {
+        let (method, member) = LISTS.iter().find(|(list, _)| *list == method)?;
         // A result without the list itself is not one that could be served.
-        let Some(list) = edit::find(result, &[member]) else { return };
+        let list = edit::find(result, &[member])?;
         if *member == "tools" {
             self.learn_tools(result, cursor.is_none());
         }
-        let empty = list.trim_matches(['[', ']', ' ']).is_empty();
+        let empty = list.trim_matches(['[', ']', ' ', '\t']).is_empty();
         let pages = self.pages.entry(method).or_default();
         if empty && pages.by_cursor.values().any(|page| !page.is_empty()) {
-            return;
+            return None;
         }
         if pages.from != child && cursor.is_some() {
             // A page of this child beside pages of an earlier one: its first page has not been seen.
-            return;
+            return None;
         }
         if pages.from != child || cursor.is_none() {
             self.bytes -= pages.by_cursor.values().map(Bytes::len).sum::<usize>();
@@ -114,11 +125,34 @@ impl Book {
             pages.from = child;
         }
         let cursor = cursor.unwrap_or_default().to_owned();
-        if self.bytes + result.len() <= BOOK_BYTES {
-            self.bytes += result.len();
-            let page = Bytes::copy_from_slice(result.as_bytes());
-            self.bytes -= pages.by_cursor.insert(cursor, page).map_or(0, |old| old.len());
+        if self.bytes + result.len() > BOOK_BYTES {
+            return None;
         }
+        self.bytes += result.len();
+        let page = Bytes::copy_from_slice(result.as_bytes());
+        self.bytes -= pages.by_cursor.insert(cursor, page.clone()).map_or(0, |old| old.len());
+        (!empty).then_some(page)
+    }
+
+    /// An earlier run has left this page. What this run has seen is better.
+    pub(super) fn recall(&mut self, method: &str, cursor: Option<&str>, result: &Bytes) {
+        let Ok(text) = std::str::from_utf8(result) else { return };
+        let of_this_run = self.pages.get(method).is_some_and(|pages| pages.from != Gen(0));
+        if !of_this_run {
+            self.learn(Gen(0), method, cursor, text);
+        }
+    }
+
+    /// Forgets what earlier runs have left.
+    pub(super) fn forget_recalled(&mut self) {
+        let bytes = &mut self.bytes;
+        self.pages.retain(|_, pages| {
+            let recalled = pages.from == Gen(0);
+            if recalled {
+                *bytes -= pages.by_cursor.values().map(Bytes::len).sum::<usize>();
+            }
+            !recalled
+        });
     }
 
     /// One tool that is declared oddly does not make the others unknown.
@@ -142,6 +176,11 @@ impl Book {
     /// The result of the last good page of this list, as JSON text.
     pub(super) fn page(&self, method: &str, cursor: Option<&str>) -> Option<&Bytes> {
         self.pages.get(method)?.by_cursor.get(cursor.unwrap_or_default())
+    }
+
+    /// The child that the known pages of this list come from; 0 for an earlier run.
+    pub(super) fn is_from(&self, method: &str) -> Gen {
+        self.pages.get(method).map_or(Gen(0), |pages| pages.from)
     }
 
     /// What this tool declares; the cautious reading if it has not been seen.

@@ -1,5 +1,6 @@
 //! What the engine is told once, at its start, and the documented defaults.
 
+use std::ffi::OsString;
 use std::time::Duration;
 
 use super::backoff::Limits;
@@ -27,6 +28,18 @@ pub struct Config {
     pub restarts: Limits,
     /// How long a request waits for a server that is on its way.
     pub hold: Duration,
+    /// How long a greeting waits for a server when an earlier greeting of it is known.
+    pub init_grace: Duration,
+    /// What earlier runs have left is given to the host at once, as long as the server has not served.
+    pub instant_start: bool,
+    /// How often an idle server is asked whether it lives. Zero: never.
+    pub ping_interval: Duration,
+    /// How long a tool call may take. `None`: as long as it takes.
+    pub call_timeout: Option<Duration>,
+    /// Whether the command is a bare name, which is looked for in the `PATH`.
+    pub bare_command: bool,
+    /// Our own `PATH`. `None` if there is none.
+    pub path: Option<OsString>,
     /// How long a greeting waits for a server before we answer it. `None`: as the host's own limit allows.
     pub init_timeout: Option<Duration>,
     /// Which requests are repeated.
@@ -54,6 +67,12 @@ impl Default for Config {
                 max: Duration::from_secs(30),
             },
             hold: Duration::from_secs(10),
+            init_grace: Duration::from_secs(3),
+            instant_start: false,
+            ping_interval: Duration::from_secs(60),
+            call_timeout: None,
+            bare_command: true,
+            path: None,
             init_timeout: None,
             repeat: Repeat::Safe,
             graces: Graces { stop: Duration::from_millis(1200), term: Duration::from_millis(300) },

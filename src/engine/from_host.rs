@@ -1,9 +1,12 @@
 //! What the host says: registered, recorded, and written to the child, queued, answered or dropped.
 
+use std::time::Duration;
+
 use bytes::Bytes;
 
 use super::asked::Asked;
 use super::backoff::RETRY_ON_CALL;
+use super::era::{DISCOVER, DISCOVER_WAIT, Opening};
 use super::inflight::Pending;
 use super::io::Gen;
 use super::note::DropCause;
@@ -61,6 +64,7 @@ impl Engine {
         };
         let mut pending = Pending::new(request, bytes.clone(), self.now.mono, detail.map(Into::into));
         pending.batch = batch;
+        pending.stream &= self.is_modern();
         let too_many = self.inflight.len() >= IN_FLIGHT;
         let status_tool = self.is_status_tool(&pending);
         self.inflight.register(pending);
@@ -72,7 +76,8 @@ impl Engine {
             self.answer_with(&request.id, self.status_tool_while_serving(&request.id));
             return false;
         }
-        if &*request.method == "ping" && self.phase != Phase::Serving {
+        let greeted = matches!(self.phase, Phase::Serving | Phase::Draining);
+        if &*request.method == "ping" && !greeted && !request.params.enveloped {
             self.answer_with(&request.id, answers::result(&request.id, "{}"));
             return false;
         }
@@ -80,24 +85,30 @@ impl Engine {
     }
 
     fn host_request(&mut self, request: &Request, bytes: Bytes) {
-        let greets = &*request.method == "initialize";
+        let greets = &*request.method == "initialize"
+            && self.opening != Opening::Enveloped
+            && self.replay.greeting.is_none();
+        if greets {
+            self.replay.greeting = Some(bytes.clone());
+        }
+        self.open_with(request, &bytes);
         if !self.register(request, &bytes, None) {
             return;
         }
-        if greets && self.replay.greeting.is_none() {
-            self.replay.greeting = Some(bytes);
-            self.replay.greeting_id = Some(request.id.clone());
-            self.timers.arm(Timer::Greeting, self.now.mono + self.init_timeout());
+        let id = request.id.clone();
+        if self.inflight.get(&id).is_some_and(|pending| pending.stream) {
+            // It waits for a child in its own place, for as long as it is open.
+            return self.listens.open(&id);
+        }
+        if greets {
+            self.replay.greeting_id = Some(id);
+            self.let_greeting_wait();
             if self.phase == Phase::Serving {
                 // The host had opened with something else and greets now.
                 self.send_greeting(self.generation);
             }
             return;
         }
-        if self.replay.greeting.is_none() {
-            self.headless = true;
-        }
-        let id = request.id.clone();
         if self.phase == Phase::Serving {
             self.write(&id);
             return;
@@ -119,20 +130,36 @@ impl Engine {
             self.answer_ourselves(&owned, Why::QueueFull);
             return;
         }
-        if self.phase == Phase::Degraded || self.trying {
+        if self.phase == Phase::Degraded || self.trying && !self.may_open() {
             self.answer_ourselves(&owned, Why::Unavailable);
             return;
         }
         for id in &owned {
-            let Some(pending) = self.inflight.get(id) else { continue };
-            let known = self.replay.good_greeting.is_some()
-                || self.book.page(&pending.method, pending.detail.as_deref()).is_some();
-            let patience =
-                if book::is_list(&pending.method) && !known { self.list_wait() } else { self.config.hold };
+            let Some(patience) = self.inflight.get(id).map(|pending| self.patience(pending)) else {
+                continue;
+            };
             self.inflight.wait_until(id, self.now.mono + patience);
         }
         if self.queue.push(waiting, bytes).is_err() {
             self.answer_ourselves(&owned, Why::QueueFull);
+        }
+    }
+
+    /// How long a request waits for a server that is on its way.
+    pub(super) fn patience(&self, pending: &Pending) -> Duration {
+        let list = book::is_list(&pending.method);
+        let known = list && self.book.page(&pending.method, pending.detail.as_deref()).is_some();
+        let discovers = &*pending.method == DISCOVER;
+        if self.config.instant_start
+            && !self.has_served
+            && (known || discovers && self.replay.discovered.is_some())
+        {
+            return Duration::ZERO;
+        }
+        match (discovers, list && !known) {
+            (true, _) => DISCOVER_WAIT,
+            (false, true) => self.list_wait(),
+            (false, false) => self.config.hold,
         }
     }
 
@@ -148,6 +175,10 @@ impl Engine {
         while self.phase == Phase::Serving
             || (self.phase == Phase::Starting && planted!(self, WriteBeforeGreeting))
         {
+            if let Some(id) = self.listens.unwritten(&self.inflight) {
+                self.write(&id);
+                continue;
+            }
             let Some(waiting) = self.queue.pop() else { return };
             match waiting {
                 Waiting::Request(id) => self.write(&id),
@@ -157,8 +188,8 @@ impl Engine {
         }
     }
 
-    /// Writes one request to the serving child.
-    fn write(&mut self, id: &Id) {
+    /// Writes one request to the child.
+    pub(super) fn write(&mut self, id: &Id) {
         let Some(pending) = self.inflight.get(id) else { return };
         if self.is_status_tool(pending) {
             self.answer_with(id, self.status_tool_while_serving(id));
@@ -174,7 +205,11 @@ impl Engine {
         let pending = self.inflight.get(id)?;
         let bytes = pending.kept.clone()?;
         let repeatable = self.is_repeatable(&pending.method, pending.name.as_deref());
+        let call = &*pending.method == "tools/call";
         self.inflight.written(id, self.generation, self.next_line(), repeatable);
+        if let Some(limit) = self.config.call_timeout.filter(|_| call) {
+            self.inflight.wait_until(id, self.now.mono + limit);
+        }
         Some(bytes)
     }
 
@@ -255,7 +290,7 @@ impl Engine {
             "notifications/initialized" => {
                 self.replay.initialized = Some(line.clone());
                 // A child that is not greeted yet is told when it is.
-                (self.phase == Phase::Serving || self.headless).then_some(line)
+                (self.phase == Phase::Serving || self.opening == Opening::Bare).then_some(line)
             }
             "notifications/cancelled" => match notification.params.request_id.clone() {
                 Some(id) => self.host_cancels(&id, line),
@@ -263,7 +298,7 @@ impl Engine {
             },
             "notifications/progress" => match &notification.params.progress_token {
                 // It must not wait: the next child may have chosen the same token.
-                Some(_) if self.phase != Phase::Serving => {
+                Some(_) if !matches!(self.phase, Phase::Serving | Phase::Draining) => {
                     self.dropped(DropCause::NotificationToDead, line.len());
                     None
                 }
@@ -299,7 +334,13 @@ impl Engine {
             return Some(line);
         };
         let is_greeting = self.replay.greeting_id.as_ref() == Some(id);
-        if pending.written.is_none() {
+        let stream = pending.stream;
+        if stream {
+            self.listens.close(id);
+        }
+        let Some(pending) = self.inflight.get(id) else { return None };
+        let written = pending.written;
+        if written.is_none() {
             self.queue.remove(id);
             self.inflight.take(id);
             if is_greeting {
@@ -317,7 +358,17 @@ impl Engine {
             oldest.and_then(|id| self.inflight.take(&id));
         }
         // A server that has not answered its greeting must not hear anything, and hosts end the connection after this.
-        (!is_greeting && self.phase == Phase::Serving).then_some(line)
+        if is_greeting {
+            return None;
+        }
+        let listening =
+            self.child.as_ref().is_some_and(|child| child.listens() && written == Some(child.generation));
+        if listening && matches!(self.phase, Phase::Starting | Phase::Draining) {
+            // It is not to wait behind what waits for another child, or for a sign of this one.
+            self.tell_child(self.generation, line);
+            return None;
+        }
+        (self.phase == Phase::Serving).then_some(line)
     }
 
     fn host_response(&mut self, response: &Response, line: &Bytes) {
@@ -334,7 +385,7 @@ impl Engine {
         let len = line.len();
         match self.phase {
             Phase::Serving => self.tell_child(self.generation, line),
-            Phase::Starting | Phase::Crashed | Phase::Waiting if !self.trying => {
+            Phase::Starting | Phase::Crashed | Phase::Waiting | Phase::Draining if !self.trying => {
                 if self.queue.push(Waiting::Other(line), len).is_err() {
                     self.dropped(DropCause::QueueFull, len);
                 }
@@ -342,6 +393,7 @@ impl Engine {
             Phase::Starting
             | Phase::Crashed
             | Phase::Waiting
+            | Phase::Draining
             | Phase::Degraded
             | Phase::Stopping
             | Phase::Stopped => self.dropped(DropCause::JunkToDead, len),
@@ -373,6 +425,7 @@ fn wants_server(method: &str) -> bool {
         && !matches!(
             method,
             "initialize"
+                | DISCOVER
                 | "ping"
                 | "completion/complete"
                 | "logging/setLevel"

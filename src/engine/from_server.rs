@@ -3,11 +3,13 @@
 use bytes::Bytes;
 
 use super::answers;
+use super::era::DISCOVER;
 use super::io::{Gen, Output};
 use super::note::{DropCause, Note};
-use super::{Doom, Engine, Greeting, as_array, book, planted};
+use super::{Doom, Engine, Greeting, as_array, book, listen, planted};
 use crate::wire::{
-    Element, Frame, Id, Line, Malformed, Message, Notification, Parsed, Request, Response, ends, salvage,
+    Element, Frame, Id, Line, Malformed, Message, Notification, Parsed, Request, Response, edit, ends,
+    salvage,
 };
 
 /// The revision from which on an error may lack its id.
@@ -50,6 +52,11 @@ impl Engine {
 
     fn child_bytes(&mut self, child: Gen, bytes: Bytes) {
         let frame = Frame::read(bytes);
+        if let Some(current) = &mut self.child
+            && !matches!(frame.parsed, Parsed::Malformed(_))
+        {
+            current.pulse.felt();
+        }
         match frame.parsed {
             Parsed::One(message) if len_of(&frame.bytes) > self.config.max_answer => {
                 self.message_too_large(child, &message, len_of(&frame.bytes) as u64);
@@ -151,6 +158,8 @@ impl Engine {
     fn admit(&mut self, child: Gen, message: &Message, line: &Bytes) -> Admission {
         match message {
             Message::Response(response) => self.admit_response(child, response, line),
+            // No server asks anything in the modern era.
+            Message::Request(_) if self.is_modern() => Admission::Noise,
             Message::Request(request) => {
                 if self.child.as_ref().is_some_and(|current| current.exited.is_some()) {
                     // Nobody is left to hear the answer.
@@ -169,13 +178,14 @@ impl Engine {
 
     fn admit_response(&mut self, child: Gen, response: &Response, line: &Bytes) -> Admission {
         let Some(id) = &response.id else {
-            return if self.replay.told_at_least(IDLESS_ERRORS) {
+            return if self.replay.told_at_least(IDLESS_ERRORS) || self.is_modern() {
                 Admission::Forward(line.clone())
             } else {
                 Admission::Noise
             };
         };
         let Some(current) = self.child.as_mut() else { return Admission::Keep };
+        current.spoke = true;
         if current.greeting == Greeting::Sent(id.clone()) {
             if current.doom.is_some() && !self.inflight.contains(id) {
                 // It has answered already, or too late.
@@ -187,10 +197,19 @@ impl Engine {
                 .map_or(Admission::Keep, Admission::Forward);
         }
         if let Some(own) = current.own.remove(id) {
-            self.own_answer(&own, response);
+            self.own_answer(child, &own, response, line);
             return Admission::Keep;
         }
         if let Some(pending) = self.inflight.complete(id, child) {
+            if &*pending.method == DISCOVER {
+                // The host has its answer from the child itself, and knows what it is doing.
+                if let Some(current) = &mut self.child {
+                    current.probed = false;
+                }
+            }
+            if pending.stream {
+                self.listens.close(id);
+            }
             if !response.is_error {
                 self.learn(child, &pending, line);
             }
@@ -208,10 +227,12 @@ impl Engine {
     fn learn(&mut self, child: Gen, pending: &super::inflight::Pending, line: &Bytes) {
         let method = &*pending.method;
         if book::is_list(method) {
-            self.book.learn(child, method, pending.detail.as_deref(), line);
-            if method == "tools/list" {
-                self.status_tool_current = false;
+            self.learn_page(child, method, pending.detail.as_deref(), line);
+            if let (false, Some(result)) = (pending.cancelled, edit::find_in(line, &["result"])) {
+                self.seen.shown(child, method, pending.detail.as_deref(), result);
             }
+        } else if method == DISCOVER {
+            self.learn_discovered(line);
         } else {
             self.replay.learn(method, pending.detail.as_deref());
         }
@@ -247,6 +268,12 @@ impl Engine {
             }
             ("notifications/cancelled", _, Some(id)) => {
                 Admission::Forward(self.asked.withdraw(child, id, line))
+            }
+            (listen::ACKNOWLEDGED, ..) if self.is_modern() => {
+                if let Some(current) = &mut self.child {
+                    current.spoke = true;
+                }
+                if self.acknowledged(line) { Admission::Forward(line.clone()) } else { Admission::Keep }
             }
             _ => Admission::Forward(line.clone()),
         }

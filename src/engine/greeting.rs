@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 
+use super::era::Opening;
 use super::io::Gen;
 use super::note::Note;
 use super::phase::Phase;
@@ -17,7 +18,7 @@ use super::{Doom, Engine, Greeting, answers, planted};
 use crate::wire::{Id, Response, edit};
 
 /// How long a child may take to answer its greeting: `npx` may be downloading.
-const STARTUP: Duration = Duration::from_secs(5 * 60);
+pub(super) const STARTUP: Duration = Duration::from_secs(5 * 60);
 /// How long hosts wait for their greeting at least, less a margin (Claude Code gives up after 30 s).
 const INIT_TIMEOUT: Duration = Duration::from_secs(25);
 /// The same for Claude Desktop, which gives up after 60 s.
@@ -42,7 +43,7 @@ impl Engine {
         }
         let generation = child.generation;
         if self.replay.greeting.is_none() {
-            if self.headless {
+            if self.opening == Opening::Bare {
                 self.greeted(generation);
             }
             return;
@@ -101,12 +102,15 @@ impl Engine {
                 self.doom(Doom::Crash(reason));
                 return None;
             }
-            // The host's own greeting was refused: that is the server's answer, and the host may greet again.
+            // The host's own greeting was refused: that is the server's answer, and the host may greet again, or open in
+            // another way.
             self.replay.greeting = None;
+            self.opening = Opening::Nothing;
             self.set_greeting(Greeting::Unsent);
             host.inspect(|pending| self.note_done(pending, response, line));
             return Some(line.clone());
         }
+        let line = &answers::with_list_changed(line, &["result"]);
         let answered = Replay::version_in(line);
         // A result without a version is none that could be given again.
         let result = edit::find_in(line, &["result"]).filter(|_| answered.is_some());
@@ -143,8 +147,9 @@ impl Engine {
                 }
             }
         }
-        if result.is_some() {
-            self.replay.good_greeting = result;
+        if let Some(result) = result {
+            self.remember("initialize", None, result.clone());
+            self.replay.good_greeting = Some(result);
         }
         let after =
             self.now.mono.saturating_sub(self.child.as_ref().map_or(Duration::ZERO, |child| child.spawned));
@@ -161,7 +166,7 @@ impl Engine {
     }
 
     /// What the server says of itself, fit for a sentence of ours: masked, and not longer than one.
-    fn said_by_server(&self, text: &str) -> String {
+    pub(super) fn said_by_server(&self, text: &str) -> String {
         let text = self.config.mask.apply(text);
         match text.char_indices().nth(SAID) {
             Some((end, _)) => format!("{} ...", &text[..end]),
@@ -182,18 +187,23 @@ impl Engine {
         if self.phase != Phase::Starting || useless {
             return;
         }
+        self.serve();
+        if self.replay.greeting.is_some() {
+            self.replay_state(generation);
+        }
+    }
+
+    /// The child serves the host from now on.
+    pub(super) fn serve(&mut self) {
         self.set_phase(Phase::Serving);
         self.trying = false;
+        self.has_served = true;
+        self.compare_due = true;
         if let Some(child) = &mut self.child {
             child.served = true;
         }
         self.timers.arm(Timer::Sustained, self.now.mono + SUSTAINED);
-        if self.replay.greeting.is_some() {
-            self.replay_state(generation);
-        }
-        if std::mem::take(&mut self.status_tool_current) {
-            self.say_to_host(answers::TOOLS_CHANGED.to_owned());
-        }
+        self.watch_pulse();
     }
 
     fn replay_state(&mut self, generation: Gen) {
@@ -213,13 +223,19 @@ impl Engine {
         }
     }
 
-    /// A child has answered a request of ours that is no greeting.
-    pub(super) fn own_answer(&mut self, own: &Own, response: &Response) {
+    /// A child has answered a request of ours that is no greeting, or one that we have answered in its place.
+    pub(super) fn own_answer(&mut self, child: Gen, own: &Own, response: &Response, line: &Bytes) {
         match own {
-            _ if response.is_error => self.note(Note::ReplayRefused { method: own.method() }),
+            Own::Level | Own::Subscribe(_) if response.is_error => {
+                self.note(Note::ReplayRefused { method: own.method() });
+            }
             // What changed while nobody was subscribed was missed: let the host look again.
-            Own::Subscribe(uri) => self.say_to_host(answers::resource_updated(uri)),
-            Own::Level => {}
+            Own::Subscribe(uri) => self.say_to_host(answers::resource_updated(uri, None)),
+            Own::Compare { .. } => self.compared(own, response, line),
+            Own::Page { .. } | Own::Discover if response.is_error => {}
+            Own::Page { method, cursor } => self.learn_page(child, method, cursor.as_deref(), line),
+            Own::Discover => self.learn_discovered(line),
+            Own::Level | Own::Ping | Own::Late => {}
         }
     }
 
@@ -234,6 +250,26 @@ impl Engine {
     /// How long a list waits for a server when nothing good is known.
     pub(super) fn list_wait(&self) -> Duration {
         (self.init_timeout() * 2).min(LIST_WAIT)
+    }
+
+    /// Lets the host's greeting wait as long as it may: less where an earlier answer is known.
+    pub(super) fn let_greeting_wait(&mut self) {
+        let Some(arrived) = self
+            .replay
+            .greeting_id
+            .as_ref()
+            .and_then(|id| self.inflight.get(id))
+            .map(|pending| pending.arrived)
+        else {
+            return;
+        };
+        let longest = self.init_timeout();
+        let wait = match (&self.replay.good_greeting, self.config.instant_start) {
+            (Some(_), true) => Duration::ZERO,
+            (Some(_), false) => self.config.init_grace.min(longest),
+            (None, _) => longest,
+        };
+        self.timers.arm(Timer::Greeting, arrived + wait);
     }
 
     /// The host has waited for its greeting as long as it may: it gets one from us.

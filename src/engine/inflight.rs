@@ -3,12 +3,13 @@
 //! The table registers, completes and cancels. It writes nothing and decides nothing; it only makes it impossible to
 //! answer a request twice, for whoever answers must first take it out of here.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use bytes::Bytes;
 
 use super::io::Gen;
+use super::listen::LISTEN;
 use crate::wire::{Id, Request};
 
 /// The bytes of written requests that are kept for a repetition, all together at most, in bytes. What does not fit is
@@ -28,13 +29,18 @@ pub(super) struct Pending {
     pub name: Option<Box<str>>,
     /// Whether it is task-augmented.
     pub task: bool,
+    /// Whether it names the protocol version, as requests of the modern era do.
+    pub enveloped: bool,
+    /// Whether it stays open, and is answered when it ends: it is owed no answer before.
+    pub stream: bool,
     /// The JSON text of the one parameter that matters later: the cursor of a list, the URI of a subscription, the
     /// level of logging. `None` where the method has none, or it is absent.
     pub detail: Option<Box<str>>,
     /// When it arrived.
     pub arrived: Duration,
-    /// Until when it waits for a server. `None` while it is written.
-    pub deadline: Option<Duration>,
+    /// Until when its answer is waited for: while it waits for a server, or where it may take no longer. `None` for as
+    /// long as it takes.
+    pub(super) deadline: Option<Duration>,
     /// The child that has it. `None` while it waits for one.
     pub written: Option<Gen>,
     /// Which of the lines for that child it is in, counted from 0.
@@ -66,6 +72,8 @@ impl Pending {
             method: request.method.clone(),
             name: request.params.name.clone(),
             task: request.params.task,
+            enveloped: request.params.enveloped,
+            stream: request.params.enveloped && &*request.method == LISTEN,
             detail,
             arrived,
             deadline: None,
@@ -81,6 +89,11 @@ impl Pending {
             floor: None,
         }
     }
+
+    /// Whether the host waits for an answer.
+    fn is_owed(&self) -> bool {
+        !self.cancelled && !self.stream
+    }
 }
 
 /// The table.
@@ -88,6 +101,8 @@ impl Pending {
 pub(super) struct Inflight {
     requests: BTreeMap<Id, Pending>,
     tokens: BTreeMap<Id, Id>,
+    /// The deadlines in the order in which they come.
+    deadlines: BTreeSet<(Duration, Id)>,
     next_seq: u64,
     kept: usize,
     owed: usize,
@@ -102,7 +117,7 @@ impl Inflight {
         if let Some(token) = &pending.token {
             self.tokens.insert(token.clone(), pending.id.clone());
         }
-        self.owed += usize::from(!pending.cancelled);
+        self.owed += usize::from(pending.is_owed());
         self.requests.insert(pending.id.clone(), pending);
     }
 
@@ -121,10 +136,15 @@ impl Inflight {
         let Some(pending) = self.requests.get_mut(id) else { return };
         pending.written = Some(child);
         pending.line = line;
-        pending.times_written += 1;
-        pending.deadline = None;
+        pending.times_written = pending.times_written.saturating_add(1);
         let size = pending.kept.as_ref().map_or(0, Bytes::len);
-        if repeatable && pending.times_written < 2 && self.kept + size <= KEPT {
+        // A stream is no burden for a server, however often it is asked for it.
+        let again = pending.stream || repeatable && pending.times_written < 2;
+        let deadline = pending.deadline.take();
+        if let Some(deadline) = deadline {
+            self.deadlines.remove(&(deadline, id.clone()));
+        }
+        if again && (self.kept + size <= KEPT || pending.stream) {
             self.kept += size;
         } else {
             pending.kept = None;
@@ -140,7 +160,10 @@ impl Inflight {
         {
             self.tokens.remove(token);
         }
-        self.owed -= usize::from(!pending.cancelled);
+        if let Some(deadline) = pending.deadline {
+            self.deadlines.remove(&(deadline, id.clone()));
+        }
+        self.owed -= usize::from(pending.is_owed());
         self.unkeep(&pending);
         Some(pending)
     }
@@ -150,10 +173,30 @@ impl Inflight {
         if self.requests.get(id)?.written == Some(child) { self.take(id) } else { None }
     }
 
-    /// Notes until when a request waits for a server.
+    /// Notes until when an answer is waited for.
     pub(super) fn wait_until(&mut self, id: &Id, deadline: Duration) {
-        if let Some(pending) = self.requests.get_mut(id) {
-            pending.deadline = Some(deadline);
+        self.set_deadline(id, Some(deadline));
+    }
+
+    fn set_deadline(&mut self, id: &Id, deadline: Option<Duration>) {
+        let Some(pending) = self.requests.get_mut(id) else { return };
+        if let Some(before) = pending.deadline {
+            self.deadlines.remove(&(before, id.clone()));
+        }
+        pending.deadline = deadline;
+        if let Some(deadline) = deadline {
+            self.deadlines.insert((deadline, id.clone()));
+        }
+    }
+
+    /// This child has turned out to be there: what it has may take as long as it takes, but for tool calls with a limit.
+    pub(super) fn settle_down(&mut self, child: Gen) {
+        let bound: Vec<Id> = self.deadlines.iter().map(|(_, id)| id.clone()).collect();
+        for id in bound {
+            let free = |pending: &Pending| pending.written == Some(child) && &*pending.method != "tools/call";
+            if self.requests.get(&id).is_some_and(free) {
+                self.set_deadline(&id, None);
+            }
         }
     }
 
@@ -163,7 +206,7 @@ impl Inflight {
         let is_it = |pending: &&mut Pending| pending.written == Some(child) && pending.line == line;
         let Some(pending) = self.requests.get_mut(id).filter(is_it) else { return };
         pending.unsent = true;
-        pending.times_written -= 1;
+        pending.times_written = pending.times_written.saturating_sub(1);
         self.kept -= pending.kept.as_ref().map_or(0, Bytes::len);
         self.kept += bytes.len();
         pending.kept = Some(bytes);
@@ -175,9 +218,9 @@ impl Inflight {
         if pending.written.take().is_some() {
             self.kept -= pending.kept.as_ref().map_or(0, Bytes::len);
         }
-        pending.deadline = deadline;
         pending.unsent = false;
         pending.floor = pending.progress;
+        self.set_deadline(id, deadline);
     }
 
     /// As if a request had never been written: one of the bugs that the simulator must find.
@@ -191,8 +234,9 @@ impl Inflight {
     /// Notes that the host has cancelled a request: no answer is owed any more.
     pub(super) fn cancel(&mut self, id: &Id) {
         if let Some(pending) = self.requests.get_mut(id) {
-            self.owed -= usize::from(!pending.cancelled);
+            self.owed -= usize::from(pending.is_owed());
             pending.cancelled = true;
+            self.set_deadline(id, None);
         }
     }
 
@@ -217,9 +261,22 @@ impl Inflight {
         found.into_iter().map(|pending| pending.id.clone()).collect()
     }
 
-    /// When the first of the waiting requests has waited long enough.
+    /// When the first of the answers has been waited for long enough.
     pub(super) fn earliest_deadline(&self) -> Option<Duration> {
-        self.requests.values().filter_map(|pending| pending.deadline).min()
+        self.deadlines.first().map(|(deadline, _)| *deadline)
+    }
+
+    /// The requests whose answers have been waited for long enough, in the order of their arrival.
+    pub(super) fn overdue(&self, now: Duration) -> Vec<Id> {
+        let due = self.deadlines.iter().take_while(|(deadline, _)| *deadline <= now);
+        let mut found: Vec<&Pending> = due.filter_map(|(_, id)| self.requests.get(id)).collect();
+        found.sort_unstable_by_key(|pending| pending.seq);
+        found.into_iter().map(|pending| pending.id.clone()).collect()
+    }
+
+    /// Whether there is a request like this.
+    pub(super) fn any(&self, wanted: impl Fn(&Pending) -> bool) -> bool {
+        self.requests.values().any(wanted)
     }
 
     /// The oldest request that the host has cancelled and no server has answered.

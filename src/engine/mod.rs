@@ -18,22 +18,27 @@
 //! 2. Nothing reaches the host that is not an answer it waits for, a notification, an error without id where the
 //!    revision allows it, or a request of the living child; no request is answered twice. A request whose id is still in
 //!    flight is not well-formed: it is forwarded untracked.
-//! 3. A child hears nothing before its greeting is done; answers to a replayed greeting never reach the host.
+//! 3. A child hears nothing before its greeting is done, and first what the host opened with; answers to a replayed
+//!    greeting never reach the host.
 //! 4. A request is written to at most one generation; only those that are safe to repeat may be written to a second.
+//!    Listening streams are asked for again in each.
 //! 5. Nothing from an older generation reaches the host; no host answer meant for a dead child reaches a new one. From
 //!    the second generation on, the generation is spliced into the ids of server requests and taken out on the way back.
 //! 6. Forwarded bytes are the bytes received. The exceptions: that splice, and the same for server-chosen progress
 //!    tokens and `notifications/cancelled.requestId`; a leading byte order mark; progress that a repetition would send
-//!    backwards; answers that came too late or twice; host notifications that a fresh or dead child must not hear; lines
-//!    longer than `--max-answer`; a message behind noise on the same line is cut out of it; a batch of which an element
-//!    is one of these.
+//!    backwards; acknowledgements of what we asked again; answers that came too late or twice; host notifications that a
+//!    fresh or dead child must not hear; lines longer than `--max-answer`; a message behind noise on the same line is cut
+//!    out of it; a batch of which an element is one of these; `ttlMs` in answers that we give again; `listChanged: true`
+//!    in the capabilities that an `initialize` answer names.
 //! 7. At most one child at a time; every queue, buffer and delay is bounded; a stop always ends in [`Output::Exit`].
 
 mod answers;
 mod asked;
 pub mod backoff;
 mod book;
+mod compare;
 mod config;
+mod era;
 mod from_host;
 mod from_server;
 pub mod good;
@@ -42,9 +47,14 @@ pub mod guidance;
 mod inflight;
 pub mod io;
 pub mod ladder;
+mod listen;
+mod lookup;
+mod memory;
 pub mod note;
 pub mod phase;
+mod planned;
 pub mod process;
+mod pulse;
 mod queue;
 mod repeat;
 mod replay;
@@ -64,12 +74,19 @@ pub use self::config::{Config, Repeat};
 use self::asked::Asked;
 use self::backoff::Backoff;
 use self::book::Book;
+use self::compare::Seen;
+use self::era::{Envelope, Opening};
+use self::good::Good;
 use self::guidance::Status;
 use self::inflight::Inflight;
 use self::io::{Exit, Gen, Input, Now, Origin, Output};
 use self::ladder::Rung;
+use self::listen::Listens;
+use self::lookup::Lookup;
 use self::note::{DropCause, Note, StopCause};
 use self::phase::Phase;
+use self::planned::Change;
+use self::pulse::Pulse;
 use self::queue::Queue;
 use self::replay::{Own, Replay};
 use self::story::Trouble;
@@ -109,6 +126,17 @@ enum Doom {
     Crash(String),
     /// Trying again at once would lead to the same: degraded, for this reason.
     Degrade(String),
+    /// Another one takes its place at once, for this reason; nothing is counted.
+    Replace(&'static str),
+}
+
+impl Doom {
+    fn reason(&self) -> &str {
+        match self {
+            Self::Crash(reason) | Self::Degrade(reason) => reason,
+            Self::Replace(reason) => reason,
+        }
+    }
 }
 
 /// The current child.
@@ -121,8 +149,15 @@ struct Child {
     greeting: Greeting,
     /// Whether it has come as far as serving the host.
     served: bool,
-    /// Requests of ours that it has not answered.
+    /// Requests of ours that it has not answered, and of the host that we have answered in its place.
     own: BTreeMap<Id, Own>,
+    /// How many ids of ours it has been given.
+    next_own: u64,
+    /// It has answered something.
+    spoke: bool,
+    /// It has heard `server/discover` from a host that had not decided on an era, and has not answered it in time.
+    probed: bool,
+    pulse: Pulse,
     /// How many lines were written to it.
     lines: u64,
     exited: Option<Exit>,
@@ -144,6 +179,10 @@ impl Child {
             greeting: Greeting::Unsent,
             served: false,
             own: BTreeMap::new(),
+            next_own: 0,
+            spoke: false,
+            probed: false,
+            pulse: Pulse::default(),
             lines: 0,
             exited: None,
             silent: None,
@@ -156,6 +195,11 @@ impl Child {
     /// Whether what is written to it can still be read.
     fn listens(&self) -> bool {
         self.exited.is_none() && self.rung.is_none()
+    }
+
+    /// Whether it runs, reads and writes.
+    fn is_ready(&self) -> bool {
+        self.runs && self.listens() && self.useless.is_none()
     }
 }
 
@@ -179,14 +223,26 @@ pub struct Engine {
     asked: Asked,
     book: Book,
     replay: Replay,
-    /// The host opened with something else than a greeting: there is none to wait for.
-    headless: bool,
+    opening: Opening,
+    /// The host's own envelope, of the modern era. `None` if none was seen.
+    envelope: Option<Envelope>,
+    listens: Listens,
+    /// What earlier runs have left.
+    last_good: Vec<Good>,
+    seen: Seen,
+    /// The lists that the host has seen are to be compared with those of the child.
+    compare_due: bool,
+    /// A child has served in this run.
+    has_served: bool,
+    lookup: Lookup,
+    /// Changes on disk that may not be over. `None` if there are none.
+    change: Option<Change>,
+    /// Since when the command's file is being written, as far as attempts to start it show. `None` while it is not.
+    busy_since: Option<Duration>,
     host_eof: bool,
     next_batch: u64,
     /// The host was shown the status tool: we answer for it from then on.
     status_tool_shown: bool,
-    /// The list that the host has last seen is the one with the status tool.
-    status_tool_current: bool,
     /// The last thing that went wrong.
     trouble: Option<Trouble>,
     exit_code: i32,
@@ -229,11 +285,19 @@ impl Engine {
             asked: Asked::default(),
             book: Book::default(),
             replay: Replay::default(),
-            headless: false,
+            opening: Opening::default(),
+            envelope: None,
+            listens: Listens::default(),
+            last_good: Vec::new(),
+            seen: Seen::default(),
+            compare_due: false,
+            has_served: false,
+            lookup: Lookup::default(),
+            change: None,
+            busy_since: None,
             host_eof: false,
             next_batch: 0,
             status_tool_shown: false,
-            status_tool_current: false,
             trouble: None,
             exit_code: 0,
             #[cfg(test)]
@@ -261,7 +325,10 @@ impl Engine {
             Input::Mute(child) => self.useless(child, "it closed its standard output and went on running"),
             Input::Deaf(child) => self.useless(child, "it closed its standard input and went on running"),
             Input::Stop(_) => self.stop(StopCause::Signal),
-            Input::Inspected { .. } | Input::LastGood(_) | Input::LoginPath(_) | Input::Changed(_) => {}
+            Input::Inspected { child, stopped } => self.inspected(child, stopped),
+            Input::LastGood(good) => self.remember_earlier(good),
+            Input::LoginPath(answer) => self.login_path(answer),
+            Input::Changed(what) => self.changed(what),
             Input::Timer => {}
         }
         self.settle();
@@ -274,8 +341,7 @@ impl Engine {
 
     /// When [`Input::Timer`] is wanted, in monotonic time. `None` if not before another input.
     pub fn deadline(&self) -> Option<Duration> {
-        let waiting = if self.queue.is_empty() { None } else { self.inflight.earliest_deadline() };
-        self.timers.next().into_iter().chain(waiting).min()
+        self.timers.next().into_iter().chain(self.inflight.earliest_deadline()).min()
     }
 
     /// What it is doing.
@@ -293,8 +359,11 @@ impl Engine {
     fn settle(&mut self) {
         self.fire_timers();
         self.greet();
+        self.open();
         self.flush();
+        self.compare();
         self.answer_overdue();
+        self.drain();
         self.end_if_done();
     }
 
@@ -317,6 +386,18 @@ impl Engine {
         }
         if self.timers.fired(Timer::Mute, now) {
             self.mute_overdue();
+        }
+        if self.timers.fired(Timer::Ping, now) {
+            self.take_pulse();
+        }
+        if self.timers.fired(Timer::Quiet, now) {
+            self.changes_are_over();
+        }
+        if self.timers.fired(Timer::Drain, now) {
+            self.drained();
+        }
+        if self.timers.fired(Timer::Lookup, now) {
+            self.lookup_overdue();
         }
         if self.timers.fired(Timer::Rung, now) {
             self.next_rung();

@@ -5,6 +5,7 @@
 use std::time::Duration;
 
 use super::guidance::Status;
+use super::io::Changed;
 use super::phase::Phase;
 use super::process::{Exit, Gen, SpawnFault};
 use crate::wire::Id;
@@ -115,6 +116,30 @@ pub enum Note {
     HandedOff {
         /// Which child.
         child: Gen,
+    },
+    /// A child was ended for another one to take its place, which is no crash.
+    Replaced {
+        /// Which child.
+        child: Gen,
+        /// Why, as one clause.
+        reason: &'static str,
+    },
+    /// A child has shown no sign of life for too long.
+    Hung {
+        /// Which.
+        child: Gen,
+    },
+    /// Files have changed, and it has been quiet since.
+    Changed {
+        /// Which files.
+        what: Changed,
+    },
+    /// The user's login shell was asked for its `PATH`.
+    LoginShellAnswered {
+        /// The shell.
+        shell: String,
+        /// Why it gave none, as one clause. `None` if it did.
+        reason: Option<String>,
     },
     /// A degraded server is tried again.
     Retrying,

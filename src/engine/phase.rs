@@ -9,6 +9,8 @@ pub enum Phase {
     Starting,
     /// A greeted child serves the host.
     Serving,
+    /// A child that is to be restarted finishes what it does; what is new waits for the next one.
+    Draining,
     /// The child is dead or dying; what it had written is still being read.
     Crashed,
     /// No child; the next one comes after a back-off.
@@ -24,13 +26,15 @@ pub enum Phase {
 impl Phase {
     /// The one table of legal changes.
     pub fn may_become(self, next: Self) -> bool {
-        use Phase::{Crashed, Degraded, Serving, Starting, Stopped, Stopping, Waiting};
+        use Phase::{Crashed, Degraded, Draining, Serving, Starting, Stopped, Stopping, Waiting};
         matches!(
             (self, next),
             (Starting, Serving | Crashed | Waiting | Degraded | Stopping)
-                | (Serving, Crashed | Stopping)
+                | (Serving, Draining | Crashed | Stopping)
+                | (Draining, Crashed | Stopping)
                 | (Crashed, Starting | Waiting | Degraded | Stopping)
-                | (Waiting | Degraded, Starting | Stopping)
+                | (Waiting, Starting | Degraded | Stopping)
+                | (Degraded, Starting | Stopping)
                 | (Stopping, Stopped)
         )
     }
@@ -41,6 +45,7 @@ impl fmt::Display for Phase {
         f.write_str(match self {
             Self::Starting => "starting",
             Self::Serving => "serving",
+            Self::Draining => "draining",
             Self::Crashed => "crashed",
             Self::Waiting => "waiting",
             Self::Degraded => "degraded",

@@ -70,6 +70,17 @@ impl Queue {
         Some(waiting)
     }
 
+    /// Takes the first request out that came alone, whatever waits in front of it.
+    pub(super) fn pop_request(&mut self) -> Option<Id> {
+        let at = self.lines.iter().position(|(waiting, _)| matches!(waiting, Waiting::Request(_)))?;
+        let (waiting, bytes) = self.lines.remove(at)?;
+        self.bytes -= bytes;
+        match waiting {
+            Waiting::Request(id) => Some(id),
+            Waiting::Batch { .. } | Waiting::Other(_) => None,
+        }
+    }
+
     /// Takes one request out, from its batch where it is in one.
     pub(super) fn remove(&mut self, id: &Id) {
         let bytes = &mut self.bytes;
@@ -103,11 +114,6 @@ impl Queue {
     /// How many lines wait.
     pub(super) fn len(&self) -> usize {
         self.lines.len()
-    }
-
-    /// Whether none waits.
-    pub(super) fn is_empty(&self) -> bool {
-        self.lines.is_empty()
     }
 }
 
@@ -146,7 +152,7 @@ mod tests {
         let id = Id::text("a");
         assert!(queue.push(Waiting::Request(id.clone()), QUEUE_BYTES).is_ok());
         queue.remove(&id);
-        assert!(queue.is_empty());
+        assert_eq!(queue.len(), 0);
         assert!(queue.push(other(), QUEUE_BYTES).is_ok());
     }
 }

@@ -2,6 +2,7 @@
 
 use bytes::Bytes;
 
+use super::era::{DISCOVER, DISCOVER_WAIT};
 use super::inflight::Pending;
 use super::io::Gen;
 use super::note::{DropCause, Note};
@@ -47,6 +48,8 @@ impl Engine {
                     // The host may use the id for another request.
                     self.replay.greeting_id = None;
                 }
+            } else if pending.stream && self.phase != Phase::Stopping {
+                self.inflight.requeue(&id, None);
             } else if self.replay.greeting_id.as_ref() == Some(&id) {
                 // The host waits for its greeting: the next child gets it first.
                 self.inflight.requeue(&id, None);
@@ -96,19 +99,24 @@ impl Engine {
                 | "completion/complete"
                 | "logging/setLevel"
                 | "tasks/get"
+                | "tasks/update"
                 | "tasks/list"
                 | "tasks/result"
                 | "tasks/cancel" => true,
+                // A child that dies on the probe is not fed it again; in the modern era it is a request like others.
+                DISCOVER => self.is_modern() || planted!(self, RepeatProbe),
                 _ => false,
             }
     }
 
     /// Puts requests that a dead child had in front of what waits, in their order, those of a batch together.
     fn requeue(&mut self, ids: &[Id]) {
-        let deadline = Some(self.now.mono + self.config.hold);
+        let hold = self.now.mono + self.config.hold;
         let mut lines: Vec<(Option<u64>, Vec<Id>, usize)> = Vec::new();
         for id in ids {
-            self.inflight.requeue(id, deadline);
+            let probes = self.inflight.get(id).filter(|pending| &*pending.method == DISCOVER);
+            let deadline = probes.map_or(hold, |pending| hold.min(pending.arrived + DISCOVER_WAIT));
+            self.inflight.requeue(id, Some(deadline));
             #[cfg(test)]
             if planted!(self, RepeatForEver) {
                 self.inflight.forget_writes(id);

@@ -1,10 +1,12 @@
 //! What a fresh child must be told again, so that it knows what the dead one knew.
 //!
 //! In this order: the greeting that the host used, `notifications/initialized`, the last logging level, the live
-//! resource subscriptions. The answers to these come to us under ids of ours and never reach the host.
+//! resource subscriptions. The answers to these come to us under ids of ours and never reach the host. In the modern
+//! era there is no greeting, and nothing but listening streams is told again.
 
 use bytes::Bytes;
 
+use super::answers;
 use super::io::Gen;
 use crate::wire::{Id, edit};
 
@@ -29,6 +31,8 @@ pub(super) struct Replay {
     pub told_result: Option<Bytes>,
     /// The result of the last good greeting, as JSON text.
     pub good_greeting: Option<Bytes>,
+    /// The result of the last good `server/discover`, as JSON text.
+    pub discovered: Option<Bytes>,
     /// The host's `notifications/initialized`, its line.
     pub initialized: Option<Bytes>,
     /// The last logging level, as JSON text.
@@ -44,6 +48,28 @@ pub(super) enum Own {
     Level,
     /// `resources/subscribe` to this URI (JSON text).
     Subscribe(Box<str>),
+    /// Whether it lives.
+    Ping,
+    /// A page of a list, to be compared with what the host has seen.
+    Compare {
+        /// The list.
+        method: &'static str,
+        /// Which page, counted from 0.
+        page: usize,
+        /// Its cursor, as JSON text. `None` for the first page.
+        cursor: Option<String>,
+    },
+    /// A page of a list that the host has asked for, and that we have answered meanwhile.
+    Page {
+        /// The list.
+        method: Box<str>,
+        /// Its cursor, as JSON text. `None` for the first page.
+        cursor: Option<Box<str>>,
+    },
+    /// `server/discover`, likewise.
+    Discover,
+    /// Another request of the host, likewise.
+    Late,
 }
 
 impl Own {
@@ -52,6 +78,7 @@ impl Own {
         match self {
             Self::Level => "logging/setLevel",
             Self::Subscribe(_) => "resources/subscribe",
+            Self::Ping | Self::Compare { .. } | Self::Page { .. } | Self::Discover | Self::Late => "",
         }
     }
 }
@@ -112,10 +139,17 @@ impl Replay {
         self.told.as_deref().is_some_and(|told| told >= revision)
     }
 
+    /// The result of `server/discover` in this line, if it is one that could be given again.
+    pub(super) fn discovered_in(line: &[u8]) -> Option<Bytes> {
+        let result = edit::find_in(line, &["result"])?;
+        edit::find(result, &["supportedVersions"])?;
+        Some(Bytes::copy_from_slice(result.as_bytes()))
+    }
+
     /// Whether the host was told that the server can do this: a member of `capabilities`, and a flag inside it. `true`
     /// while it has been told nothing.
     pub(super) fn can(&self, capability: &str, flag: Option<&str>) -> bool {
-        let Some(result) = &self.told_result else { return true };
+        let Some(result) = self.told_result.as_ref().or(self.discovered.as_ref()) else { return true };
         let Some(found) = edit::find_in(result, &["capabilities", capability]) else { return false };
         flag.is_none_or(|flag| edit::find(found, &[flag]) == Some("true"))
     }
@@ -125,12 +159,12 @@ impl Replay {
         let mut state = Vec::new();
         if let Some(level) = &self.level {
             let id = own_id(child, "level");
-            let line = request_line(&id, "logging/setLevel", &format!("{{\"level\":{level}}}"));
+            let line = answers::request(&id, "logging/setLevel", &format!("{{\"level\":{level}}}"));
             state.push((id, Own::Level, line));
         }
         for (number, uri) in self.subscriptions.iter().enumerate() {
             let id = own_id(child, &format!("subscribe:{number}"));
-            let line = request_line(&id, "resources/subscribe", &format!("{{\"uri\":{uri}}}"));
+            let line = answers::request(&id, "resources/subscribe", &format!("{{\"uri\":{uri}}}"));
             state.push((id, Own::Subscribe(uri.clone()), line));
         }
         state
@@ -159,12 +193,8 @@ pub(super) fn is_greeted_revision(version: &str) -> bool {
 }
 
 /// An id of ours: not numeric, because some SDKs take `"7"` for `7`, and different for each child.
-fn own_id(child: Gen, what: &str) -> Id {
+pub(super) fn own_id(child: Gen, what: &str) -> Id {
     Id::text(&format!("mcp-supervise:{child}:{what}"))
-}
-
-fn request_line(id: &Id, method: &str, params: &str) -> Bytes {
-    format!("{{\"jsonrpc\":\"2.0\",\"id\":{id},\"method\":\"{method}\",\"params\":{params}}}\n").into()
 }
 
 /// The string at this path. `None` if there is none.

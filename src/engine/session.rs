@@ -19,6 +19,10 @@ const RETRY: Duration = Duration::from_secs(60);
 const HANDOFF_CODE: i32 = 75;
 /// How often it may ask.
 const HANDOFF_PAUSE: Duration = Duration::from_secs(10);
+/// How soon a command is started again whose file is being written.
+const BUSY_PAUSE: Duration = Duration::from_millis(250);
+/// After this time, a file that is being written is like any other fault.
+const BUSY_FOR: Duration = Duration::from_secs(30);
 /// How long a child that closed its stdout or its stdin has to exit by itself.
 const MUTE_GRACE: Duration = Duration::from_millis(500);
 
@@ -52,6 +56,7 @@ impl Engine {
         if let Some(current) = self.child.as_mut().filter(|current| current.generation == child) {
             current.runs = true;
         }
+        self.busy_since = None;
         self.note(Note::Spawned { child, pid });
     }
 
@@ -69,10 +74,22 @@ impl Engine {
             return;
         }
         match fault {
+            SpawnFault::Busy if self.is_busy_for_now() => {
+                // Somebody is about to replace the file: no crash, and not for long.
+                self.note(Note::Restarting { delay: BUSY_PAUSE });
+                self.set_phase(Phase::Waiting);
+                self.timers.arm(Timer::Restart, self.now.mono + BUSY_PAUSE);
+            }
+            SpawnFault::NotFound if self.look_up_command() => {}
             SpawnFault::NotFound | SpawnFault::NotExecutable => self.degrade(),
             SpawnFault::Busy | SpawnFault::System if self.trying => self.degrade(),
             SpawnFault::Busy | SpawnFault::System => self.restart_or_degrade(),
         }
+    }
+
+    fn is_busy_for_now(&mut self) -> bool {
+        let since = *self.busy_since.get_or_insert(self.now.mono);
+        self.now.mono < since + BUSY_FOR && !planted!(self, BusyIsCrash)
     }
 
     /// The child cannot be used: it is ended, and what follows is known.
@@ -82,13 +99,17 @@ impl Engine {
             return;
         }
         let generation = child.generation;
-        let (Doom::Crash(reason) | Doom::Degrade(reason)) = &doom;
-        let reason = reason.clone();
+        let note = match &doom {
+            Doom::Replace(reason) => Note::Replaced { child: generation, reason },
+            Doom::Crash(reason) | Doom::Degrade(reason) => {
+                Note::Unusable { child: generation, reason: reason.clone() }
+            }
+        };
         child.doom = Some(doom);
-        self.note(Note::Unusable { child: generation, reason });
+        self.note(note);
         self.timers.disarm(Timer::Sustained);
         if self.phase != Phase::Stopping {
-            if self.phase == Phase::Serving {
+            if matches!(self.phase, Phase::Serving | Phase::Draining) {
                 self.set_phase(Phase::Crashed);
             }
             self.climb(Rung::Close);
@@ -105,7 +126,7 @@ impl Engine {
         self.timers.arm_once(Timer::Mute, self.now.mono + MUTE_GRACE);
         self.timers.disarm(Timer::Sustained);
         // What is written to it now would be lost: it waits for the next child.
-        if self.phase == Phase::Serving {
+        if matches!(self.phase, Phase::Serving | Phase::Draining) {
             self.set_phase(Phase::Crashed);
         }
     }
@@ -123,12 +144,13 @@ impl Engine {
         current.exited = Some(exit);
         let silent = current.silent.is_some();
         let rung = current.rung;
-        for timer in [Timer::Sustained, Timer::Startup, Timer::Mute, Timer::Rung] {
+        let crash = !matches!(current.doom, Some(Doom::Replace(_)));
+        for timer in [Timer::Sustained, Timer::Startup, Timer::Mute, Timer::Rung, Timer::Ping, Timer::Drain] {
             self.timers.disarm(timer);
         }
         let stopping = self.phase == Phase::Stopping;
         self.exit_code = if by_ladder(exit, rung) { 0 } else { exit.shell_code() };
-        self.note(Note::Exited { child, exit, crash: !stopping });
+        self.note(Note::Exited { child, exit, crash: crash && !stopping });
         if stopping {
             // Its output is read to the end, but not for ever.
             self.timers.arm(Timer::Rung, self.now.mono + self.config.graces.term);
@@ -168,12 +190,14 @@ impl Engine {
         self.outputs.push_back(Output::Forget { child: generation, group_left });
         let (tail, unsent) = child.silent.unwrap_or_default();
         let tail = self.config.mask.apply(&tail).into_owned();
-        let reason = match &child.doom {
-            Some(Doom::Crash(reason) | Doom::Degrade(reason)) => Some(reason.clone()),
-            None => None,
-        };
-        self.trouble = Some(Trouble::exit(child.exited, tail, reason));
+        let replaced = matches!(child.doom, Some(Doom::Replace(_)));
+        let unfinished = self.inflight.any(|pending| pending.written == Some(generation) && !pending.stream);
+        if !replaced || unfinished {
+            let reason = child.doom.as_ref().map(|doom| doom.reason().to_owned());
+            self.trouble = Some(Trouble::exit(child.exited, tail, reason));
+        }
         self.abandon_asked();
+        self.listens.lose_child();
         self.unsend(generation, child.lines, &unsent);
         self.settle_inflight(generation);
         self.end_if_owed_nothing();
@@ -181,7 +205,9 @@ impl Engine {
             return;
         }
         match child.doom {
+            Some(Doom::Replace(_)) => self.start(),
             Some(Doom::Degrade(_)) => self.degrade(),
+            None if !child.served && self.look_up_interpreter(child.exited) => {}
             // It was to be seen whether it serves, and it has not.
             _ if self.trying => self.degrade(),
             None if child.served && child.exited == Some(Exit::Code(HANDOFF_CODE)) && self.may_hand_off() => {
@@ -197,7 +223,7 @@ impl Engine {
         self.last_handoff.is_none_or(|at| self.now.mono >= at + HANDOFF_PAUSE)
     }
 
-    fn restart_or_degrade(&mut self) {
+    pub(super) fn restart_or_degrade(&mut self) {
         match self.backoff.crashed(self.now.mono) {
             Verdict::RestartIn(delay) if delay.is_zero() => {
                 self.note(Note::Restarting { delay });
@@ -216,7 +242,7 @@ impl Engine {
         }
     }
 
-    fn degrade(&mut self) {
+    pub(super) fn degrade(&mut self) {
         self.trying = false;
         self.set_phase(Phase::Degraded);
         self.timers.arm(Timer::Retry, self.now.mono + RETRY);
@@ -239,17 +265,7 @@ impl Engine {
         let at_once = cause == StopCause::Signal && (self.host_eof || self.phase == Phase::Stopping);
         if self.phase != Phase::Stopping {
             self.note(Note::Stopping { cause });
-            for timer in [
-                Timer::Restart,
-                Timer::Retry,
-                Timer::Greeting,
-                Timer::Startup,
-                Timer::Sustained,
-                Timer::Mute,
-                Timer::Owed,
-            ] {
-                self.timers.disarm(timer);
-            }
+            self.timers.disarm_all_but(Timer::Rung);
             self.set_phase(Phase::Stopping);
             self.climb(Rung::Close);
         }
@@ -297,7 +313,7 @@ impl Engine {
                     let generation = child.generation;
                     self.note(Note::Unusable { child: generation, reason: "it survived SIGKILL".to_owned() });
                     self.exit_code = 1;
-                    if self.phase == Phase::Starting || self.phase == Phase::Serving {
+                    if matches!(self.phase, Phase::Starting | Phase::Serving | Phase::Draining) {
                         self.set_phase(Phase::Crashed);
                     }
                 }

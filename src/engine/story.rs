@@ -3,9 +3,10 @@
 use std::collections::BTreeMap;
 
 use super::backoff::RETRY_ON_CALL;
+use super::era::{self, Opening};
 use super::guidance::{Guidance, Outcome, Status, exit_words, last_lines};
 use super::inflight::Pending;
-use super::io::{Exit, SpawnFault};
+use super::io::{Era, Exit, Gen, SpawnFault};
 use super::note::DropCause;
 use super::phase::Phase;
 use super::timers::Timer;
@@ -24,6 +25,8 @@ pub(super) enum Why {
     Restarted,
     /// It has waited long enough.
     Held,
+    /// The server has had it for longer than it may take.
+    TooLong,
     /// Too much waits already.
     QueueFull,
     /// We are about to end.
@@ -105,15 +108,34 @@ impl Engine {
     pub(super) fn answer_overdue(&mut self) {
         let now = self.now.mono;
         if self.phase == Phase::Degraded {
-            let waiting = self.inflight.ids(|pending| pending.written.is_none());
+            let waiting = self.inflight.ids(|pending| pending.written.is_none() && !pending.stream);
             self.answer_ourselves(&waiting, Why::Unavailable);
             for _ in 0..self.queue.clear() {
                 self.dropped(DropCause::NotificationToDead, 0);
             }
-        } else if !self.queue.is_empty() && !planted!(self, HoldForEver) {
-            let overdue = self.inflight.ids(|pending| pending.deadline.is_some_and(|at| at <= now));
+        } else if !planted!(self, HoldForEver) {
+            let (mut waiting, mut unproven, mut slow) = (Vec::new(), Vec::new(), Vec::new());
+            for id in self.inflight.overdue(now) {
+                let Some(pending) = self.inflight.get(&id) else { continue };
+                match (pending.written, &*pending.method) {
+                    (None, _) => waiting.push(id),
+                    (Some(_), "tools/call") => slow.push(id),
+                    (Some(child), method) => {
+                        unproven.push((id, child, method.to_owned(), pending.detail.clone()));
+                    }
+                }
+            }
             let why = if self.trying { Why::Unavailable } else { Why::Held };
-            self.answer_ourselves(&overdue, why);
+            self.answer_ourselves(&waiting, why);
+            for id in slow {
+                self.time_out(&id);
+            }
+            for (id, child, method, cursor) in unproven {
+                self.answer_ourselves(std::slice::from_ref(&id), Why::Held);
+                if child == self.generation {
+                    self.keep_answer(&id, &method, cursor.as_deref());
+                }
+            }
         }
     }
 
@@ -122,6 +144,7 @@ impl Engine {
         let id = &pending.id;
         let method = &*pending.method;
         let detail = pending.detail.as_deref();
+        let era = self.era_of(pending);
         if let Some(capability) =
             needed_capability(method).filter(|(name, flag)| !self.replay.can(name, *flag))
         {
@@ -131,9 +154,23 @@ impl Engine {
             return (answers::error(id, answers::METHOD_NOT_FOUND, &message), None);
         }
         let result = match method {
+            era::DISCOVER => match &self.replay.discovered {
+                Some(good) => Some(answers::stale(good)),
+                None => {
+                    let message = "the server has not answered this in time";
+                    return (answers::error(id, answers::METHOD_NOT_FOUND, message), None);
+                }
+            },
+            _ if pending.stream => Some(answers::stream_end(id)),
+            "completion/complete" => Some(answers::no_completion(era)),
+            "ping" | "initialize" | "logging/setLevel" | "resources/subscribe" | "resources/unsubscribe"
+                if era == Era::Modern =>
+            {
+                let message = "there is no such method in this revision";
+                return (answers::error(id, answers::METHOD_NOT_FOUND, message), None);
+            }
             "ping" => Some("{}".to_owned()),
             "initialize" => Some(self.greeting_from_us(id)),
-            "completion/complete" => Some("{\"completion\":{\"values\":[],\"hasMore\":false}}".to_owned()),
             "logging/setLevel" | "resources/subscribe" | "resources/unsubscribe" => {
                 self.replay.learn(method, detail);
                 Some("{}".to_owned())
@@ -141,11 +178,11 @@ impl Engine {
             "tools/call" if self.is_status_tool(pending) => {
                 let story = self.guidance(pending, why).to_json();
                 return (
-                    answers::result(id, &answers::status_tool_result(&story)),
+                    answers::result(id, &answers::text_result(&story, era)),
                     Some(Status::ServerUnavailable),
                 );
             }
-            _ if book::is_list(method) => self.list_from_us(method, detail),
+            _ if book::is_list(method) => self.list_from_us(method, detail, era),
             _ => None,
         };
         if let Some(result) = result {
@@ -155,11 +192,16 @@ impl Engine {
         (self.tell(pending, &guidance), Some(guidance.status))
     }
 
+    /// In which era's form this request is to be answered.
+    fn era_of(&self, pending: &Pending) -> Era {
+        if pending.enveloped && self.opening != Opening::Greeting { Era::Modern } else { Era::Legacy }
+    }
+
     /// Guidance as the answer to this request: an ordinary result where that is valid, else an error.
     fn tell(&self, pending: &Pending, guidance: &Guidance) -> String {
         let typed = self.book.tool(pending.name.as_deref()).typed;
         if &*pending.method == "tools/call" && !pending.task && !typed {
-            answers::guidance_result(&pending.id, guidance)
+            answers::guidance_result(&pending.id, guidance, self.era_of(pending))
         } else {
             answers::guidance_error(&pending.id, guidance)
         }
@@ -186,19 +228,20 @@ impl Engine {
     }
 
     /// The result of a list: the last good page, else the status tool. `None` where neither serves.
-    fn list_from_us(&mut self, method: &str, cursor: Option<&str>) -> Option<String> {
-        if let Some(page) = self.book.page(method, cursor) {
-            return Some(String::from_utf8_lossy(page).into_owned());
-        }
-        if method != "tools/list" || cursor.is_some() {
-            return None;
-        }
-        if planted!(self, EmptyList) {
-            return Some("{\"tools\":[]}".to_owned());
-        }
-        self.status_tool_shown = true;
-        self.status_tool_current = true;
-        Some(answers::status_tool_list(&self.config.name))
+    fn list_from_us(&mut self, method: &str, cursor: Option<&str>, era: Era) -> Option<String> {
+        let known =
+            self.book.page(method, cursor).map(|page| (self.book.is_from(method), answers::stale(page)));
+        let (from, list) = match known {
+            Some(known) => known,
+            None if method != "tools/list" || cursor.is_some() => return None,
+            None if planted!(self, EmptyList) => return Some("{\"tools\":[]}".to_owned()),
+            None => {
+                self.status_tool_shown = true;
+                (Gen(0), answers::status_tool_list(&self.config.name, era))
+            }
+        };
+        self.seen.shown(from, method, cursor, &list);
+        Some(list)
     }
 
     /// Whether this calls the tool that we have shown and therefore answer for.
@@ -218,7 +261,8 @@ impl Engine {
         let story = format!(
             "The MCP server {name:?} is running.{again} Ask for the list of tools to see its own tools."
         );
-        answers::result(id, &answers::status_tool_result(&story))
+        let era = if self.is_modern() { Era::Modern } else { Era::Legacy };
+        answers::result(id, &answers::text_result(&story, era))
     }
 
     /// Guidance about this request.
@@ -243,6 +287,13 @@ impl Engine {
             Why::Held => {
                 let message = format!("The MCP server {name:?} is not ready yet{because}, so {effect}.");
                 (Status::ServerTimeout, message, outcome == Outcome::NotExecuted)
+            }
+            Why::TooLong => {
+                let limit = self.config.call_timeout.unwrap_or_default();
+                let message = format!(
+                    "The MCP server {name:?} has not answered within {limit:?}, so {effect}; it was told to leave it."
+                );
+                (Status::ServerTimeout, message, false)
             }
             Why::QueueFull => {
                 let message =
@@ -274,7 +325,7 @@ impl Engine {
             Why::Unavailable if retryable => {
                 Some((self.last_attempt + RETRY_ON_CALL).saturating_sub(self.now.mono))
             }
-            Why::Unavailable | Why::Restarted | Why::Stopping => None,
+            Why::Unavailable | Why::Restarted | Why::TooLong | Why::Stopping => None,
         };
         let tail = trouble.map_or("", |trouble| last_lines(&trouble.tail, TAIL_IN_GUIDANCE));
         Guidance {
@@ -290,7 +341,9 @@ impl Engine {
             exit: trouble.and_then(|trouble| trouble.exit).map(|exit| exit.to_string()),
             restarts: Some(self.restarts()).filter(|restarts| *restarts > 0),
             stderr_tail: Some(tail.to_owned()).filter(|tail| !tail.is_empty()),
-            detail: trouble.and_then(|trouble| trouble.fault.as_ref()).map(|(_, reason)| reason.clone()),
+            detail: trouble
+                .and_then(|trouble| trouble.fault.as_ref())
+                .map(|(fault, reason)| self.with_lookup(*fault, reason)),
         }
     }
 
@@ -302,6 +355,9 @@ impl Engine {
             (Why::Stopping, ..) => "Connect to the server again.".to_owned(),
             (Why::Restarted, ..) => {
                 "Check whether the request took effect before making it again.".to_owned()
+            }
+            (Why::TooLong, ..) => {
+                "Check whether the request took effect before making it again, or ask for less at once; --call-timeout sets the limit.".to_owned()
             }
             (_, _, Some(SpawnFault::NotFound)) => format!(
                 "Install the command or write its full path into the host's configuration; it is then started by the next call. The command is: {command}"

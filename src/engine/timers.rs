@@ -19,6 +19,14 @@ pub(super) enum Timer {
     Rung,
     /// A child that fell silent, or no longer listens, has had its time to exit.
     Mute,
+    /// The child is looked at: whether it answers, whether its process is stopped.
+    Ping,
+    /// Nothing has changed on disk for a while.
+    Quiet,
+    /// A child that is to be restarted has had its time for what it does.
+    Drain,
+    /// The user's login shell has had its time to tell its `PATH`.
+    Lookup,
     /// After the host's end of input: answers have been owed long enough.
     Owed,
 }
@@ -43,6 +51,13 @@ impl Timers {
     /// Takes a deadline away.
     pub(super) fn disarm(&mut self, timer: Timer) {
         self.0[timer as usize] = None;
+    }
+
+    /// Takes all deadlines away but this one.
+    pub(super) fn disarm_all_but(&mut self, kept: Timer) {
+        let at = self.0[kept as usize];
+        self.0 = [None; COUNT];
+        self.0[kept as usize] = at;
     }
 
     /// Whether the deadline has come; it is taken away then.

@@ -117,6 +117,9 @@ fn by_value(text: &str) -> Option<Message> {
         progress_token: scalar(text, &["params", "progressToken"]),
         meta_progress_token: scalar(text, &["params", "_meta", "progressToken"]),
         progress: edit::find(text, &["params", "progress"]).map(Into::into),
+        enveloped: object
+            .get("params")
+            .is_some_and(|params| params["_meta"][super::ENVELOPE_VERSION].is_string()),
     };
     match (object.get("method"), object.contains_key("result"), object.contains_key("error"), id) {
         (Some(method), false, false, id) => {

@@ -14,6 +14,9 @@ use serde_json::value::RawValue;
 
 use super::id::Id;
 
+/// The member of `_meta` that names the protocol version of a request.
+pub const ENVELOPE_VERSION: &str = "io.modelcontextprotocol/protocolVersion";
+
 /// A line and what it is.
 #[derive(Clone, Debug)]
 pub struct Frame {
@@ -98,6 +101,8 @@ pub struct Params {
     pub meta_progress_token: Option<Id>,
     /// `progress`, as its JSON text: of a progress notification.
     pub progress: Option<Box<str>>,
+    /// Whether `_meta` names the protocol version, as each request does from revision 2026-07-28 on.
+    pub enveloped: bool,
 }
 
 /// Why a line is no message.
@@ -294,7 +299,8 @@ impl<'de> Visitor<'de> for ParamsVisitor {
     }
 
     fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Params, A::Error> {
-        const NAMES: [&str; 6] = ["name", "task", "requestId", "progressToken", "progress", "_meta"];
+        const NAMES: [&str; 7] =
+            ["name", "task", "requestId", "progressToken", "progress", "_meta", ENVELOPE_VERSION];
         let mut params = Params::default();
         while let Some(name) = map.next_key_seed(KeyVisitor(&NAMES))? {
             let scalar = |map: &mut A| map.next_value::<&'de RawValue>();
@@ -305,8 +311,11 @@ impl<'de> Visitor<'de> for ParamsVisitor {
                 Some(3) => params.progress_token = Id::from_json(scalar(&mut map)?.get()),
                 Some(4) if !self.meta => params.progress = Some(scalar(&mut map)?.get().into()),
                 Some(5) if !self.meta => {
-                    params.meta_progress_token = map.next_value_seed(Self { meta: true })?.progress_token;
+                    let meta = map.next_value_seed(Self { meta: true })?;
+                    params.meta_progress_token = meta.progress_token;
+                    params.enveloped = meta.enveloped;
                 }
+                Some(6) if self.meta => params.enveloped = scalar(&mut map)?.get().starts_with('"'),
                 _ => {
                     map.next_value::<IgnoredAny>()?;
                 }

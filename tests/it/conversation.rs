@@ -7,23 +7,31 @@
 //! Inputs: `config KEY=VALUE...`, `host LINE`, `server [GEN] LINE`, `answer ID RESULT` (the server answers), `greet
 //! [VERSION] [CAPABILITIES]` (the whole handshake), `regreet [VERSION]` (the server answers a replayed greeting),
 //! `stderr TEXT`, `unsent N` (the last N lines for the server never left us), `exit code N`, `exit signal N` (with all its output read), `exited ...` and `silent` (the two apart),
-//! `spawn-fails KIND TEXT` (the next spawn), `mute`, `deaf`, `eof`, `gone`, `stop`, `wait DURATION`. In a line, `\xNN` is a byte,
+//! `modern ID METHOD [MEMBERS]` (a host's request in the envelope of the modern era, `MEMBERS` of its params before it),
+//! `last-good ERA VERSION METHOD CURSOR RESULT` (all of them together are told by `recall`; `-` for no cursor),
+//! `login-path PATH`, `login-fails REASON`, `changed watched`, `changed executable`, `stopped` and `running` (the child's
+//! process is inspected), `spawn-fails KIND TEXT` (the next spawn), `mute`, `deaf`, `eof`, `gone`, `stop`, `wait DURATION`. In a line, `\xNN` is a byte,
 //! and `LINE*N` repeats its last character. Comments start with `#`.
 
 use std::collections::VecDeque;
+use std::ffi::OsString;
 use std::fmt::Write as _;
 use std::path::Path;
 use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
-use mcp_supervise::engine::io::{Exit, Gen, GroupSignal, Input, Now, Origin, Output, SpawnFault, StopSignal};
+use mcp_supervise::engine::io::{
+    Changed, Era, Exit, Gen, Good, GroupSignal, Input, LoginPath, Now, Origin, Output, SpawnFault, StopSignal,
+};
 use mcp_supervise::engine::note::Note;
 use mcp_supervise::engine::{Config, Engine, Repeat};
 use mcp_supervise::wire::{Line, LineCodec};
 use tokio_util::codec::Decoder as _;
 
 /// The capabilities of the server in `greet`.
-const CAPABILITIES: &str = r#"{"tools":{"listChanged":true},"resources":{"subscribe":true},"prompts":{},"logging":{},"completions":{},"tasks":{}}"#;
+const CAPABILITIES: &str = r#"{"tools":{"listChanged":true},"resources":{"listChanged":true,"subscribe":true},"prompts":{"listChanged":true},"logging":{},"completions":{},"tasks":{}}"#;
+/// The envelope of the modern requests of the host in `modern` and `listen`.
+const ENVELOPE: &str = r#""_meta":{"io.modelcontextprotocol/protocolVersion":"2026-07-28","io.modelcontextprotocol/clientInfo":{"name":"h","version":"1"},"io.modelcontextprotocol/clientCapabilities":{}}"#;
 
 struct Stage {
     config: Config,
@@ -38,6 +46,9 @@ struct Stage {
     child: Gen,
     /// The id of the last greeting that the living child was sent.
     greeting_id: String,
+    last_good: Vec<Good>,
+    /// Whether what is to be kept on disk is shown.
+    remembers: bool,
     text: String,
 }
 
@@ -47,6 +58,9 @@ impl Stage {
             config: Config {
                 name: "demo".to_owned(),
                 command: "npx demo-server".to_owned(),
+                // Only what is about pings shows them.
+                ping_interval: Duration::ZERO,
+                bare_command: false,
                 ..Config::default()
             },
             engine: None,
@@ -58,6 +72,8 @@ impl Stage {
             unsent: 0,
             child: Gen(0),
             greeting_id: String::new(),
+            last_good: Vec::new(),
+            remembers: false,
             text: String::new(),
         }
     }
@@ -117,6 +133,7 @@ impl Stage {
             Output::UsePath(path) => format!("use PATH {}", path.display()),
             Output::AskLoginShell => "ask the login shell".to_owned(),
             Output::Inspect(child) => format!("inspect {child}"),
+            Output::Remember(_) if !self.remembers => return,
             Output::Remember(good) => {
                 let cursor = good.cursor.as_deref().map_or_else(String::new, |cursor| format!(" {cursor}"));
                 let (era, version, method) = (good.era, &good.version, &good.method);
@@ -135,6 +152,8 @@ impl Stage {
                 format!("version lowered from {told} to {now}")
             }
             Output::Note(Note::ReplayRefused { method }) => format!("refused: {method}"),
+            Output::Note(Note::Replaced { reason, .. }) => format!("replaced: {reason}"),
+            Output::Note(Note::Changed { what }) => format!("changed: {what:?}"),
             Output::Note(_) => return,
         };
         writeln!(self.text, "    {line}").expect("writing to a string");
@@ -151,7 +170,7 @@ impl Stage {
 
     fn play(&mut self, directive: &str) {
         let (word, rest) = directive.split_once(' ').unwrap_or((directive, ""));
-        if !["config", "spawn-fails"].contains(&word) {
+        if !["config", "spawn-fails", "last-good"].contains(&word) {
             self.start();
         }
         match word {
@@ -199,11 +218,45 @@ impl Stage {
                     "not-found" => SpawnFault::NotFound,
                     "not-executable" => SpawnFault::NotExecutable,
                     "system" => SpawnFault::System,
+                    "busy" => SpawnFault::Busy,
                     other => panic!("no such fault: {other}"),
                 };
                 self.spawn_fault.push_back((fault, reason.to_owned()));
             }
             "unsent" => self.unsent = rest.parse().expect("a number"),
+            "modern" => {
+                let mut words = rest.splitn(3, ' ');
+                let (id, method) = (words.next().expect("an id"), words.next().expect("a method"));
+                let members = words.next().map_or_else(String::new, |members| format!("{members},"));
+                self.play(&format!(
+                    r#"host {{"jsonrpc":"2.0","id":{id},"method":"{method}","params":{{{members}{ENVELOPE}}}}}"#
+                ));
+            }
+            "last-good" => {
+                let words: Vec<&str> = rest.splitn(5, ' ').collect();
+                let [era, version, method, cursor, result] = words[..] else { panic!("five words: {rest}") };
+                self.last_good.push(Good {
+                    era: if era == "legacy" { Era::Legacy } else { Era::Modern },
+                    version: version.to_owned(),
+                    method: method.to_owned(),
+                    cursor: Some(cursor.to_owned()).filter(|cursor| cursor != "-"),
+                    result: Bytes::copy_from_slice(result.as_bytes()),
+                });
+            }
+            "recall" => {
+                let good = std::mem::take(&mut self.last_good);
+                self.input(Input::LastGood(good));
+            }
+            "login-path" => self.login(Ok(rest.into())),
+            "login-fails" => self.login(Err(rest.to_owned())),
+            "changed" => {
+                let watched = rest == "watched";
+                self.input(Input::Changed(if watched { Changed::Watched } else { Changed::Executable }));
+            }
+            "stopped" | "running" => {
+                let (child, stopped) = (self.child, word == "stopped");
+                self.input(Input::Inspected { child, stopped });
+            }
             "mute" => self.input(Input::Mute(self.child)),
             "deaf" => self.input(Input::Deaf(self.child)),
             "eof" => self.input(Input::HostEof),
@@ -212,6 +265,10 @@ impl Stage {
             "wait" => self.wait(duration(rest)),
             other => panic!("no such directive: {other}"),
         }
+    }
+
+    fn login(&mut self, path: Result<OsString, String>) {
+        self.input(Input::LoginPath(LoginPath { shell: "/bin/zsh".to_owned(), path }));
     }
 
     fn greet(&mut self, rest: &str) {
@@ -245,6 +302,13 @@ impl Stage {
         match key {
             "hold" => config.hold = duration(value),
             "init-timeout" => config.init_timeout = Some(duration(value)),
+            "init-grace" => config.init_grace = duration(value),
+            "instant-start" => config.instant_start = value == "on",
+            "ping-interval" => config.ping_interval = duration(value),
+            "call-timeout" => config.call_timeout = Some(duration(value)),
+            "command" => config.bare_command = value == "bare",
+            "path" => config.path = Some(value.into()),
+            "remember" => self.remembers = value == "shown",
             "max-restarts" => config.restarts.max_restarts = value.parse().expect("a number"),
             "backoff-initial" => config.restarts.initial = duration(value),
             "backoff-max" => config.restarts.max = duration(value),

@@ -13,7 +13,7 @@ use tracing::{debug, error, info, trace, warn};
 use tracing_subscriber::fmt::MakeWriter;
 
 use crate::engine::guidance::exit_words;
-use crate::engine::io::{Gen, GroupSignal};
+use crate::engine::io::{Changed, Gen, GroupSignal};
 use crate::engine::note::Note;
 use crate::engine::phase::Phase;
 use crate::mask::Mask;
@@ -120,6 +120,25 @@ impl Log {
             }
             Note::HandedOff { child } => info!(
                 target: "mcp-supervise:session", server, child = child.0, "the server asked for its restart"
+            ),
+            Note::Replaced { child, reason } => info!(
+                target: "mcp-supervise:session", server, child = child.0, reason, "the server is replaced"
+            ),
+            Note::Hung { child } => warn!(
+                target: "mcp-supervise:session", server, child = child.0, "the server hangs"
+            ),
+            Note::Changed { what: Changed::Watched } => {
+                info!(target: "mcp-supervise:session", server, "watched files have changed");
+            }
+            Note::Changed { what: Changed::Executable } => info!(
+                target: "mcp-supervise:session", server,
+                "the server's executable has changed; a server that runs goes on as it is"
+            ),
+            Note::LoginShellAnswered { shell, reason: None } => info!(
+                target: "mcp-supervise:child", server, shell, "the login shell was asked for its PATH"
+            ),
+            Note::LoginShellAnswered { shell, reason: Some(reason) } => warn!(
+                target: "mcp-supervise:child", server, shell, reason, "the login shell did not tell its PATH"
             ),
             Note::Retrying => info!(target: "mcp-supervise:session", server, "trying the server again"),
             Note::Done { id, method, took, is_error, bytes } => debug!(

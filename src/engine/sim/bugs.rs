@@ -23,6 +23,16 @@ pub(in crate::engine) enum Bug {
     RepeatCancelled,
     DropUnread,
     HoldForEver,
+    KeepProbedChild,
+    RepeatProbe,
+    ForwardAcknowledgement,
+    NeverListChanged,
+    AlwaysListChanged,
+    CancelledHoldPingBack,
+    HangWhileBusy,
+    RestartPerChange,
+    RestartWithoutDraining,
+    BusyIsCrash,
 }
 
 /// Each bug and the invariants of which one is to tell it.

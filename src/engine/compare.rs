@@ -1,0 +1,222 @@
+//! What the host has last seen of the lists that it asked for, and whether a server still has the same.
+//!
+//! A restarted server may have other tools. Its lists are asked for under ids of ours, page by page, after what waits for
+//! it, and the host is told only where one differs from what it has last seen. The same corrects a host that was given a
+//! list from an earlier run.
+
+use std::collections::BTreeMap;
+use std::hash::{DefaultHasher, Hash as _, Hasher as _};
+
+use bytes::Bytes;
+use serde_json::Value;
+
+use super::io::Gen;
+use super::phase::Phase;
+use super::replay::Own;
+use super::{Engine, book, planted};
+use crate::wire::{Response, edit};
+
+/// The most pages of one list that are remembered; a longer list counts as changed by every restart.
+const PAGES: usize = 1024;
+
+/// One page as the host has seen it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct Page {
+    /// A hash of all that matters in it.
+    digest: u64,
+    /// The cursor of the page after it, as JSON text. `None` for the last page.
+    next: Option<Box<str>>,
+}
+
+impl Page {
+    fn of(result: &str) -> Self {
+        let next = edit::find(result, &["nextCursor"]).filter(|next| *next != "null").map(Into::into);
+        Self { digest: digest(result), next }
+    }
+}
+
+/// One list as the host has seen it.
+#[derive(Debug, Default)]
+struct List {
+    /// The child that has it: given by it, or compared with its own. Generation 0 for what came from the disk.
+    of: Gen,
+    pages: Vec<Page>,
+}
+
+/// The lists that this host has asked for.
+#[derive(Debug, Default)]
+pub(super) struct Seen(BTreeMap<&'static str, List>);
+
+impl Seen {
+    /// The host is given a page. `of` is the child that it comes from.
+    pub(super) fn shown(&mut self, of: Gen, method: &str, cursor: Option<&str>, result: &str) {
+        let Some(method) = book::list_named(method) else { return };
+        let list = self.0.entry(method).or_default();
+        if cursor.is_none() {
+            *list = List { of, pages: Vec::new() };
+        } else if list.pages.last().is_none_or(|page| page.next.as_deref() != cursor)
+            || list.pages.len() >= PAGES
+        {
+            return;
+        }
+        list.of = list.of.min(of);
+        list.pages.push(Page::of(result));
+    }
+
+    /// The lists that this child has not been compared with.
+    fn unlike(&self, child: Gen) -> Vec<&'static str> {
+        self.0.iter().filter(|(_, list)| list.of != child).map(|(method, _)| *method).collect()
+    }
+}
+
+/// What follows from a page of a restarted server.
+#[derive(Clone, Debug, PartialEq, Eq)]
+enum Verdict {
+    /// The list is another one.
+    Differs,
+    /// As far as the host has seen it, it is the same.
+    Same,
+    /// The next page is to be looked at: its cursor, as JSON text.
+    Next(String),
+}
+
+impl List {
+    fn judge(&self, number: usize, page: &Page) -> Verdict {
+        let Some(seen) = self.pages.get(number) else { return Verdict::Same };
+        match (&page.next, self.pages.len() > number + 1) {
+            _ if seen.digest != page.digest => Verdict::Differs,
+            (Some(next), true) => Verdict::Next(next.to_string()),
+            (None, true) => Verdict::Differs,
+            (Some(_), false) if seen.next.is_none() => Verdict::Differs,
+            (None, false) if seen.next.is_some() => Verdict::Differs,
+            (_, false) => Verdict::Same,
+        }
+    }
+}
+
+impl Engine {
+    /// Asks a serving child for the lists that the host knows from elsewhere.
+    pub(super) fn compare(&mut self) {
+        if !self.compare_due || self.phase != Phase::Serving {
+            return;
+        }
+        self.compare_due = false;
+        for method in self.seen.unlike(self.generation) {
+            let under_way = self.child.as_ref().is_some_and(|child| {
+                child
+                    .own
+                    .values()
+                    .any(|own| matches!(own, Own::Compare { method: asked, .. } if *asked == method))
+            });
+            // What the host asks itself it sees itself.
+            let asked = self
+                .inflight
+                .any(|pending| &*pending.method == method && pending.detail.is_none() && !pending.cancelled);
+            if !under_way && !asked && self.can_tell_list_changed(method) {
+                self.ask_for_page(method, 0, None);
+            }
+        }
+    }
+
+    fn ask_for_page(&mut self, method: &'static str, page: usize, cursor: Option<String>) {
+        let id = self.fresh_own_id(method);
+        let line = self.own_request(&id, method, cursor.as_deref());
+        if let Some(child) = &mut self.child {
+            child.own.insert(id, Own::Compare { method, page, cursor });
+        }
+        self.tell_child(self.generation, line);
+    }
+
+    /// A child has answered one of these requests.
+    pub(super) fn compared(&mut self, own: &Own, response: &Response, line: &Bytes) {
+        let Own::Compare { method, page, cursor } = own else { return };
+        let generation = self.generation;
+        if response.is_error {
+            return;
+        }
+        self.learn_page(generation, method, cursor.as_deref(), line);
+        let Some(result) = edit::find_in(line, &["result"]) else { return };
+        let Some(list) = self.seen.0.get_mut(method).filter(|list| list.of != generation) else {
+            // The host has asked for it itself meanwhile.
+            return;
+        };
+        match list.judge(*page, &Page::of(result)) {
+            Verdict::Next(cursor) => self.ask_for_page(method, page + 1, Some(cursor)),
+            Verdict::Same => {
+                list.of = generation;
+                if planted!(self, AlwaysListChanged) {
+                    self.tell_list_changed(method);
+                }
+            }
+            Verdict::Differs => {
+                list.of = generation;
+                if !planted!(self, NeverListChanged) {
+                    self.tell_list_changed(method);
+                }
+            }
+        }
+    }
+}
+
+/// A hash of a page without what may differ between two answers that say the same.
+fn digest(result: &str) -> u64 {
+    let mut hasher = DefaultHasher::new();
+    let Ok(mut value) = serde_json::from_str::<Value>(result) else {
+        result.hash(&mut hasher);
+        return hasher.finish();
+    };
+    if let Some(members) = value.as_object_mut() {
+        for name in ["_meta", "ttlMs", "nextCursor"] {
+            members.remove(name);
+        }
+        for item in members.values_mut().filter_map(Value::as_array_mut).flatten() {
+            item.as_object_mut().map(|item| item.remove("_meta"));
+        }
+    }
+    // Members are sorted by name: their order does not matter.
+    value.to_string().hash(&mut hasher);
+    hasher.finish()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Gen, List, Page, Seen, Verdict, digest};
+
+    #[test]
+    fn what_may_differ_between_two_same_answers_does_not_matter() {
+        let one = r#"{"tools":[{"name":"a","_meta":{"x":1}}],"ttlMs":5,"nextCursor":"p","_meta":{"y":2}}"#;
+        let other = r#"{ "_meta":{"y":3},"tools":[ {"_meta":{},"name":"a"}] }"#;
+        assert_eq!(digest(one), digest(other));
+        assert_ne!(digest(one), digest(r#"{"tools":[{"name":"b"}]}"#));
+        assert_ne!(digest(one), digest(r#"{"tools":[{"name":"a","description":"new"}]}"#));
+    }
+
+    #[test]
+    fn pages_are_compared_by_their_place() {
+        let page = |name: &str, next: Option<&str>| {
+            let next = next.map_or_else(String::new, |next| format!(",\"nextCursor\":{next}"));
+            Page::of(&format!("{{\"tools\":[{{\"name\":\"{name}\"}}]{next}}}"))
+        };
+        let list = List { of: Gen(1), pages: vec![page("a", Some("\"1\"")), page("b", None)] };
+        assert_eq!(list.judge(0, &page("a", Some("7"))), Verdict::Next("7".to_owned()));
+        assert_eq!(list.judge(0, &page("a", None)), Verdict::Differs);
+        assert_eq!(list.judge(0, &page("x", Some("7"))), Verdict::Differs);
+        assert_eq!(list.judge(1, &page("b", None)), Verdict::Same);
+        assert_eq!(list.judge(1, &page("b", Some("9"))), Verdict::Differs);
+        let partly = List { of: Gen(1), pages: vec![page("a", Some("\"1\""))] };
+        assert_eq!(partly.judge(0, &page("a", Some("8"))), Verdict::Same);
+    }
+
+    #[test]
+    fn a_first_page_begins_a_list_anew_and_a_stray_page_is_no_part_of_it() {
+        let mut seen = Seen::default();
+        seen.shown(Gen(1), "tools/list", None, r#"{"tools":[],"nextCursor":"a"}"#);
+        seen.shown(Gen(1), "tools/list", Some("\"b\""), r#"{"tools":[1]}"#);
+        assert_eq!(seen.0["tools/list"].pages.len(), 1);
+        seen.shown(Gen(2), "tools/list", Some("\"a\""), r#"{"tools":[2]}"#);
+        assert_eq!((seen.0["tools/list"].pages.len(), seen.0["tools/list"].of), (2, Gen(1)));
+        assert_eq!(seen.unlike(Gen(1)), Vec::<&str>::new());
+        seen.shown(Gen(2), "tools/list", None, r#"{"tools":[]}"#);
+        assert_eq!((seen.unlike(Gen(1)), seen.0["tools/list"].pages.len()), (vec!["tools/list"], 1));
+    }
+}

@@ -1,0 +1,216 @@
+//! The era of the conversation: what the host opened with, and what follows for a fresh child.
+//!
+//! Some servers lock a process to one era by the first request that it hears, so a fresh child hears first what the host
+//! opened with and nothing of ours before it. `server/discover` alone is a probe and leaves the era open. The modern era
+//! has no greeting: a fresh child is given the first request that waits, and the others once it has answered something,
+//! unless that request is one that may take its time.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use bytes::Bytes;
+use serde_json::value::RawValue;
+
+use super::good::Era;
+use super::greeting::STARTUP;
+use super::note::Note;
+use super::phase::Phase;
+use super::replay::{Own, own_id};
+use super::timers::Timer;
+use super::{Engine, Greeting, answers, book, planted};
+use crate::wire::{ENVELOPE_VERSION, Id, Request, edit};
+
+/// How long `server/discover` waits for a server: clients give it 10 s.
+pub(super) const DISCOVER_WAIT: Duration = Duration::from_secs(8);
+/// The method of the probe.
+pub(super) const DISCOVER: &str = "server/discover";
+/// What of a host's envelope is put on requests of ours.
+const ENVELOPE: [&str; 4] = [
+    ENVELOPE_VERSION,
+    "io.modelcontextprotocol/clientInfo",
+    "io.modelcontextprotocol/clientCapabilities",
+    "io.modelcontextprotocol/logLevel",
+];
+
+/// What the host opened with.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) enum Opening {
+    /// It has asked for nothing yet.
+    #[default]
+    Nothing,
+    /// `server/discover` alone: it may go on in either era.
+    Probe,
+    /// `initialize`: the legacy era.
+    Greeting,
+    /// A request in an envelope: the modern era.
+    Enveloped,
+    /// Something else. There is no greeting to wait for, but one may come.
+    Bare,
+}
+
+/// The host's own envelope, for requests that we make ourselves.
+#[derive(Clone, Debug)]
+pub(super) struct Envelope {
+    /// The protocol version in it.
+    version: String,
+    /// What of it goes on, as a JSON object.
+    meta: String,
+}
+
+impl Envelope {
+    /// The envelope of a request. `None` if it has none.
+    fn of(line: &[u8]) -> Option<Self> {
+        let meta = edit::find_in(line, &["params", "_meta"])?;
+        let members: BTreeMap<String, &RawValue> = serde_json::from_str(meta).ok()?;
+        let version = serde_json::from_str(members.get(ENVELOPE_VERSION)?.get()).ok()?;
+        let kept: BTreeMap<&str, &RawValue> =
+            ENVELOPE.iter().filter_map(|name| Some((*name, *members.get(*name)?))).collect();
+        Some(Self { version, meta: serde_json::to_string(&kept).ok()? })
+    }
+}
+
+impl Engine {
+    /// Whether the conversation is of the modern era.
+    pub(super) fn is_modern(&self) -> bool {
+        self.opening == Opening::Enveloped
+    }
+
+    /// A request of the host has come: it may decide the era.
+    pub(super) fn open_with(&mut self, request: &Request, line: &[u8]) {
+        let method = &*request.method;
+        if request.params.enveloped
+            && (self.envelope.is_none() || method == DISCOVER || book::is_list(method))
+            && let Some(envelope) = Envelope::of(line)
+        {
+            self.envelope = Some(envelope);
+        }
+        let before = self.opening;
+        self.opening = match (before, method) {
+            (Opening::Greeting | Opening::Enveloped, _) => return,
+            (_, "initialize") => Opening::Greeting,
+            (Opening::Bare, DISCOVER) => Opening::Bare,
+            (_, DISCOVER) => Opening::Probe,
+            _ if request.params.enveloped => Opening::Enveloped,
+            // A ping belongs to no era, and we may answer it ourselves.
+            (Opening::Nothing | Opening::Probe, "ping") => before,
+            _ => Opening::Bare,
+        };
+        if self.opening != before {
+            self.recall();
+        }
+        let probed = self.child.as_ref().is_some_and(|child| child.probed);
+        if before == Opening::Probe
+            && self.opening == Opening::Greeting
+            && probed
+            && !planted!(self, KeepProbedChild)
+        {
+            // It may be locked to the modern era by now.
+            self.replace("it had heard a question of the other era of the protocol");
+        }
+    }
+
+    /// The era and the protocol version that the host asked for, by which answers are kept. `None` while that is open.
+    pub(super) fn kept_as(&self) -> Option<(Era, String)> {
+        match self.opening {
+            Opening::Greeting => Some((Era::Legacy, self.replay.requested()?)),
+            Opening::Enveloped | Opening::Probe => {
+                Some((Era::Modern, self.envelope.as_ref()?.version.clone()))
+            }
+            Opening::Nothing | Opening::Bare => None,
+        }
+    }
+
+    /// Lets a fresh child of the modern era serve once it has answered something; until then it is given one request
+    /// after the other.
+    pub(super) fn open(&mut self) {
+        let spoke = self.child.as_ref().is_some_and(|child| child.spoke && child.is_ready());
+        if spoke && self.phase == Phase::Starting && self.is_modern() {
+            self.timers.disarm(Timer::Startup);
+            self.inflight.settle_down(self.generation);
+            if let (Some(child), Some(envelope)) = (&mut self.child, &self.envelope) {
+                child.greeting = Greeting::Done;
+                let after = self.now.mono.saturating_sub(child.spawned);
+                let version = self.said_by_server(&envelope.version);
+                self.note(Note::Greeted { child: self.generation, version, after });
+            }
+            self.serve();
+        }
+        while self.may_open() {
+            let Some(id) = self.listens.unwritten(&self.inflight).or_else(|| self.queue.pop_request()) else {
+                return;
+            };
+            self.write_to_unproven(&id);
+        }
+    }
+
+    /// Whether the next request may be written to a child that has not answered anything yet.
+    pub(super) fn may_open(&self) -> bool {
+        let Some(child) = &self.child else { return false };
+        let answers_soon = |method: &str| {
+            book::is_list(method)
+                || matches!(
+                    method,
+                    DISCOVER
+                        | "subscriptions/listen"
+                        | "resources/read"
+                        | "prompts/get"
+                        | "completion/complete"
+                )
+        };
+        matches!(self.opening, Opening::Enveloped | Opening::Probe)
+            && self.phase == Phase::Starting
+            && child.is_ready()
+            && child.own.is_empty()
+            && !self
+                .inflight
+                .any(|pending| pending.written == Some(child.generation) && answers_soon(&pending.method))
+    }
+
+    /// A request whose answer is not long in coming keeps its deadline: if it is not kept, the server is still starting.
+    fn write_to_unproven(&mut self, id: &Id) {
+        let deadline = self.inflight.get(id).and_then(|pending| pending.deadline);
+        let probes = self.inflight.get(id).is_some_and(|pending| &*pending.method == DISCOVER);
+        self.write(id);
+        if self.may_open() {
+            return;
+        }
+        if let Some(deadline) = deadline {
+            self.inflight.wait_until(id, deadline);
+        }
+        if let Some(child) = &mut self.child {
+            child.probed |= probes;
+        }
+        self.timers.arm_once(Timer::Startup, self.now.mono + STARTUP);
+    }
+
+    /// We have answered a request that a child has and may still answer: that answer stays here, and what it tells is
+    /// learned.
+    pub(super) fn keep_answer(&mut self, id: &Id, method: &str, cursor: Option<&str>) {
+        let own = match method {
+            DISCOVER => Own::Discover,
+            _ if book::is_list(method) => Own::Page { method: method.into(), cursor: cursor.map(Into::into) },
+            _ => Own::Late,
+        };
+        if let Some(child) = &mut self.child {
+            child.own.insert(id.clone(), own);
+        }
+    }
+
+    /// A request of ours, in the host's envelope where there is one.
+    pub(super) fn own_request(&self, id: &Id, method: &str, cursor: Option<&str>) -> Bytes {
+        let cursor = cursor.map(|cursor| format!("\"cursor\":{cursor}"));
+        let envelope = self.envelope.as_ref().filter(|_| self.is_modern());
+        let meta = envelope.map(|envelope| format!("\"_meta\":{}", envelope.meta));
+        let params: Vec<String> = cursor.into_iter().chain(meta).collect();
+        answers::request(id, method, &format!("{{{}}}", params.join(",")))
+    }
+
+    /// An id of ours that the living child has not seen.
+    pub(super) fn fresh_own_id(&mut self, what: &str) -> Id {
+        let number = self.child.as_mut().map_or(0, |child| {
+            child.next_own += 1;
+            child.next_own
+        });
+        own_id(self.generation, &format!("{what}:{number}"))
+    }
+}

@@ -1,0 +1,134 @@
+//! Listening streams of the modern era: requests that stay open, and are answered when they end.
+//!
+//! A stream outlives the child that serves it: each later child is asked again in the same bytes, an acknowledgement that
+//! says what the host knows already stays here, and what may have been missed meanwhile is told under the stream's id,
+//! as far as its acknowledged filter allows. A stream owes no answer at the end of input; when we end it is completed.
+
+use bytes::Bytes;
+use serde_json::Value;
+
+use super::inflight::Inflight;
+use super::{Engine, answers, planted};
+use crate::wire::{Id, edit};
+
+/// The method.
+pub(super) const LISTEN: &str = "subscriptions/listen";
+/// The notification by which a server accepts a stream.
+pub(super) const ACKNOWLEDGED: &str = "notifications/subscriptions/acknowledged";
+/// The member of `_meta` that says which stream a notification belongs to.
+const SUBSCRIPTION_ID: &str = "io.modelcontextprotocol/subscriptionId";
+
+#[derive(Debug)]
+struct Stream {
+    id: Id,
+    /// The filter as the server accepted it, as JSON text. `None` before that.
+    acknowledged: Option<Bytes>,
+    /// A later child has been asked, and its acknowledgement is awaited.
+    asked_again: bool,
+}
+
+/// The open streams, in the order in which the host opened them.
+#[derive(Debug, Default)]
+pub(super) struct Listens(Vec<Stream>);
+
+impl Listens {
+    /// The host has opened a stream.
+    pub(super) fn open(&mut self, id: &Id) {
+        self.0.push(Stream { id: id.clone(), acknowledged: None, asked_again: false });
+    }
+
+    /// A stream has ended.
+    pub(super) fn close(&mut self, id: &Id) {
+        self.0.retain(|stream| stream.id != *id);
+    }
+
+    /// The child that served the streams is gone: the next one is asked again.
+    pub(super) fn lose_child(&mut self) {
+        for stream in &mut self.0 {
+            stream.asked_again = stream.acknowledged.is_some();
+        }
+    }
+
+    /// The first stream that no child has been asked for.
+    pub(super) fn unwritten(&self, inflight: &Inflight) -> Option<Id> {
+        let waits = |id: &Id| inflight.get(id).is_some_and(|pending| pending.written.is_none());
+        self.0.iter().map(|stream| &stream.id).find(|id| waits(id)).cloned()
+    }
+
+    /// The streams whose acknowledged filter has this flag.
+    fn with_flag(&self, flag: &str) -> impl Iterator<Item = &Id> {
+        let has = move |stream: &&Stream| {
+            stream.acknowledged.as_ref().is_some_and(|filter| edit::find_in(filter, &[flag]) == Some("true"))
+        };
+        self.0.iter().filter(has).map(|stream| &stream.id)
+    }
+}
+
+impl Engine {
+    /// A child has accepted a stream. Whether the host is to hear it.
+    pub(super) fn acknowledged(&mut self, line: &Bytes) -> bool {
+        let id = edit::find_in(line, &["params", "_meta", SUBSCRIPTION_ID]).and_then(Id::from_json);
+        let filter = edit::find_in(line, &["params", "notifications"]);
+        let found = match &id {
+            Some(id) => self.listens.0.iter_mut().find(|stream| stream.id == *id),
+            // Without an id it can only be the stream that waits for one.
+            None => {
+                self.listens.0.iter_mut().find(|stream| stream.asked_again || stream.acknowledged.is_none())
+            }
+        };
+        let (Some(stream), Some(filter)) = (found, filter) else { return true };
+        let again = std::mem::take(&mut stream.asked_again);
+        let known = stream.acknowledged.replace(Bytes::copy_from_slice(filter.as_bytes()));
+        if !again {
+            return true;
+        }
+        let id = stream.id.clone();
+        let uris: Vec<Value> =
+            parsed(filter.as_bytes())["resourceSubscriptions"].as_array().cloned().unwrap_or_default();
+        self.compare_due = true;
+        let equal = known.is_some_and(|known| parsed(&known) == parsed(filter.as_bytes()));
+        let swallowed = equal && !planted!(self, ForwardAcknowledgement);
+        if !swallowed {
+            // What follows is told under the filter that the host then knows.
+            self.forward_to_host(line.clone());
+        }
+        for uri in uris {
+            self.say_to_host(answers::resource_updated(&uri.to_string(), Some(&id)));
+        }
+        false
+    }
+
+    /// Tells the host that a list is another one, in the way of its era.
+    pub(super) fn tell_list_changed(&mut self, method: &str) {
+        let Some((kind, flag)) = (match method {
+            "tools/list" => Some(("tools", "toolsListChanged")),
+            "prompts/list" => Some(("prompts", "promptsListChanged")),
+            "resources/list" | "resources/templates/list" => Some(("resources", "resourcesListChanged")),
+            _ => None,
+        }) else {
+            return;
+        };
+        if self.is_modern() {
+            let ids: Vec<Id> = self.listens.with_flag(flag).cloned().collect();
+            for id in ids {
+                self.say_to_host(answers::list_changed(kind, Some(&id)));
+            }
+        } else if self.can_tell_list_changed(method) {
+            self.say_to_host(answers::list_changed(kind, None));
+        }
+    }
+
+    /// Whether the host can be told that this list is another one.
+    pub(super) fn can_tell_list_changed(&self, method: &str) -> bool {
+        let kind = method.split('/').next().unwrap_or_default();
+        if self.is_modern() {
+            self.listens.with_flag(&format!("{kind}ListChanged")).next().is_some()
+        } else {
+            self.replay.told.is_some() && self.replay.can(kind, Some("listChanged"))
+        }
+    }
+}
+
+fn parsed(json: &[u8]) -> Value {
+    serde_json::from_slice(json).unwrap_or_default()
+}

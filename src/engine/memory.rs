@@ -1,0 +1,80 @@
+//! What outlives a run: good answers that are handed to the disk, and what earlier runs have left there.
+//!
+//! Answers are kept by the era and the version that the host asked for, so nothing is recalled before it has opened. What
+//! this run has seen is better than what is recalled.
+
+use bytes::Bytes;
+
+use super::Engine;
+use super::era::DISCOVER;
+use super::good::{Era, Good};
+use super::io::{Gen, Output};
+use super::replay::Replay;
+use crate::wire::edit;
+
+impl Engine {
+    /// What earlier runs have left has been read.
+    pub(super) fn remember_earlier(&mut self, good: Vec<Good>) {
+        self.last_good = good;
+        self.recall();
+    }
+
+    /// Takes what earlier runs have left for this era and version.
+    pub(super) fn recall(&mut self) {
+        let Some((era, version)) = self.kept_as() else { return };
+        self.book.forget_recalled();
+        let good = std::mem::take(&mut self.last_good);
+        // First pages begin their lists.
+        let fits = |good: &&Good| good.era == era && good.version == version;
+        let (first, later): (Vec<&Good>, Vec<&Good>) =
+            good.iter().filter(fits).partition(|good| good.cursor.is_none());
+        for Good { method, cursor, result, .. } in first.into_iter().chain(later) {
+            match (method.as_str(), era) {
+                ("initialize", Era::Legacy) => {
+                    self.replay.good_greeting.get_or_insert_with(|| result.clone());
+                }
+                (DISCOVER, Era::Modern) => {
+                    self.replay.discovered.get_or_insert_with(|| result.clone());
+                }
+                (method, _) => self.book.recall(method, cursor.as_deref(), result),
+            }
+        }
+        self.last_good = good;
+        self.let_greeting_wait();
+        self.let_lists_wait();
+    }
+
+    /// Lists that wait since before it was known what earlier runs have left wait no longer than others.
+    fn let_lists_wait(&mut self) {
+        for id in self.inflight.ids(|pending| pending.written.is_none() && pending.deadline.is_some()) {
+            let Some(pending) = self.inflight.get(&id) else { continue };
+            let deadline = pending.arrived + self.patience(pending);
+            if pending.times_written == 0 && pending.deadline.is_some_and(|at| deadline < at) {
+                self.inflight.wait_until(&id, deadline);
+            }
+        }
+    }
+
+    /// Keeps a good answer beyond this run.
+    pub(super) fn remember(&mut self, method: &str, cursor: Option<&str>, result: Bytes) {
+        let Some((era, version)) = self.kept_as() else { return };
+        let (method, cursor) = (method.to_owned(), cursor.map(str::to_owned));
+        self.outputs.push_back(Output::Remember(Good { era, version, method, cursor, result }));
+    }
+
+    /// A child has answered a list request well.
+    pub(super) fn learn_page(&mut self, child: Gen, method: &str, cursor: Option<&str>, line: &Bytes) {
+        let Some(result) = edit::find_in(line, &["result"]) else { return };
+        if let Some(page) = self.book.learn(child, method, cursor, result) {
+            self.remember(method, cursor, page);
+        }
+    }
+
+    /// A child has answered `server/discover` well.
+    pub(super) fn learn_discovered(&mut self, line: &Bytes) {
+        if let Some(result) = Replay::discovered_in(line) {
+            self.remember(DISCOVER, None, result.clone());
+            self.replay.discovered = Some(result);
+        }
+    }
+}

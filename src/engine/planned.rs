@@ -1,0 +1,93 @@
+//! Restarts that are no crash: because files have changed, or because a child cannot be used for what comes.
+//!
+//! A build writes many files: changes in a row are one restart, once it has been quiet for a while. A serving child is
+//! drained first: what is new waits, what runs has its time, and then the ladder.
+
+use std::time::Duration;
+
+use super::io::Changed;
+use super::ladder::Rung;
+use super::note::Note;
+use super::phase::Phase;
+use super::timers::Timer;
+use super::{Doom, Engine, planted};
+
+/// For how long nothing must change for changes to be over.
+const QUIET: Duration = Duration::from_millis(500);
+/// With changes that never end, this is waited for after the first.
+const RESTLESS: Duration = Duration::from_secs(10);
+/// How long a child that is to be restarted has for what it does.
+const DRAIN: Duration = Duration::from_secs(30);
+
+/// Changes that are not over yet.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Change {
+    first: Duration,
+    what: Changed,
+}
+
+impl Engine {
+    /// Something has changed on disk.
+    pub(super) fn changed(&mut self, what: Changed) {
+        if self.phase == Phase::Stopping {
+            return;
+        }
+        let now = self.now.mono;
+        let change = self.change.get_or_insert(Change { first: now, what });
+        change.what = change.what.min(what);
+        let quiet = (now + QUIET).min(change.first + RESTLESS);
+        self.timers.arm(Timer::Quiet, if planted!(self, RestartPerChange) { now } else { quiet });
+    }
+
+    /// It has been quiet since the last change.
+    pub(super) fn changes_are_over(&mut self) {
+        let Some(change) = self.change.take() else { return };
+        self.note(Note::Changed { what: change.what });
+        // What the old files did says nothing of the new ones.
+        self.backoff.forgive();
+        match (self.phase, change.what) {
+            (Phase::Serving, Changed::Watched) => {
+                self.set_phase(Phase::Draining);
+                self.timers.arm(Timer::Drain, self.now.mono + DRAIN);
+            }
+            (Phase::Starting, Changed::Watched) => self.replace(CHANGED),
+            (Phase::Waiting, _) if !self.lookup.is_under_way() => {
+                self.timers.disarm(Timer::Restart);
+                self.start();
+            }
+            (Phase::Degraded, _) => self.retry(),
+            // The next child is started from the new files.
+            (Phase::Waiting | Phase::Crashed | Phase::Draining | Phase::Stopping | Phase::Stopped, _)
+            | (Phase::Serving | Phase::Starting, Changed::Executable) => {}
+        }
+    }
+
+    /// Ends a drained child.
+    pub(super) fn drain(&mut self) {
+        let generation = self.generation;
+        let works = self
+            .inflight
+            .any(|pending| pending.written == Some(generation) && !pending.stream && !pending.cancelled);
+        if self.phase == Phase::Draining && (!works || planted!(self, RestartWithoutDraining)) {
+            self.drained();
+        }
+    }
+
+    /// It has nothing more to do, or has had its time.
+    pub(super) fn drained(&mut self) {
+        if self.phase == Phase::Draining {
+            self.timers.disarm(Timer::Drain);
+            self.doom(Doom::Replace(CHANGED));
+        }
+    }
+
+    /// Ends a child that has not served, and starts another one in its place.
+    pub(super) fn replace(&mut self, reason: &'static str) {
+        self.doom(Doom::Replace(reason));
+        // It has nothing to finish, and the host waits.
+        self.climb(Rung::Term);
+    }
+}
+
+/// Why a child is replaced after a change.
+const CHANGED: &str = "its files had changed";
