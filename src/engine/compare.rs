@@ -51,16 +51,16 @@ impl Seen {
     /// The host is given a page. `of` is the child that it comes from.
     pub(super) fn shown(&mut self, of: Gen, method: &str, cursor: Option<&str>, result: &str) {
         let Some(method) = book::list_named(method) else { return };
-        let list = self.0.entry(method).or_default();
+        let page = Page::of(result);
         if cursor.is_none() {
-            *list = List { of, pages: Vec::new() };
-        } else if list.pages.last().is_none_or(|page| page.next.as_deref() != cursor)
-            || list.pages.len() >= PAGES
+            self.0.insert(method, List { of, pages: vec![page] });
+        } else if let Some(list) = self.0.get_mut(method)
+            && list.pages.len() < PAGES
+            && list.pages.last().is_some_and(|last| last.next.as_deref() == cursor)
         {
-            return;
+            list.of = list.of.min(of);
+            list.pages.push(page);
         }
-        list.of = list.of.min(of);
-        list.pages.push(Page::of(result));
     }
 
     /// The lists that this child has not been compared with.
@@ -141,7 +141,11 @@ impl Engine {
             return;
         };
         match list.judge(*page, &Page::of(result)) {
-            Verdict::Next(cursor) => self.ask_for_page(method, page + 1, Some(cursor)),
+            Verdict::Next(cursor) if self.phase == Phase::Serving => {
+                self.ask_for_page(method, page + 1, Some(cursor));
+            }
+            // It is on its way out: the next child is compared.
+            Verdict::Next(_) => {}
             Verdict::Same => {
                 list.of = generation;
                 if planted!(self, AlwaysListChanged) {

@@ -163,7 +163,12 @@ impl Engine {
             && child.own.is_empty()
             && !self
                 .inflight
-                .any(|pending| pending.written == Some(child.generation) && answers_soon(&pending.method))
+                // A server need not answer what was cancelled.
+                .any(|pending| {
+                    pending.written == Some(child.generation)
+                        && !pending.cancelled
+                        && answers_soon(&pending.method)
+                })
     }
 
     /// A request whose answer is not long in coming keeps its deadline: if it is not kept, the server is still starting.

@@ -304,10 +304,13 @@ impl Engine {
                 }
                 Some(token) => {
                     let passed = Asked::progress(child, token, &line);
-                    if passed.is_none() {
-                        self.dropped(DropCause::NotificationToDead, line.len());
+                    match passed {
+                        None => self.dropped(DropCause::NotificationToDead, line.len()),
+                        // It is not to wait for the next child.
+                        Some(passed) if self.phase == Phase::Draining => self.tell_child(child, passed),
+                        Some(passed) => return Some(passed),
                     }
-                    passed
+                    None
                 }
                 None => Some(line),
             },

@@ -301,6 +301,9 @@ impl Engine {
             }
             return;
         }
+        if let Some(current) = &mut self.child {
+            current.spoke = true;
+        }
         let greeting =
             self.child.as_ref().is_some_and(|current| current.greeting == Greeting::Sent(id.clone()));
         if greeting {

@@ -80,6 +80,8 @@ impl Engine {
                 self.set_phase(Phase::Waiting);
                 self.timers.arm(Timer::Restart, self.now.mono + BUSY_PAUSE);
             }
+            // The file may be half of what it will be.
+            _ if self.change.is_some() => self.set_phase(Phase::Waiting),
             SpawnFault::NotFound if self.look_up_command() => {}
             SpawnFault::NotFound | SpawnFault::NotExecutable => self.degrade(),
             SpawnFault::Busy | SpawnFault::System if self.trying => self.degrade(),
@@ -207,6 +209,8 @@ impl Engine {
         match child.doom {
             Some(Doom::Replace(_)) => self.start(),
             Some(Doom::Degrade(_)) => self.degrade(),
+            // What was started may have been half of what it will be.
+            None if !child.served && self.change.is_some() => self.set_phase(Phase::Waiting),
             None if !child.served && self.look_up_interpreter(child.exited) => {}
             // It was to be seen whether it serves, and it has not.
             _ if self.trying => self.degrade(),

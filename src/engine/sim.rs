@@ -7,9 +7,11 @@
 mod bugs;
 mod check;
 mod check_child;
+mod check_era;
 mod check_host;
 mod check_life;
 mod check_ours;
+mod check_plans;
 mod cover;
 mod host;
 mod log;

@@ -36,7 +36,7 @@ pub(in crate::engine) enum Bug {
 }
 
 /// Each bug and the invariants of which one is to tell it.
-const BUGS: [(Bug, &[&str]); 18] = [
+const BUGS: [(Bug, &[&str]); 28] = [
     (Bug::SpawnCountsAsServing, &["restarts back off"]),
     (Bug::ForwardReplayedGreeting, &["only answers that it waits for reach the host"]),
     (Bug::ForgetInitialized, &["a greeted child is told what its predecessor knew"]),
@@ -58,6 +58,16 @@ const BUGS: [(Bug, &[&str]); 18] = [
     (Bug::RepeatCancelled, &["what nobody waits for is not written"]),
     (Bug::DropUnread, &["what a child had written is read to the end"]),
     (Bug::HoldForEver, &["no deadline stays in the past"]),
+    (Bug::KeepProbedChild, &["a probed child is replaced before it is greeted"]),
+    (Bug::RepeatProbe, &["a child that dies on the probe is not fed it again"]),
+    (Bug::ForwardAcknowledgement, &["an acknowledgement that the host knows stays with us"]),
+    (Bug::NeverListChanged, &["a list that has changed is told to have"]),
+    (Bug::AlwaysListChanged, &["a list is told to have changed only if it has"]),
+    (Bug::CancelledHoldPingBack, &["an idle server is asked whether it lives"]),
+    (Bug::HangWhileBusy, &["a busy server is not asked whether it lives"]),
+    (Bug::RestartPerChange, &["changes in a row are one"]),
+    (Bug::RestartWithoutDraining, &["a planned restart lets finish what runs"]),
+    (Bug::BusyIsCrash, &["a busy command is tried again soon"]),
 ];
 
 #[test]

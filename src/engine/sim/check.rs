@@ -10,6 +10,8 @@ use bytes::Bytes;
 use serde_json::Value;
 
 use super::Violation;
+use super::check_era::{Memory, Opened, Stream};
+use super::check_plans::{Plans, Pulse};
 use super::cover::Cover;
 use super::parse::{self, Message};
 use super::world::Said;
@@ -53,6 +55,11 @@ pub(super) struct Rules {
     pub repeats: bool,
     pub restarts: Limits,
     pub max_answer: usize,
+    pub init_grace: Duration,
+    pub instant: bool,
+    pub ping: Duration,
+    pub call_timeout: Option<Duration>,
+    pub bare_command: bool,
 }
 
 impl Rules {
@@ -63,6 +70,11 @@ impl Rules {
             repeats: config.repeat == Repeat::Safe,
             restarts: config.restarts,
             max_answer: config.max_answer,
+            init_grace: config.init_grace,
+            instant: config.instant_start,
+            ping: config.ping_interval,
+            call_timeout: config.call_timeout,
+            bare_command: config.bare_command,
         }
     }
 }
@@ -76,17 +88,40 @@ pub(super) struct Request {
     pub line: String,
     /// Whether it is the greeting by which the conversation was opened.
     pub greets: bool,
+    pub arrived: Duration,
     pub waits_since: Duration,
     pub cancelled: bool,
     /// The child that has it.
     pub at: Option<u32>,
+    pub at_since: Duration,
     pub written: Vec<u32>,
+    /// It stays open until it ends, and is owed no answer.
+    pub stream: bool,
     /// It was written once and never left us.
     pub came_back: bool,
     pub progress: Option<f64>,
 }
 
 impl Request {
+    /// Whether it carries the envelope of the modern era.
+    pub(super) fn enveloped(&self) -> bool {
+        self.message.params["_meta"]["io.modelcontextprotocol/protocolVersion"].is_string()
+    }
+
+    /// Whether a server that is there answers it soon.
+    pub(super) fn is_soon(&self) -> bool {
+        let method = self.message.method();
+        method.ends_with("/list") && method != "tasks/list"
+            || [
+                "server/discover",
+                "subscriptions/listen",
+                "resources/read",
+                "prompts/get",
+                "completion/complete",
+            ]
+            .contains(&method)
+    }
+
     pub(super) fn name(&self) -> &str {
         self.message.params["name"].as_str().unwrap_or_default()
     }
@@ -118,6 +153,19 @@ pub(super) struct Kid {
     pub serving_since: Option<Duration>,
     pub expected: VecDeque<Expected>,
     pub own: BTreeSet<String>,
+    /// The lists that we have asked it for: which, and which page.
+    pub compares: BTreeMap<String, (String, usize)>,
+    /// Requests that we have answered in its place.
+    pub late: BTreeMap<String, Request>,
+    /// It has been written a request of the host.
+    pub heard: bool,
+    /// It has answered something.
+    pub spoke: bool,
+    /// It has the probe of a host that has not decided, and has not answered it in time.
+    pub probed: bool,
+    pub pulse: Pulse,
+    /// It is to be replaced, which is no crash.
+    pub replaced: bool,
     pub exit: Option<Exit>,
     pub silent: bool,
     /// The ladder has begun.
@@ -173,8 +221,8 @@ pub(super) struct Checker {
     pub next_request: u64,
     /// Lines of the host that may be passed on as they are, and to which child only.
     pub passing: BTreeMap<String, Vec<Option<u32>>>,
+    pub opened: Opened,
     pub greeting: Option<String>,
-    pub headless: bool,
     pub client: String,
     pub told: Option<String>,
     pub told_result: Value,
@@ -185,11 +233,16 @@ pub(super) struct Checker {
     pub learned: BTreeMap<u64, Request>,
     pub tools: BTreeMap<String, Tool>,
     pub lists: BTreeMap<String, Pages>,
+    pub memory: Memory,
+    pub streams: BTreeMap<String, Stream>,
+    pub plans: Plans,
 
     pub asks: BTreeMap<String, Ask>,
     pub tokens: BTreeMap<String, (u32, String)>,
     /// An answer of the host that must be written in this step.
     pub due: Option<(u32, String)>,
+    /// A call that was answered in this step because it takes too long.
+    pub timed_out: Option<String>,
     /// What was forwarded to the host in this step.
     pub forwarded: Vec<String>,
     /// Ids that were answered by the server in this step.
@@ -221,8 +274,8 @@ impl Checker {
             open: BTreeMap::new(),
             closed: BTreeSet::new(),
             passing: BTreeMap::new(),
+            opened: Opened::Nothing,
             greeting: None,
-            headless: false,
             client: String::new(),
             told: None,
             told_result: Value::Null,
@@ -233,9 +286,13 @@ impl Checker {
             next_request: 0,
             tools: BTreeMap::new(),
             lists: BTreeMap::new(),
+            memory: Memory::default(),
+            streams: BTreeMap::new(),
+            plans: Plans::default(),
             asks: BTreeMap::new(),
             tokens: BTreeMap::new(),
             due: None,
+            timed_out: None,
             forwarded: Vec::new(),
             served: Vec::new(),
             crashes: VecDeque::new(),
@@ -255,6 +312,7 @@ impl Checker {
         self.forwarded.clear();
         self.served.clear();
         self.due = None;
+        self.begins_step();
         match seen {
             Seen::Host(line) => self.host_says(&line),
             Seen::Child(child, said) => self.child_says(child, &said),
@@ -264,6 +322,9 @@ impl Checker {
             }
             Seen::HostTooMuch(_) => self.cover.hit("host line too long"),
             Seen::Nothing => {}
+        }
+        if matches!(input, Input::Spawned(..)) {
+            self.plans.is_born();
         }
         match input {
             Input::SpawnFailed(child, fault, _) => self.spawn_fails(child.0, *fault),
@@ -285,11 +346,11 @@ impl Checker {
             | Input::Silent { .. }
             | Input::Deaf(_)
             | Input::Mute(_)
-            | Input::Inspected { .. }
-            | Input::LastGood(_)
             | Input::LoginPath(_)
-            | Input::Changed(_)
             | Input::Timer => {}
+            Input::Inspected { child, stopped } => self.is_inspected(child.0, *stopped),
+            Input::LastGood(good) => self.recalls(good),
+            Input::Changed(_) => self.plans.changes(now),
         }
     }
 
@@ -311,7 +372,7 @@ impl Checker {
     }
 
     pub(super) fn owed(&self) -> usize {
-        self.open.values().filter(|request| !request.cancelled).count()
+        self.open.values().filter(|request| !request.cancelled && !request.stream).count()
     }
 
     pub(super) fn kid(&mut self) -> &mut Kid {
@@ -339,7 +400,9 @@ impl Checker {
                 Ok(())
             }
             Output::Forget { child, .. } => self.forgets(child.0),
-            Output::UsePath(_) | Output::AskLoginShell | Output::Inspect(_) | Output::Remember(_) => Ok(()),
+            Output::AskLoginShell => self.asks_shell(),
+            Output::Remember(good) => self.remembers(good),
+            Output::UsePath(_) | Output::Inspect(_) => Ok(()),
             Output::Note(note) => self.note(note),
             Output::Exit(_) => {
                 self.over = true;
@@ -359,6 +422,10 @@ impl Checker {
             Note::Unusable { reason, .. } if reason.contains("protocol version") => {
                 self.cover.hit("version unusable");
             }
+            Note::Hung { child } => return self.is_hung(child.0),
+            Note::Replaced { child, .. } => return self.is_replaced(child.0),
+            Note::Changed { .. } => return self.has_changed(),
+            Note::LoginShellAnswered { .. } => self.cover.hit("login shell asked"),
             Note::HandedOff { .. } => self.cover.hit("handed off by code 75"),
             Note::Salvaged { .. } => self.cover.hit("message salvaged from noise"),
             Note::ReplayRefused { .. } => self.cover.hit("replay refused"),
@@ -409,6 +476,7 @@ impl Checker {
         }
         self.hands_on()?;
         self.state_is_told()?;
+        self.ends_step()?;
         self.life_ends()?;
         self.steps += 1;
         if self.open.len() > MANY && !self.steps.is_multiple_of(64) {
@@ -431,7 +499,7 @@ impl Checker {
             );
         }
         let serving = self.phase == Phase::Serving;
-        for request in self.open.values().filter(|request| !request.cancelled) {
+        for request in self.open.values().filter(|request| !request.cancelled && !request.stream) {
             let id = request.message.id.as_ref().unwrap();
             if serving && request.at.is_none() {
                 violated!("a serving child gets what waits", "request {id}");
@@ -439,8 +507,8 @@ impl Checker {
             if self.phase == Phase::Degraded {
                 violated!("who has no server is answered at once", "request {id}");
             }
-            if let Some(bound) = self.bound(request)
-                && self.now > request.waits_since + bound
+            if let Some((since, bound)) = self.bound(request)
+                && self.now > since + bound
             {
                 violated!("every delay is bounded", "request {id} waits since {:?}", request.waits_since);
             }
@@ -456,8 +524,8 @@ impl Checker {
         Ok(())
     }
 
-    /// How long this request may wait. `None` while a server that may take its time has it.
-    fn bound(&self, request: &Request) -> Option<Duration> {
+    /// Since when and how long this request may wait. `None` while a server that may take its time has it.
+    fn bound(&self, request: &Request) -> Option<(Duration, Duration)> {
         let init = self
             .rules
             .init_timeout
@@ -466,13 +534,24 @@ impl Checker {
             // The end is bounded, and answers everything.
             return None;
         }
-        if request.greets && request.at.is_none_or(|child| self.kids[&child].serving_since.is_none()) {
-            return Some(init);
+        let waits = request.waits_since;
+        let unproven = request.at.is_none_or(|child| self.kids[&child].serving_since.is_none());
+        if request.greets && unproven {
+            return Some(self.memory.greeting_bound(&self.rules, waits, init));
+        }
+        if request.message.method() == "tools/call"
+            && let (Some(_), Some(limit)) = (request.at, self.rules.call_timeout)
+        {
+            return Some((request.at_since, limit));
+        }
+        if request.message.method() == "server/discover" && (request.at.is_none() || unproven) {
+            return Some((waits, Duration::from_secs(8)));
         }
         let list = request.message.method().ends_with("/list");
         let patience =
             if list { self.rules.hold.max((init * 2).min(Duration::from_secs(50))) } else { self.rules.hold };
-        request.at.is_none().then_some(patience)
+        let open = matches!(self.opened, Opened::Modern | Opened::Probe) && request.is_soon() && unproven;
+        (request.at.is_none() || open).then_some((waits, patience))
     }
 
     /// Whether the server last declared that this request may be sent twice, or its method says so.
@@ -481,6 +560,7 @@ impl Checker {
             && match request.message.method() {
                 "tools/call" => self.tools.get(request.name()).is_some_and(|tool| tool.safe),
                 "ping" | "completion/complete" | "logging/setLevel" => true,
+                "server/discover" => self.opened == Opened::Modern,
                 method => {
                     ["tools/", "prompts/", "resources/", "tasks/"].iter().any(|kind| method.starts_with(kind))
                 }

@@ -5,6 +5,7 @@ use bytes::Bytes;
 
 use super::Violation;
 use super::check::{Checked, Checker, Expected, Greeted, Request, Seen, violated};
+use super::check_era::{Opened, Stream};
 use super::parse::{self, Message};
 use crate::engine::phase::Phase;
 
@@ -60,21 +61,25 @@ impl Checker {
     }
 
     fn host_asks(&mut self, message: Message, line: &str) {
-        let opens = message.method() == "initialize" && self.greeting.is_none();
+        let opens =
+            message.method() == "initialize" && self.greeting.is_none() && self.opened != Opened::Modern;
         if opens {
             self.greeting = Some(line.to_owned());
             self.client = message.params["clientInfo"]["name"].as_str().unwrap_or_default().to_owned();
-        } else if self.greeting.is_none() && (message.method() != "ping" || self.phase == Phase::Serving) {
-            self.headless = true;
         }
+        self.opens(&message);
+        let stream = message.method() == "subscriptions/listen" && self.opened == Opened::Modern;
         self.next_request += 1;
         let request = Request {
             number: self.next_request,
             line: line.trim().to_owned(),
             greets: opens,
+            arrived: self.now,
             waits_since: self.now,
             cancelled: false,
             at: None,
+            at_since: self.now,
+            stream,
             written: Vec::new(),
             came_back: false,
             progress: None,
@@ -82,12 +87,17 @@ impl Checker {
         };
         let id = request.message.id.clone().unwrap();
         self.closed.remove(&id);
+        if stream {
+            self.cover.hit("stream opened");
+            self.streams.insert(id.clone(), Stream::default());
+        }
         self.open.insert(id, request);
     }
 
     fn host_cancels(&mut self, message: &Message, line: &str) {
         let id = message.params["requestId"].to_string();
         let id = raw_id(line).unwrap_or(id);
+        self.streams.remove(&id);
         match self.open.get_mut(&id) {
             Some(request) if request.at.is_some() => {
                 request.cancelled = true;
@@ -143,8 +153,11 @@ impl Checker {
 
     /// Nothing but its greeting comes before its greeting.
     fn must_be_greeted(&mut self, child: u32, line: &str) -> Checked {
-        let headless = self.headless && self.greeting.is_none();
+        let headless = self.opened == Opened::Bare && self.greeting.is_none();
         let now = self.now;
+        if matches!(self.opened, Opened::Modern | Opened::Probe) && self.phase == Phase::Starting {
+            return self.may_open(child, line);
+        }
         let kid = self.kid();
         if headless && kid.greeted == Greeted::No {
             kid.greeted = Greeted::Done;
@@ -161,6 +174,32 @@ impl Checker {
                 "before {line} it must hear {expected:?}"
             );
         }
+        Ok(())
+    }
+
+    /// A child of the modern era is given one request after the other until it has answered something, first a request.
+    fn may_open(&mut self, child: u32, line: &str) -> Checked {
+        let Some(message) = parse::message(line).filter(Message::is_request) else {
+            let cancels =
+                parse::message(line).is_some_and(|message| message.method() == "notifications/cancelled");
+            if !self.kid().heard || !cancels {
+                violated!("the first that a child hears is a request", "child {child}: {line}");
+            }
+            return Ok(());
+        };
+        let waits = self.open.values().any(|request| {
+            request.at == Some(child)
+                && request.is_soon()
+                && !request.cancelled
+                && request.message.id != message.id
+        });
+        if waits || !self.kid().late.is_empty() {
+            violated!("a child that may still be starting gets one request after the other", "{line}");
+        }
+        if !self.kid().heard {
+            self.cover.hit("child opened in the modern era");
+        }
+        self.kid().heard = true;
         Ok(())
     }
 
@@ -197,6 +236,14 @@ impl Checker {
             }
             return self.passes(child, line);
         };
+        if self.phase == Phase::Draining {
+            violated!("a child that is to be restarted gets nothing new", "{line}");
+        }
+        let probes = request.message.method() == "server/discover" && self.opened == Opened::Probe;
+        if request.greets && self.kids[&child].probed {
+            violated!("a probed child is replaced before it is greeted", "{line}");
+        }
+        let stream = request.stream;
         let first_words = request.greets && self.kids[&child].greeted == Greeted::No;
         if !first_words && !request.greets {
             self.must_be_greeted(child, line)?;
@@ -208,7 +255,11 @@ impl Checker {
         if request.at.is_some() {
             violated!("a request is written to one child at a time", "{line}");
         }
-        if !request.greets {
+        let (now, came_back) = (self.now, request.came_back);
+        if probes && !request.written.is_empty() && !came_back {
+            violated!("a child that dies on the probe is not fed it again", "{line}");
+        }
+        if !request.greets && !stream {
             match request.written.len() {
                 0 => {}
                 1 if safe => self.cover.hit("safe request written twice"),
@@ -217,9 +268,16 @@ impl Checker {
             }
         }
         request.at = Some(child);
+        request.at_since = now;
         request.written.push(child);
         if request.greets {
             self.kid().greeted = Greeted::Sent(id.to_owned());
+        }
+        if probes {
+            self.kid().probed = true;
+        }
+        if stream && let Some(known) = self.streams.get_mut(id) {
+            known.again = known.acknowledged.is_some();
         }
         Ok(())
     }
@@ -234,6 +292,10 @@ impl Checker {
             violated!("our own ids are unique", "{line}");
         }
         if message.method() == "initialize" {
+            if self.opened != Opened::Legacy || self.kids[&child].probed {
+                violated!("a probed child is replaced before it is greeted", "{line}");
+            }
+            let kid = self.kid();
             let Some(greeting) = greeting.filter(|_| kid.greeted == Greeted::No) else {
                 violated!("a child hears nothing before its greeting is done", "greeted again: {line}");
             };
@@ -247,6 +309,10 @@ impl Checker {
             }
             kid.greeted = Greeted::Sent(id);
             return Ok(());
+        }
+        let compares = message.method().ends_with("/list");
+        if compares || matches!(message.method(), "ping" | "server/discover") {
+            return self.asks_for_itself(child, message, line);
         }
         let next = kid.expected.pop_front();
         let told = match (message.method(), &next) {
@@ -270,6 +336,12 @@ impl Checker {
             && matches!(kid.expected.front(), Some(Expected::Initialized(told)) if told.trim() == line)
         {
             kid.expected.pop_front();
+            return Ok(());
+        }
+        // A call that takes too long is answered, and taken back.
+        let id = raw_id(line).unwrap_or_default();
+        if self.timed_out.as_ref() == Some(&id) {
+            self.timed_out = None;
             return Ok(());
         }
         self.must_be_greeted(child, line)?;

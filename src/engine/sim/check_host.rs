@@ -6,6 +6,7 @@ use serde_json::Value;
 use super::Violation;
 use super::check::{Ask, Checked, Checker, Expected, Greeted, Pages, Request, Seen, Tool, violated};
 use super::check_child::OURS;
+use super::check_era::Opened;
 use super::parse::{self, Message};
 use super::server::Shape;
 use super::world::Said;
@@ -24,6 +25,7 @@ impl Checker {
         if self.kid().exit.is_some() {
             self.cover.hit("an exited child's line is read");
         }
+        self.child_says_of_eras(child, said);
         if said.shape == Shape::Batch && self.told.as_deref() != Some("2025-03-26") {
             // An array is no message there.
             return;
@@ -49,6 +51,7 @@ impl Checker {
             let id = message.id.clone().unwrap();
             if self.open.get(&id).is_some_and(|request| request.greets) {
                 self.kid().greeted = Greeted::No;
+                self.opened = Opened::Nothing;
                 self.greeting = None;
                 for request in self.open.values_mut() {
                     request.greets = false;
@@ -161,16 +164,23 @@ impl Checker {
                 if !is_said(line) {
                     violated!("forwarded bytes are the bytes received", "{line}");
                 }
+                if self.memory.acknowledged.as_ref().is_some_and(|(told, hears)| told == line && !hears) {
+                    violated!("an acknowledgement that the host knows stays with us", "{line}");
+                }
                 if method == "notifications/progress" { self.progresses(message, line) } else { Ok(()) }
             }
             (None, Some(id)) => {
-                if !is_said(line) {
+                let asked = self.open.get(id).map(|request| request.greets);
+                let spliced = || asked == Some(true) && Self::is_spliced(&said, message, line);
+                if asked.is_some() && !is_said(line) && !spliced() {
                     violated!("forwarded bytes are the bytes received", "{line}");
                 }
                 self.server_answers(child, id, message, line)
             }
             (None, None) => {
-                if self.told.as_deref().is_none_or(|told| told < "2025-11-25") {
+                if self.told.as_deref().is_none_or(|told| told < "2025-11-25")
+                    && self.opened != Opened::Modern
+                {
                     violated!("an error without id needs a revision that allows it", "{line}");
                 }
                 self.cover.hit("error without id");
@@ -181,6 +191,9 @@ impl Checker {
 
     fn server_asks(&mut self, child: u32, said: &Said, message: &Message, line: &str) -> Checked {
         let known = message.id.clone().unwrap();
+        if self.opened == Opened::Modern {
+            violated!("no server asks anything in the modern era", "{line}");
+        }
         if self.kid().exit.is_some() {
             violated!("nothing from a dead child reaches the host", "a request: {line}");
         }
@@ -239,6 +252,15 @@ impl Checker {
         }
         self.closed.insert(id.to_owned());
         self.served.push(id.to_owned());
+        self.streams.remove(id);
+        if request.message.method() == "server/discover" {
+            self.kid().probed = false;
+            if let Some(result) =
+                message.result.as_ref().filter(|result| result["supportedVersions"].is_array())
+            {
+                self.memory.discovered = Some(result.clone());
+            }
+        }
         let Some(result) = &message.result else { return Ok(()) };
         match request.message.method() {
             "initialize" if request.greets => {
@@ -252,7 +274,11 @@ impl Checker {
                 self.told_result = result.clone();
             }
             method if method.ends_with("/list") && !method.starts_with("tasks") => {
-                self.learns_list(child, &request, result);
+                let cursor = request.message.params["cursor"].as_str().unwrap_or_default().to_owned();
+                self.learns_list(child, request.message.method(), cursor, result);
+                if !request.cancelled {
+                    self.is_shown(child, &request, result);
+                }
             }
             _ => self.learns_state(&request),
         }
@@ -271,7 +297,7 @@ impl Checker {
         }
     }
 
-    fn learns_list(&mut self, child: u32, request: &Request, result: &Value) {
+    pub(super) fn learns_list(&mut self, child: u32, method: &str, cursor: String, result: &Value) {
         for tool in result["tools"].as_array().into_iter().flatten() {
             let hint = |name: &str| tool["annotations"][name] == true;
             let safe = (hint("readOnlyHint") && !hint("destructiveHint"))
@@ -279,10 +305,9 @@ impl Checker {
             let typed = tool.get("outputSchema").is_some();
             self.tools.insert(tool["name"].as_str().unwrap().to_owned(), Tool { safe, typed });
         }
-        let cursor = request.message.params["cursor"].as_str().unwrap_or_default().to_owned();
-        let pages = self.lists.entry(request.message.method().to_owned()).or_default();
+        let pages = self.lists.entry(method.to_owned()).or_default();
         pages.seen.push(result.clone());
-        let member = match request.message.method() {
+        let member = match method {
             "tools/list" => "tools",
             "prompts/list" => "prompts",
             "resources/list" => "resources",
@@ -323,19 +348,28 @@ impl Checker {
             return Ok(());
         }
         for inner in &said.inner {
+            let modern = self.opened == Opened::Modern;
             let told = self.forwarded.iter().any(|line| line == inner.trim());
             let Some(message) = parse::message(inner).filter(|_| !told) else { continue };
             let awaited = |id: &String| {
-                self.open.get(id).is_some_and(|request| request.at == Some(child) && !request.cancelled)
+                // What was written in this step is not answered by what came before.
+                let asked = |request: &Request| request.at == Some(child) && request.at_since < self.now;
+                self.open.get(id).is_some_and(|request| asked(request) && !request.cancelled)
                     && !self.kids[&child].unusable
             };
             match (&message.id, message.method()) {
-                (Some(id), "") if awaited(id) => {
+                (Some(id), "") if awaited(id) && self.memory.late.as_ref() != Some(id) => {
                     violated!("what a child answers reaches the host", "{inner}");
                 }
                 (Some(_), "") | (_, "notifications/progress" | "notifications/cancelled") => {}
+                (None, "notifications/subscriptions/acknowledged") if modern => {
+                    if self.memory.acknowledged.as_ref().is_some_and(|(_, hears)| *hears) {
+                        violated!("what a child says reaches the host", "{inner}");
+                    }
+                }
+                (Some(_), _) if modern => self.cover.hit("a request in the modern era"),
                 (None, "") => {
-                    if self.told.as_deref() == Some("2025-11-25") {
+                    if self.told.as_deref() == Some("2025-11-25") || modern {
                         violated!("what a child says reaches the host", "{inner}");
                     }
                 }

@@ -5,18 +5,21 @@ use std::time::Duration;
 
 use super::Violation;
 use super::check::{Checked, Checker, Greeted, Kid, violated};
+use super::check_era::Opened;
 use crate::engine::io::{Exit, SpawnFault};
 use crate::engine::phase::Phase;
 
 impl Checker {
     pub(super) fn phase_changes(&mut self, from: Phase, to: Phase) -> Checked {
-        use Phase::{Crashed, Degraded, Serving, Starting, Stopped, Stopping, Waiting};
+        use Phase::{Crashed, Degraded, Draining, Serving, Starting, Stopped, Stopping, Waiting};
         // As the page on the conversation tells it.
         let legal: &[Phase] = match from {
             Starting => &[Serving, Crashed, Waiting, Degraded, Stopping],
-            Serving => &[Crashed, Stopping],
+            Serving => &[Draining, Crashed, Stopping],
+            Draining => &[Crashed, Stopping],
             Crashed => &[Starting, Waiting, Degraded, Stopping],
-            Waiting | Degraded => &[Starting, Stopping],
+            Waiting => &[Starting, Degraded, Stopping],
+            Degraded => &[Starting, Stopping],
             Stopping => &[Stopped],
             Stopped => &[],
         };
@@ -27,9 +30,9 @@ impl Checker {
         self.phase = to;
         self.phase_since = self.now;
         if to == Serving {
-            let (now, headless) = (self.now, self.headless && self.greeting.is_none());
+            let (now, opened) = (self.now, self.opened);
             let kid = self.kid();
-            if headless {
+            if opened == Opened::Bare || opened == Opened::Modern && kid.spoke {
                 kid.greeted = Greeted::Done;
             }
             if kid.greeted != Greeted::Done {
@@ -64,7 +67,11 @@ impl Checker {
             if self.left == Phase::Degraded {
                 let since = self.now.saturating_sub(last.spawned);
                 let by_host = matches!(self.current, super::check::Seen::Host(_));
-                let due = if by_host { 5 } else { 60 };
+                let due = match self.plans.changed_at == Some(self.now) {
+                    true => 0,
+                    false if by_host => 5,
+                    false => 60,
+                };
                 if since < Duration::from_secs(due) {
                     violated!("a degraded server is not tried too often", "after {since:?}");
                 }
@@ -73,10 +80,13 @@ impl Checker {
                 if self.now != self.gone_at {
                     violated!("code 75 asks for a restart at once", "since {:?}", self.gone_at);
                 }
+            } else if self.plans.is_due(self.now, self.gone_at)? {
+                self.cover.hit("started without a crash");
             } else {
                 self.restarts_in_time()?;
             }
         }
+        self.plans.spawned();
         self.handoff = false;
         self.living = child;
         let kid = Kid {
@@ -86,6 +96,13 @@ impl Checker {
             serving_since: None,
             expected: VecDeque::new(),
             own: BTreeSet::new(),
+            compares: std::collections::BTreeMap::new(),
+            late: std::collections::BTreeMap::new(),
+            heard: false,
+            spoke: false,
+            probed: false,
+            pulse: super::check_plans::Pulse::default(),
+            replaced: false,
             exit: None,
             silent: false,
             laddered: false,
@@ -142,8 +159,15 @@ impl Checker {
             request.at = None;
             request.written.retain(|at| *at != child);
         }
+        if self.plans.is_changing() && !(fault == SpawnFault::Busy && self.plans.is_busy(self.now)) {
+            return self.cover.hit("failed while files change");
+        }
+        let busy = fault == SpawnFault::Busy;
+        if busy && self.plans.is_busy(self.now) {
+            return self.cover.hit("command busy");
+        }
         // An attempt to leave the degraded phase that fails leads back to it, and counts no further.
-        if fault == SpawnFault::System && !trying {
+        if (busy || fault == SpawnFault::System) && !trying {
             self.crashed();
         }
     }
@@ -177,6 +201,14 @@ impl Checker {
             self.crashes.clear();
             self.in_a_row = 0;
         }
+        if kid.replaced {
+            self.plans.replaces();
+            return Ok(());
+        }
+        if self.plans.is_changing() && since.is_none() && !kid.laddered {
+            self.cover.hit("failed while files change");
+            return Ok(());
+        }
         let asks_again =
             kid.exit == Some(Exit::Code(75)) && since.is_some() && !kid.laddered && !kid.unusable;
         self.handoff =
@@ -206,8 +238,16 @@ impl Checker {
         if self.phase == Phase::Degraded && lasted > Duration::from_secs(60) {
             violated!("a degraded server is tried every minute", "{lasted:?}");
         }
-        let greeting = self.phase == Phase::Starting && self.kid().greeted != Greeted::No;
-        let waiting = self.phase == Phase::Waiting && lasted > self.rules.restarts.max;
+        let greeting = self.phase == Phase::Starting && matches!(self.kid().greeted, Greeted::Sent(_));
+        if self.phase == Phase::Draining && lasted > Duration::from_secs(30) {
+            violated!("every delay is bounded", "draining for {lasted:?}");
+        }
+        let longest = match (self.plans.looking, self.plans.is_changing()) {
+            (_, true) => Duration::from_secs(10),
+            (true, false) => Duration::from_secs(6),
+            (false, false) => self.rules.restarts.max,
+        };
+        let waiting = self.phase == Phase::Waiting && lasted > longest.max(Duration::from_millis(250));
         if waiting || (greeting && lasted > Duration::from_secs(5 * 60 + 4)) {
             violated!("every delay is bounded", "{} for {lasted:?}", self.phase);
         }

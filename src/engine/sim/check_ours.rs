@@ -6,6 +6,7 @@ use super::Violation;
 use super::check::{Checked, Checker, Request, Seen, violated};
 use super::parse::Message;
 use crate::engine::answers::STATUS_TOOL;
+use crate::engine::phase::Phase;
 
 const STATES: [&str; 4] = ["server_unavailable", "server_restarted", "server_timeout", "answer_too_large"];
 
@@ -28,17 +29,15 @@ impl Checker {
                 self.cover.hit("request of a dead child taken back");
                 Ok(())
             }
-            (Some("notifications/resources/updated"), None) => {
-                let uri = message.params["uri"].as_str().unwrap_or_default();
-                if !matches!(self.current, Seen::Child(..)) || uri.is_empty() {
-                    violated!("only messages reach the host", "{line}");
-                }
-                Ok(())
-            }
-            (Some("notifications/tools/list_changed"), None) => {
-                self.cover.hit("list told to have changed");
-                Ok(())
-            }
+            (Some("notifications/resources/updated"), None) => self.tells_updated(message, line),
+            (
+                Some(
+                    "notifications/tools/list_changed"
+                    | "notifications/prompts/list_changed"
+                    | "notifications/resources/list_changed",
+                ),
+                None,
+            ) => self.tells_list_changed(message, line),
             (None, Some(id)) => self.we_answer(id, message, line),
             _ => violated!("only messages reach the host", "{line}"),
         }
@@ -58,12 +57,31 @@ impl Checker {
             violated!("only answers that it waits for reach the host", "{line}");
         };
         self.closed.insert(id.to_owned());
+        self.streams.remove(id);
+        if let Some(kid) = request.at.filter(|at| *at == self.living).and_then(|at| self.kids.get_mut(&at))
+            && !kid.gone
+            && !matches!(self.current, Seen::Child(..))
+            && request.is_soon()
+            && kid.serving_since.is_none()
+        {
+            kid.late.insert(id.to_owned(), request.clone());
+        }
         if request.cancelled {
             violated!("what the host has cancelled gets no answer of ours", "{line}");
         }
         self.cover.hit("answered by us");
         match (&message.result, code) {
-            (Some(result), _) => self.our_result(&request, result, line),
+            (Some(result), _) => {
+                self.has_form(&request, result, line)?;
+                self.our_result(&request, result, line)
+            }
+            (None, Some(-32601)) if request.message.method() == "server/discover" => {
+                if self.memory.discovered.is_some() {
+                    violated!("a probe gets the last good answer", "{line}");
+                }
+                self.cover.hit("probe refused by us");
+                Ok(())
+            }
             (None, Some(-32601)) => {
                 let all = self.told_result["capabilities"].as_object().map_or(0, serde_json::Map::len) > 5;
                 if all {
@@ -109,6 +127,21 @@ impl Checker {
                 self.told_result = result.clone();
                 Ok(())
             }
+            "server/discover" => {
+                let good = self.memory.discovered.clone().map(|mut good| {
+                    good["ttlMs"] = serde_json::json!(0);
+                    good
+                });
+                if good.as_ref() != Some(result) {
+                    violated!("a probe gets the last good answer", "{line} is not {good:?}");
+                }
+                self.cover.hit("probe answered by us");
+                Ok(())
+            }
+            "subscriptions/listen" if self.phase == Phase::Stopping => {
+                self.cover.hit("stream ended by us");
+                Ok(())
+            }
             "ping" => Ok(()),
             "completion/complete" if result["completion"]["values"].is_array() => Ok(()),
             "logging/setLevel" | "resources/subscribe" | "resources/unsubscribe" => {
@@ -138,17 +171,32 @@ impl Checker {
     fn our_list(&mut self, request: &Request, result: &Value, line: &str) -> Checked {
         self.cover.hit("list answered by us");
         let cursor = request.message.params["cursor"].as_str().unwrap_or_default();
-        let pages = self.lists.get(request.message.method());
-        let known = pages.is_some_and(|pages| !pages.by_cursor.is_empty());
-        let good = match pages.and_then(|pages| pages.by_cursor.get(cursor)) {
-            Some(page) => page == result,
+        let method = request.message.method();
+        let pages = self.lists.get(method);
+        let of_this_run = pages.is_some_and(|pages| !pages.by_cursor.is_empty());
+        let disk = self.disk_has(method, None).filter(|_| cursor.is_empty() && !of_this_run);
+        let known = of_this_run || disk.is_some();
+        let stale = |page: &Value| {
+            let mut page = page.clone();
+            if page.get("ttlMs").is_some() {
+                page["ttlMs"] = serde_json::json!(0);
+            }
+            page
+        };
+        let of = if of_this_run { pages.map_or(0, |pages| pages.from) } else { 0 };
+        let good = match pages.and_then(|pages| pages.by_cursor.get(cursor)).or(disk.as_ref()) {
+            Some(page) => stale(page) == *result,
             None if result["tools"][0]["name"] == STATUS_TOOL => !known && cursor.is_empty(),
             // Nothing but empty lists, or pages without a first one, has ever been seen.
-            None => !known && pages.is_some_and(|pages| pages.seen.contains(result)),
+            None => !known && pages.is_some_and(|pages| pages.seen.iter().any(|page| stale(page) == *result)),
         };
         if !good {
             violated!("a list that we serve is the last good one and never empty", "{line}");
         }
+        if disk.is_some() {
+            self.cover.hit("list from an earlier run");
+        }
+        self.is_shown(of, request, result);
         Ok(())
     }
 
@@ -170,6 +218,10 @@ impl Checker {
             self.cover.hit("queue full");
         }
         match text("status") {
+            "server_timeout" if request.at.is_some() && self.rules.call_timeout.is_some() => {
+                self.cover.hit("call that took too long");
+                self.timed_out = request.message.id.clone();
+            }
             "server_restarted" => {
                 if request.written.is_empty() {
                     violated!("guidance tells the outcome", "no child had it: {line}");

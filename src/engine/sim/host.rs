@@ -24,6 +24,12 @@ enum Opening {
     Late,
     /// It never greets.
     Never,
+    /// It speaks the modern era at once.
+    Modern,
+    /// It asks what the server speaks, and goes on accordingly; in the legacy era if it is not told in time.
+    Probes,
+    /// It asks what the server speaks, and greets in any case.
+    ProbesAndGreets,
 }
 
 /// How it writes ids.
@@ -40,8 +46,14 @@ enum Ids {
 pub(super) struct Host {
     opening: Opening,
     ids: Ids,
-    version: &'static str,
+    pub version: &'static str,
     client: &'static str,
+    /// It has turned to the modern era.
+    modern: bool,
+    /// The probe that it waits for.
+    probe: Option<String>,
+    /// The streams that it has opened.
+    streams: Vec<String>,
     next: u64,
     acts_left: u64,
     greeting: Option<String>,
@@ -59,11 +71,14 @@ const URIS: [&str; 3] = ["file:///a", "file:///b", "file:///c \\u00e9"];
 impl Host {
     pub(super) fn new(rng: &mut Rng, profile: &Profile) -> Self {
         let opening = match rng.below(100) {
-            0..55 => Opening::Waits,
-            55..80 => Opening::Pipelines,
-            80..86 => Opening::Cancels,
-            86..93 => Opening::Late,
-            _ => Opening::Never,
+            0..35 => Opening::Waits,
+            35..55 => Opening::Pipelines,
+            55..60 => Opening::Cancels,
+            60..65 => Opening::Late,
+            65..70 => Opening::Never,
+            70..84 => Opening::Modern,
+            84..96 => Opening::Probes,
+            _ => Opening::ProbesAndGreets,
         };
         Self {
             opening,
@@ -77,6 +92,9 @@ impl Host {
                 "2024-11-05",
             ]),
             client: if rng.percent(20) { "claude-ai" } else { "model-host" },
+            modern: opening == Opening::Modern,
+            probe: None,
+            streams: Vec::new(),
             next: 0,
             acts_left: profile.acts,
             greeting: None,
@@ -91,7 +109,15 @@ impl Host {
     pub(super) fn starts(&mut self, sched: &mut Sched) {
         let soon = sched.rng.millis(0, 5);
         match self.opening {
-            Opening::Late | Opening::Never => sched.after(soon, Event::HostActs),
+            Opening::Late | Opening::Never | Opening::Modern => sched.after(soon, Event::HostActs),
+            Opening::Probes | Opening::ProbesAndGreets => {
+                let id = self.id(&mut sched.rng);
+                let line = request(&id, "server/discover", &format!("{{\"_meta\":{{{ENVELOPE}}}}}"));
+                self.open.insert(id.clone(), false);
+                self.probe = Some(id);
+                sched.after(soon, Event::HostSays(line));
+                sched.after(soon + Duration::from_secs(10), Event::HostLosesPatience);
+            }
             Opening::Waits | Opening::Pipelines | Opening::Cancels => {
                 self.greet(soon, sched);
                 if self.opening == Opening::Pipelines {
@@ -107,7 +133,8 @@ impl Host {
                 }
             }
         }
-        if sched.profile.burst {
+        let probes = matches!(self.opening, Opening::Probes | Opening::ProbesAndGreets);
+        if sched.profile.burst && !probes {
             let at = sched.rng.millis(0, 3000);
             for number in 0..1100 {
                 let line = format!(
@@ -147,6 +174,28 @@ impl Host {
         }
     }
 
+    /// It has waited for its probe long enough.
+    pub(super) fn loses_patience(&mut self, sched: &mut Sched) {
+        if let Some(id) = self.probe.take() {
+            if sched.rng.percent(50) {
+                self.open.insert(id.clone(), true);
+                sched.after(Duration::ZERO, Event::HostSays(cancel(&id)));
+            }
+            self.goes_on(false, sched);
+        }
+    }
+
+    /// It has its answer to the probe, or goes on without.
+    fn goes_on(&mut self, modern: bool, sched: &mut Sched) {
+        let soon = sched.rng.millis(0, 5);
+        self.modern = modern && self.opening == Opening::Probes;
+        if self.modern {
+            return sched.after(soon, Event::HostActs);
+        }
+        self.opening = Opening::Waits;
+        self.greet(soon, sched);
+    }
+
     /// A line of the supervisor.
     pub(super) fn hears(&mut self, line: &str, sched: &mut Sched) {
         let messages = match parse::message(line) {
@@ -163,6 +212,13 @@ impl Host {
             } else if let Some(id) = &message.id {
                 self.open.remove(id);
                 self.answered.push(id.clone());
+                self.streams.retain(|stream| stream != id);
+                if self.probe.as_ref() == Some(id) {
+                    self.probe = None;
+                    let modern =
+                        message.result.as_ref().is_some_and(|result| result["supportedVersions"].is_array());
+                    self.goes_on(modern, sched);
+                }
                 if self.greeting.as_ref() == Some(id) && self.told.is_none() {
                     self.is_greeted(&message, sched);
                 }
@@ -230,6 +286,9 @@ impl Host {
     }
 
     fn line(&mut self, sched: &mut Sched) -> Option<String> {
+        if self.modern && sched.rng.percent(6) {
+            return Some(self.listen(&mut sched.rng));
+        }
         let greets_late = self.opening == Opening::Late || self.opening == Opening::Cancels;
         if greets_late && self.told.is_none() && sched.rng.percent(10) {
             self.opening = Opening::Pipelines;
@@ -242,6 +301,9 @@ impl Host {
                 open.iter().filter(|(_, cancelled)| !**cancelled).map(|(id, _)| id).collect();
             (!ids.is_empty()).then(|| (*rng.pick(&ids)).clone())
         };
+        let envelope = if self.modern { format!(",\"_meta\":{{{ENVELOPE}}}") } else { String::new() };
+        let again = format!("{{\"uri\":\"again\"{envelope}}}");
+        let reused = format!("{{\"uri\":\"reused\"{envelope}}}");
         match rng.below(100) {
             0..70 => {
                 let batches = self.told.as_deref() == Some("2025-03-26") && rng.percent(20);
@@ -265,16 +327,16 @@ impl Host {
             }
             80..83 => Some((*rng.pick(&JUNK)).to_owned()),
             // An id that is in flight, or was.
-            83..85 => some_open(rng).map(|id| request(&id, "resources/read", "{\"uri\":\"again\"}")),
+            83..85 => some_open(rng).map(|id| request(&id, "resources/read", &again)),
             85..87 if !self.answered.is_empty() => {
                 let id = rng.pick(&self.answered).clone();
                 if self.open.contains_key(&id) || self.greeting.as_ref() == Some(&id) {
                     return None;
                 }
                 self.open.insert(id.clone(), false);
-                Some(request(&id, "resources/read", "{\"uri\":\"reused\"}"))
+                Some(request(&id, "resources/read", &reused))
             }
-            87 => {
+            87 if !self.modern => {
                 let id = self.id(rng);
                 let params = format!("{{\"protocolVersion\":\"{}\",\"capabilities\":{{}}}}", self.version);
                 Some(request(&id, "initialize", &params))
@@ -304,36 +366,64 @@ impl Host {
         }
     }
 
+    fn listen(&mut self, rng: &mut Rng) -> String {
+        // The checker cannot read numbers as big as the others may be out of the middle of a message.
+        let id = Some(self.id(rng)).filter(|id| id.len() < 12).unwrap_or(format!("\"stream {}\"", self.next));
+        self.open.insert(id.clone(), false);
+        self.streams.push(id.clone());
+        let filter = *rng.pick(&[
+            "{\"toolsListChanged\":true,\"promptsListChanged\":true,\"resourcesListChanged\":true}",
+            "{\"toolsListChanged\":true,\"resourceSubscriptions\":[\"file:///a\"]}",
+            "{\"resourceSubscriptions\":[\"file:///a\",\"file:///b\"]}",
+        ]);
+        let params = format!("{{\"notifications\":{filter},\"_meta\":{{{ENVELOPE}}}}}");
+        request(&id, "subscriptions/listen", &params)
+    }
+
     fn request(&mut self, rng: &mut Rng) -> String {
         let id = self.id(rng);
         self.open.insert(id.clone(), false);
         let uri = *rng.pick(&URIS);
         let token =
             if id.len() > 16 { format!("\"token {number}\"", number = self.next) } else { id.clone() };
+        let token = rng.percent(40).then(|| format!("\"progressToken\":{token}"));
+        let members: Vec<String> =
+            token.into_iter().chain(self.modern.then(|| ENVELOPE.to_owned())).collect();
+        let alone = if self.modern { format!("\"_meta\":{{{ENVELOPE}}}") } else { String::new() };
         let meta =
-            if rng.percent(40) { format!(",\"_meta\":{{\"progressToken\":{token}}}") } else { String::new() };
-        let (method, params) = match rng.below(70) {
+            if members.is_empty() { String::new() } else { format!(",\"_meta\":{{{}}}", members.join(",")) };
+        let modern = if self.modern { format!(",{alone}") } else { String::new() };
+        if self.modern && rng.percent(5) {
+            return request(&id, "server/discover", &format!("{{{alone}}}"));
+        }
+        // What only the legacy era has comes last.
+        let (method, params) = match rng.below(if self.modern { 57 } else { 70 }) {
             0..28 => {
                 let tool = *rng.pick(&TOOLS);
                 let tool = if rng.percent(6) { "supervisor_status" } else { tool };
                 let task = if rng.percent(8) { ",\"task\":{}" } else { "" };
                 ("tools/call", format!("{{\"name\":\"{tool}\",\"arguments\":{{\"n\":1.0}}{task}{meta}}}"))
             }
-            28..38 => ("tools/list", if rng.percent(20) { "{\"cursor\":\"more\"}" } else { "{}" }.to_owned()),
+            28..38 if rng.percent(20) => ("tools/list", format!("{{\"cursor\":\"more\"{modern}}}")),
+            28..38 => ("tools/list", format!("{{{alone}}}")),
             38..43 => {
-                (*rng.pick(&["prompts/list", "resources/list", "resources/templates/list"]), "{}".to_owned())
+                let lists = ["prompts/list", "resources/list", "resources/templates/list"];
+                (*rng.pick(&lists), format!("{{{alone}}}"))
             }
             43..48 => ("resources/read", format!("{{\"uri\":\"{uri}\"{meta}}}")),
-            48..50 => ("prompts/get", "{\"name\":\"p\"}".to_owned()),
-            50..52 => ("completion/complete", "{\"argument\":{\"name\":\"a\",\"value\":\"b\"}}".to_owned()),
-            52..56 => {
+            48..50 => ("prompts/get", format!("{{\"name\":\"p\"{modern}}}")),
+            50..52 => (
+                "completion/complete",
+                format!("{{\"argument\":{{\"name\":\"a\",\"value\":\"b\"}}{modern}}}"),
+            ),
+            52..54 if !self.modern => ("vendor/unheard_of", "[1]".to_owned()),
+            52..57 => (*rng.pick(&["tasks/get", "tasks/cancel"]), format!("{{\"taskId\":\"t\"{modern}}}")),
+            57..61 => {
                 ("logging/setLevel", format!("{{\"level\":\"{}\"}}", rng.pick(&["debug", "info", "error"])))
             }
-            56..61 => ("resources/subscribe", format!("{{\"uri\":\"{uri}\"}}")),
-            61..63 => ("resources/unsubscribe", format!("{{\"uri\":\"{uri}\"}}")),
-            63..66 => ("ping", "{}".to_owned()),
-            66..68 => ("vendor/unheard_of", "[1]".to_owned()),
-            _ => (*rng.pick(&["tasks/get", "tasks/list", "tasks/result"]), "{\"taskId\":\"t\"}".to_owned()),
+            61..65 => ("resources/subscribe", format!("{{\"uri\":\"{uri}\"}}")),
+            65..67 => ("resources/unsubscribe", format!("{{\"uri\":\"{uri}\"}}")),
+            _ => ("ping", "{}".to_owned()),
         };
         if rng.percent(20) {
             return format!(
@@ -369,6 +459,8 @@ fn ends(sched: &mut Sched) {
     }
 }
 
+/// The host's envelope, the members of `_meta`.
+pub(super) const ENVELOPE: &str = "\"io.modelcontextprotocol/protocolVersion\":\"2026-07-28\",\"io.modelcontextprotocol/clientInfo\":{\"name\":\"model-host\",\"version\":\"1\"},\"io.modelcontextprotocol/clientCapabilities\":{}";
 const INITIALIZED: &str = "{\"jsonrpc\":\"2.0\",\"method\":\"notifications/initialized\"}";
 const CHANGED_ROOTS: &str = "{\"jsonrpc\":\"2.0\",\"method\":\"notifications/roots/list_changed\"}";
 const JUNK: [&str; 7] = [

@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 use super::parse::{self, Message};
 use super::rng::Rng;
 use super::world::{Event, Said, Sched};
-use crate::engine::io::Exit;
+use crate::engine::io::{Era, Exit};
 
 /// What a line of a server looks like.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -35,6 +35,19 @@ enum Greets {
     TooLong,
 }
 
+/// Which eras a server speaks, and when it is locked to one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Kind {
+    /// The legacy era only; it refuses what it does not know.
+    Legacy,
+    /// Both; the first request decides, even if it only asks what the server speaks.
+    LocksAtOnce,
+    /// Both; the first request decides that does not only ask what the server speaks.
+    LocksLater,
+    /// The legacy era only; it exits if the first message is no greeting.
+    Strict,
+}
+
 /// The tools that each server has. What they declare of themselves changes from child to child.
 pub(super) const TOOLS: [&str; 6] = ["reads", "same", "odd", "plain", "typed", "shifty"];
 
@@ -51,6 +64,16 @@ pub(super) struct Server {
     pub stuck: bool,
     pub unsent: Vec<Bytes>,
     pub forgotten: bool,
+    /// It runs and says nothing any more.
+    pub hung: bool,
+    /// It is stopped, as by SIGSTOP.
+    pub frozen: bool,
+    kind: Kind,
+    /// The era that it is locked to.
+    locked: Option<Era>,
+    streams: Vec<String>,
+    /// When it answers anything but a greeting.
+    awake: Duration,
     dying: bool,
     greets: Greets,
     speaks: Option<&'static str>,
@@ -88,6 +111,12 @@ impl Server {
             stuck: false,
             unsent: Vec::new(),
             forgotten: false,
+            hung: false,
+            frozen: false,
+            kind: profile.kind,
+            locked: None,
+            streams: Vec::new(),
+            awake: sched.now,
             dying: false,
             greets,
             speaks,
@@ -104,6 +133,11 @@ impl Server {
     /// It runs, and reads what was written to it so far.
     pub(super) fn is_born(&mut self, heard: &mut Vec<String>, sched: &mut Sched) {
         self.born = true;
+        self.awake = match self.greets {
+            Greets::After(delay) => sched.now + delay,
+            Greets::Never => Duration::from_secs(100_000),
+            Greets::WithError | Greets::Dies | Greets::TooLong => sched.now,
+        };
         if sched.rng.percent(8) {
             let wait = sched.rng.millis(0, 3);
             self.says(wait, noise(&mut sched.rng), sched);
@@ -147,13 +181,40 @@ impl Server {
         let (Some(id), Some(method)) = (message.id.clone(), message.method.as_deref()) else { return };
         heard.push(id.clone());
         let params = &message.params;
+        if self.hung {
+            return;
+        }
+        let enveloped = params["_meta"]["io.modelcontextprotocol/protocolVersion"].is_string();
+        if let Some(refusal) = self.refuses(method, enveloped) {
+            let soon = sched.rng.millis(0, 5);
+            if refusal == 0 {
+                return self.dies(soon, sched);
+            }
+            let line = format!(
+                "{{\"jsonrpc\":\"2.0\",\"id\":{id},\"error\":{{\"code\":{refusal},\"message\":\"not here\"}}}}"
+            );
+            return self.say(soon, line, sched);
+        }
         if method == "initialize" {
             return self.greet(&id, params, sched);
+        }
+        let lag = self.awake.saturating_sub(sched.now);
+        if method == "subscriptions/listen" {
+            return self.listened(lag, &id, params, sched);
+        }
+        if self.locked != Some(Era::Legacy) && matches!(self.greets, Greets::Dies) {
+            return self.dies(lag, sched);
+        }
+        if enveloped && self.told == 0 {
+            for _ in 0..sched.rng.below(4) + sched.profile.wild / 10 {
+                let at = lag + sched.rng.mostly(70, 60, 8000);
+                sched.after(at, Event::Acts(self.generation));
+            }
         }
         let (never, late, mut delay) = {
             let (rng, profile) = (&mut sched.rng, &sched.profile);
             let late = rng.percent(profile.answers_late);
-            let delay = if late { rng.millis(500, 14_000) } else { rng.millis(0, 25) };
+            let delay = lag + if late { rng.millis(500, 14_000) } else { rng.millis(0, 25) };
             (rng.percent(profile.never_answers), late, delay)
         };
         let dies = sched.rng.percent(sched.profile.fault / 8);
@@ -186,13 +247,78 @@ impl Server {
         }
     }
 
+    /// Whether it refuses a request for its era: the code of the error, or 0 if it exits over it.
+    fn refuses(&mut self, method: &str, enveloped: bool) -> Option<i32> {
+        let discovers = method == "server/discover";
+        let era = if method != "initialize" && (enveloped || discovers) { Era::Modern } else { Era::Legacy };
+        let locks = match self.kind {
+            Kind::Strict if self.locked.is_none() && method != "initialize" && method != "ping" => {
+                return Some(0);
+            }
+            Kind::Legacy | Kind::Strict => {
+                self.locked = Some(Era::Legacy);
+                return discovers.then_some(-32601);
+            }
+            Kind::LocksAtOnce => method != "ping",
+            Kind::LocksLater => method != "ping" && !discovers,
+        };
+        if locks {
+            self.locked.get_or_insert(era);
+        }
+        match (self.locked, era) {
+            (Some(Era::Modern), Era::Legacy) if method == "initialize" => Some(-32022),
+            (Some(Era::Modern), Era::Legacy) => Some(-32602),
+            (Some(Era::Legacy), Era::Modern) if !discovers => Some(-32600),
+            (Some(Era::Legacy), Era::Modern) => Some(-32601),
+            _ => None,
+        }
+    }
+
+    /// It is asked for a stream.
+    fn listened(&mut self, lag: Duration, id: &str, params: &Value, sched: &mut Sched) {
+        let delay = lag + sched.rng.millis(0, 25);
+        match sched.rng.below(20) {
+            0 => {
+                let line = format!(
+                    "{{\"jsonrpc\":\"2.0\",\"id\":{id},\"error\":{{\"code\":-32601,\"message\":\"no streams\"}}}}"
+                );
+                self.say(delay, line, sched);
+            }
+            1 => {}
+            chance => {
+                let meta = format!("\"io.modelcontextprotocol/subscriptionId\":{id}");
+                let mut filter = params["notifications"].clone();
+                if chance == 2 {
+                    filter["toolsListChanged"] = json!(false);
+                }
+                let line = format!(
+                    "{{\"jsonrpc\":\"2.0\",\"method\":\"notifications/subscriptions/acknowledged\",\"params\":{{\"_meta\":{{{meta}}},\"notifications\":{filter}}}}}"
+                );
+                self.says(delay, Said { line: line.clone(), inner: vec![line], shape: Shape::Plain }, sched);
+                self.streams.push(id.to_owned());
+                if chance == 3 {
+                    let line = format!(
+                        "{{\"jsonrpc\":\"2.0\",\"id\":{id},\"result\":{{\"resultType\":\"complete\",\"_meta\":{{{meta}}}}}}}"
+                    );
+                    let later = delay + sched.rng.millis(100, 20_000);
+                    self.say(later, line, sched);
+                }
+            }
+        }
+    }
+
     fn greet(&mut self, id: &str, params: &Value, sched: &mut Sched) {
         let asked = params["protocolVersion"].as_str().unwrap_or("none");
         let version =
             self.speaks.unwrap_or(if asked <= sched.profile.speaks { asked } else { sched.profile.speaks });
         self.batches = version == "2025-03-26";
-        let full = json!({"tools": {"listChanged": true}, "resources": {"subscribe": true}, "prompts": {},
-            "logging": {}, "completions": {}, "tasks": {}});
+        let full = if sched.rng.percent(50) {
+            json!({"tools": {"listChanged": true}, "resources": {"subscribe": true}, "prompts": {},
+                "logging": {}, "completions": {}, "tasks": {}})
+        } else {
+            json!({"tools": {"listChanged": true}, "resources": {"subscribe": true, "listChanged": true},
+                "prompts": {"listChanged": true}, "logging": {}, "completions": {}, "tasks": {}})
+        };
         let capabilities = if sched.rng.percent(90) { full } else { json!({"tools": {}}) };
         let result = json!({"protocolVersion": version, "capabilities": capabilities,
             "serverInfo": {"name": "model", "version": self.generation.to_string()}});
@@ -252,6 +378,21 @@ impl Server {
             "ping" | "logging/setLevel" | "resources/subscribe" | "resources/unsubscribe" => json!({}),
             _ => json!({"content": [{"type": "text", "text": text}], "isError": rng.percent(5)}),
         };
+        let result = if self.locked == Some(Era::Legacy) {
+            result
+        } else {
+            let mut result = if method == "server/discover" {
+                json!({"supportedVersions": ["2026-07-28"], "capabilities": {"tools": {}, "resources": {}, "prompts": {}, "completions": {}, "tasks": {}}})
+            } else {
+                result
+            };
+            result["resultType"] = json!("complete");
+            if method.ends_with("/list") || method == "server/discover" {
+                result["ttlMs"] = json!(60_000);
+                result["cacheScope"] = json!("private");
+            }
+            result
+        };
         let huge = rng.percent(3);
         let pad = if huge { "h".repeat(2 * sched.profile.max_answer) } else { String::new() };
         match (huge, rng.below(4)) {
@@ -295,13 +436,13 @@ impl Server {
 
     /// It does something of its own accord.
     pub(super) fn acts(&mut self, heard: &[String], sched: &mut Sched) {
-        if !self.alive {
+        if !self.alive || self.hung {
             return;
         }
         let now = Duration::ZERO;
         let wild = sched.rng.percent(20 + sched.profile.wild);
         match sched.rng.below(if wild { 10 } else { 6 }) {
-            0..3 => {
+            0..3 if self.locked != Some(Era::Modern) || wild => {
                 let method =
                     *sched.rng.pick(&["roots/list", "sampling/createMessage", "elicitation/create", "ping"]);
                 let line = self.ask(method, sched);
@@ -314,7 +455,7 @@ impl Server {
                 );
                 self.say(now, line, sched);
             }
-            3..6 => {
+            0..6 => {
                 let method = *sched.rng.pick(&[
                     "notifications/message",
                     "notifications/tools/list_changed",
@@ -392,6 +533,7 @@ impl Server {
     }
 
     fn says(&self, delay: Duration, said: Said, sched: &mut Sched) {
+        // What it would have said later it does not say once it hangs.
         sched.after(delay, Event::Says(self.generation, said));
     }
 
@@ -413,7 +555,7 @@ impl Server {
     }
 
     pub(super) fn stdin_closes(&mut self, sched: &mut Sched) {
-        if self.heeds_close && self.alive {
+        if self.heeds_close && self.alive && !self.frozen {
             let exit = if sched.rng.percent(80) { Exit::Code(0) } else { Exit::Code(3) };
             let delay = sched.rng.millis(0, 50);
             sched.after(delay, Event::Exits(self.generation, exit));
@@ -429,7 +571,7 @@ impl Server {
         let delay = sched.rng.mostly(90, 20, 295);
         if kill && !unkillable {
             sched.after(delay, Event::Exits(self.generation, Exit::Signal(9)));
-        } else if !kill && self.heeds_term {
+        } else if !kill && self.heeds_term && !self.frozen {
             let exit = *sched.rng.pick(&[Exit::Signal(15), Exit::Code(143), Exit::Code(0)]);
             sched.after(delay, Event::Exits(self.generation, exit));
         }

@@ -5,15 +5,18 @@ use std::sync::LazyLock;
 use std::time::Duration;
 
 use bytes::Bytes;
+use serde_json::json;
 
 use super::check::{Checker, Rules, Seen};
 use super::host::Host;
 use super::log::{Entry, Log};
 use super::rng::Rng;
-use super::server::{Server, Shape};
+use super::server::{Kind, Server, Shape};
 use super::{Bug, Violation};
 use crate::engine::backoff::Limits;
-use crate::engine::io::{Exit, Gen, GroupSignal, Input, Now, Output, SpawnFault, StopSignal};
+use crate::engine::io::{
+    Changed, Era, Exit, Gen, Good, GroupSignal, Input, LoginPath, Now, Output, SpawnFault, StopSignal,
+};
 use crate::engine::{Config, Engine, Repeat};
 use crate::wire::{ENDS, Line, Oversize};
 
@@ -43,6 +46,12 @@ pub(super) enum Event {
     Exits(u32, Exit),
     Silence(u32),
     Deaf(u32),
+    /// The host has waited long enough for its probe.
+    HostLosesPatience,
+    /// The child goes on after it was stopped.
+    Thaws(u32),
+    /// Something that only the engine and the checker hear of.
+    Happens(Input),
 }
 
 /// A line that a server writes, and which messages are in it.
@@ -70,6 +79,12 @@ pub(super) struct Profile {
     pub answers_late: u64,
     pub wild: u64,
     pub stubborn: u64,
+    /// A fault is that the server hangs.
+    pub hangs: u64,
+    /// Files change after an act of the host.
+    pub changes: u64,
+    /// Which eras the server speaks.
+    pub kind: Kind,
     /// How many things the host does.
     pub acts: u64,
     /// The host sends more than the queue holds, at once.
@@ -94,6 +109,15 @@ impl Profile {
             answers_late: 10,
             wild: 6,
             stubborn: 15,
+            hangs: 5,
+            changes: 1,
+            kind: *rng.pick(&[
+                Kind::Legacy,
+                Kind::LocksAtOnce,
+                Kind::LocksLater,
+                Kind::LocksAtOnce,
+                Kind::Strict,
+            ]),
             acts: 6 + rng.below(18),
             burst: false,
             speaks: *rng.pick(&["2025-11-25", "2025-11-25", "2025-06-18", "2025-03-26", "2024-11-05"]),
@@ -110,6 +134,7 @@ impl Profile {
             72..80 => {
                 let kinds = [
                     Some(SpawnFault::NotFound),
+                    Some(SpawnFault::Busy),
                     Some(SpawnFault::NotExecutable),
                     Some(SpawnFault::System),
                     None,
@@ -117,7 +142,9 @@ impl Profile {
                 Self { spawn_fault: 60, spawn_fault_kind: *rng.pick(&kinds), fault: 15, ..calm }
             }
             80..88 => Self { greets_slowly: 60, never_greets: 20, fault: 8, ..calm },
-            88..97 => Self { wild: 45, fault: 12, answers_late: 25, never_answers: 12, ..calm },
+            88..91 => Self { hangs: 60, fault: 15, acts: 4 + rng.below(8), ..calm },
+            91..93 => Self { changes: 15, fault: 5, ..calm },
+            93..97 => Self { wild: 45, fault: 12, answers_late: 25, never_answers: 12, ..calm },
             97..99 => Self { drifts: 60, fault: 25, refuses: 10, ..calm },
             _ => Self { burst: rng.percent(25), greets_slowly: 50, fault: 20, ..calm },
         }
@@ -171,6 +198,13 @@ impl World {
             let initial = Duration::from_millis(*rng.pick(&[0, 1000]));
             config.restarts = Limits { max_restarts: 2, initial, ..config.restarts };
         }
+        config.bare_command = rng.percent(70);
+        config.path = Some("/bin".into());
+        config.instant_start = rng.percent(15);
+        config.ping_interval = Duration::from_secs(*rng.pick(&[60, 60, 10, 0]));
+        if rng.percent(10) {
+            config.call_timeout = Some(Duration::from_secs(5));
+        }
         let host = Host::new(&mut rng, &profile);
         let rules = Rules::new(&config);
         let sched = Sched { rng, now: Duration::ZERO, profile, events: BTreeMap::new(), number: 0 };
@@ -189,6 +223,9 @@ impl World {
         let mut engine = Engine::new(config, Now::default());
         engine.planted = planted;
         self.host.starts(&mut self.sched);
+        let good = self.disk();
+        let soon = self.sched.rng.mostly(90, 4, 400);
+        self.sched.after(soon, Event::Happens(Input::LastGood(good)));
         self.drain(&mut engine, log)?;
         for _ in 0..MOST_STEPS {
             let Some(input) = self.next(&engine) else {
@@ -245,6 +282,10 @@ impl World {
         match event {
             Event::HostActs => {
                 self.host.acts(&mut self.sched);
+                let changes = self.sched.profile.changes;
+                if !self.ending && self.sched.rng.percent(changes) {
+                    self.files_change();
+                }
                 let fault = self.sched.profile.fault;
                 if !self.ending && self.sched.rng.percent(fault) {
                     self.fault();
@@ -289,6 +330,17 @@ impl World {
                 self.servers.get_mut(&child)?.acts(&self.heard, &mut self.sched);
                 None
             }
+            Event::HostLosesPatience => {
+                self.host.loses_patience(&mut self.sched);
+                None
+            }
+            Event::Thaws(child) => {
+                let server = self.servers.get_mut(&child)?;
+                server.frozen = false;
+                server.hung = false;
+                None
+            }
+            Event::Happens(input) => Some((input, Seen::Nothing)),
             Event::Says(child, said) => self.says(child, said),
             Event::Exits(child, exit) => self.exits(child, exit),
             Event::Silence(child) => {
@@ -314,7 +366,10 @@ impl World {
 
     fn says(&mut self, child: u32, said: Said) -> Option<(Input, Seen)> {
         let server = self.servers.get(&child)?;
-        if !server.born || ((server.silent || server.mute) && !server.forgotten) {
+        if server.hung && server.alive
+            || !server.born
+            || ((server.silent || server.mute) && !server.forgotten)
+        {
             return None;
         }
         // What a forgotten child still says should not be read any more; the engine must not rely on that.
@@ -354,12 +409,75 @@ impl World {
             return;
         };
         let rng = &mut self.sched.rng;
+        if rng.percent(self.sched.profile.hangs) {
+            server.hung = true;
+            server.frozen = rng.percent(50);
+            let child = server.generation;
+            if rng.percent(30) {
+                let later = rng.millis(1000, 200_000);
+                self.sched.after(later, Event::Thaws(child));
+            }
+            return;
+        }
         let delay = rng.mostly(70, 3, 2000);
         match rng.below(10) {
             0 => self.sched.after(delay, Event::Deaf(server.generation)),
             1 => self.sched.after(delay, Event::Silence(server.generation)),
             _ => server.dies(delay, &mut self.sched),
         }
+    }
+
+    /// Somebody builds, or installs a new version.
+    fn files_change(&mut self) {
+        let rng = &mut self.sched.rng;
+        let what = if rng.percent(70) { Changed::Watched } else { Changed::Executable };
+        let mut at = rng.millis(0, 500);
+        for _ in 0..=rng.below(6) {
+            self.sched.after(at, Event::Happens(Input::Changed(what)));
+            at += self.sched.rng.mostly(80, 400, 3000);
+        }
+    }
+
+    /// What earlier runs have left.
+    fn disk(&mut self) -> Vec<Good> {
+        let rng = &mut self.sched.rng;
+        let mut good = Vec::new();
+        if rng.percent(60) {
+            return good;
+        }
+        let versions = [self.host.version, "2026-07-28"];
+        for (era, version) in [Era::Legacy, Era::Modern].into_iter().zip(versions) {
+            let mut keep = |method: &str, cursor: Option<&str>, result: serde_json::Value| {
+                let (version, cursor) = (version.to_owned(), cursor.map(str::to_owned));
+                let result = result.to_string().into();
+                good.push(Good { era, version, method: method.to_owned(), cursor, result });
+            };
+            match era {
+                Era::Legacy => keep(
+                    "initialize",
+                    None,
+                    json!({"protocolVersion": version,
+                    "capabilities": {"tools": {"listChanged": true}, "resources": {"subscribe": true, "listChanged": true},
+                    "prompts": {"listChanged": true}, "logging": {}, "completions": {}, "tasks": {}},
+                    "serverInfo": {"name": "model", "version": "0"}}),
+                ),
+                Era::Modern => keep(
+                    "server/discover",
+                    None,
+                    json!({"supportedVersions": [version],
+                    "capabilities": {"tools": {}, "resources": {}, "prompts": {}, "completions": {}, "tasks": {}},
+                    "resultType": "complete", "ttlMs": 60_000, "cacheScope": "private"}),
+                ),
+            }
+            if rng.percent(70) {
+                let mut page = json!({"tools": [{"name": "old", "inputSchema": {"type": "object"}}]});
+                if era == Era::Modern {
+                    page = json!({"tools": page["tools"], "resultType": "complete", "ttlMs": 60_000, "cacheScope": "private"});
+                }
+                keep("tools/list", None, page);
+            }
+        }
+        good
     }
 
     /// Does what the engine asks, after the checker has seen it.
@@ -392,8 +510,27 @@ impl World {
                     self.servers.get_mut(&child.0).unwrap().signalled(kill, &mut self.sched);
                 }
                 Output::Forget { child, .. } => self.servers.get_mut(&child.0).unwrap().forgotten = true,
-                Output::UsePath(_) | Output::AskLoginShell | Output::Inspect(_) | Output::Remember(_) => {}
-                Output::Noise(..) | Output::Note(_) | Output::Exit(_) => {}
+                Output::AskLoginShell => {
+                    let rng = &mut self.sched.rng;
+                    let path = match rng.below(10) {
+                        0..5 => Ok("/home/bin:/bin".into()),
+                        5..7 => Ok("/bin".into()),
+                        _ => Err("did not answer".to_owned()),
+                    };
+                    let answer = Input::LoginPath(LoginPath { shell: "/bin/sh".to_owned(), path });
+                    let delay = rng.mostly(80, 800, 5200);
+                    if !rng.percent(10) {
+                        self.sched.after(delay, Event::Happens(answer));
+                    }
+                }
+                // There the command is found.
+                Output::UsePath(_) => self.sched.profile.spawn_fault /= 2,
+                Output::Inspect(child) => {
+                    let stopped = self.servers[&child.0].frozen;
+                    let input = Input::Inspected { child, stopped };
+                    self.sched.after(Duration::ZERO, Event::Happens(input));
+                }
+                Output::Remember(_) | Output::Noise(..) | Output::Note(_) | Output::Exit(_) => {}
             }
         }
         Ok(())

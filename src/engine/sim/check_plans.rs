@@ -1,0 +1,199 @@
+//! What is no crash and no request: hung servers, changed files, a command that is busy or not found.
+
+use std::time::Duration;
+
+use super::Violation;
+use super::check::{Checked, Checker, violated};
+use crate::engine::phase::Phase;
+
+/// For how long nothing must change for changes to be over, and how long is waited at most.
+const QUIET: Duration = Duration::from_millis(500);
+const RESTLESS: Duration = Duration::from_secs(10);
+/// How old a request may be that says that a server works.
+const OLD: Duration = Duration::from_secs(600);
+
+/// What is known of a child's life.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Pulse {
+    /// When it last said anything.
+    pub said: Duration,
+    /// When it was asked.
+    pub pinged: Vec<Duration>,
+    /// Since when it has nothing to do and serves.
+    pub idle: Option<Duration>,
+    /// Since when it is seen stopped.
+    pub stopped: Option<Duration>,
+}
+
+/// What is under way beside the conversation.
+#[derive(Debug, Default)]
+pub(super) struct Plans {
+    first_change: Option<Duration>,
+    last_change: Option<Duration>,
+    pub changed_at: Option<Duration>,
+    /// The next child takes the place of one that was replaced.
+    replaces: bool,
+    /// The login shell is asked.
+    pub looking: bool,
+    last_look: Option<Duration>,
+    busy_since: Option<Duration>,
+    busy: bool,
+}
+
+impl Plans {
+    pub(super) fn changes(&mut self, now: Duration) {
+        self.first_change.get_or_insert(now);
+        self.last_change = Some(now);
+    }
+
+    /// Whether files change, and it has not been quiet yet.
+    pub(super) fn is_changing(&self) -> bool {
+        self.last_change.is_some()
+    }
+
+    pub(super) fn replaces(&mut self) {
+        self.replaces = true;
+    }
+
+    /// Whether a command that is being written is not counted as a crash.
+    pub(super) fn is_busy(&mut self, now: Duration) -> bool {
+        let since = *self.busy_since.get_or_insert(now);
+        self.busy = now < since + Duration::from_secs(30);
+        self.busy
+    }
+
+    pub(super) fn is_born(&mut self) {
+        self.busy_since = None;
+    }
+
+    /// Whether a child is spawned now for another reason than a crash.
+    pub(super) fn is_due(&self, now: Duration, gone: Duration) -> Result<bool, Violation> {
+        if self.replaces && now != gone {
+            violated!("a replaced child is followed at once", "gone at {gone:?}");
+        }
+        if self.busy
+            && !self.looking
+            && self.changed_at != Some(now)
+            && now != gone + Duration::from_millis(250)
+        {
+            violated!("a busy command is tried again soon", "gone at {gone:?}");
+        }
+        Ok(self.replaces || self.busy || self.looking || self.changed_at == Some(now))
+    }
+
+    pub(super) fn spawned(&mut self) {
+        self.replaces = false;
+        self.busy = false;
+        self.looking = false;
+    }
+}
+
+impl Checker {
+    pub(super) fn asks_shell(&mut self) -> Checked {
+        if !self.rules.bare_command
+            || self.plans.last_look.is_some_and(|at| self.now < at + Duration::from_secs(60))
+        {
+            violated!("the login shell is asked only when a lookup has failed, and not too often", "");
+        }
+        self.plans.looking = true;
+        self.plans.last_look = Some(self.now);
+        Ok(())
+    }
+
+    pub(super) fn has_changed(&mut self) -> Checked {
+        let (Some(first), Some(last)) = (self.plans.first_change.take(), self.plans.last_change.take())
+        else {
+            violated!("changes in a row are one", "nothing has changed");
+        };
+        if self.now < last + QUIET && self.now < first + RESTLESS {
+            violated!("changes in a row are one", "the last was at {last:?}");
+        }
+        self.cover.hit("files have changed");
+        self.plans.changed_at = Some(self.now);
+        self.crashes.clear();
+        self.in_a_row = 0;
+        Ok(())
+    }
+
+    pub(super) fn is_replaced(&mut self, child: u32) -> Checked {
+        self.speaks_of(child)?;
+        let lasted = self.now.saturating_sub(self.phase_since);
+        let works = self
+            .open
+            .values()
+            .any(|request| request.at == Some(child) && !request.cancelled && !request.stream);
+        if self.phase == Phase::Draining && works && lasted < Duration::from_secs(30) {
+            violated!("a planned restart lets finish what runs", "after {lasted:?}");
+        }
+        self.cover.hit(if self.phase == Phase::Draining {
+            "drained and replaced"
+        } else {
+            "replaced before it served"
+        });
+        self.kid().replaced = true;
+        Ok(())
+    }
+
+    pub(super) fn is_inspected(&mut self, child: u32, stopped: bool) {
+        let now = self.now;
+        if let Some(kid) = self.kids.get_mut(&child) {
+            kid.pulse.stopped = if stopped { Some(kid.pulse.stopped.unwrap_or(now)) } else { None };
+        }
+    }
+
+    /// Whether a child has something to do, so that its silence means nothing.
+    fn is_busy(&self, child: u32) -> bool {
+        self.open.values().any(|request| {
+            request.at == Some(child)
+                && !request.cancelled
+                && !request.stream
+                && self.now < request.arrived + OLD
+        })
+    }
+
+    pub(super) fn is_hung(&mut self, child: u32) -> Checked {
+        let (now, ping) = (self.now, self.rules.ping);
+        let busy = self.is_busy(child);
+        let pulse = self.kids[&child].pulse.clone();
+        if pulse.stopped.is_some_and(|since| now >= since + ping * 3) {
+            self.cover.hit("stopped server found");
+            return Ok(());
+        }
+        if busy {
+            violated!("a busy server is never taken for a hung one", "child {child}");
+        }
+        let asked = pulse.pinged.iter().filter(|at| **at > pulse.said).count();
+        if asked < 3 {
+            violated!("a server is hung that has missed three answers", "child {child}: {pulse:?}");
+        }
+        self.cover.hit("hung server found");
+        Ok(())
+    }
+
+    /// We have asked a child whether it lives.
+    pub(super) fn pings(&mut self, child: u32) -> Checked {
+        if self.is_busy(child) {
+            violated!("a busy server is not asked whether it lives", "child {child}");
+        }
+        let now = self.now;
+        self.kid().pulse.pinged.push(now);
+        Ok(())
+    }
+
+    /// An idle server is asked, so that a hung one is found before somebody needs it.
+    pub(super) fn idle_is_asked(&mut self) -> Checked {
+        let (now, ping) = (self.now, self.rules.ping);
+        let greeted = self.told.is_some() || self.opened == super::check_era::Opened::Modern;
+        let idle = self.phase == Phase::Serving && greeted && !ping.is_zero() && !self.is_busy(self.living);
+        let kid = self.kid();
+        let idle = idle && kid.exit.is_none() && !kid.laddered;
+        kid.pulse.idle = if idle { Some(kid.pulse.idle.unwrap_or(now)) } else { None };
+        let asked = kid.pulse.pinged.last().copied();
+        if let Some(since) = kid.pulse.idle
+            && now > since.max(asked.unwrap_or_default()) + ping * 2
+        {
+            violated!("an idle server is asked whether it lives", "idle since {since:?}, asked at {asked:?}");
+        }
+        Ok(())
+    }
+}
