@@ -37,6 +37,7 @@ use nix::unistd::Pid;
 use crate::engine::io::{Exit, GroupSignal, SpawnFault};
 use crate::stream::{Sink, Source};
 use container::Container;
+pub use fault::executable;
 use guardian::Entry;
 pub use guardian::Guardian;
 pub use tail::Tail;
@@ -52,7 +53,8 @@ pub struct Spec {
 }
 
 /// Why a child could not be started. It reads like the system's own words, for example
-/// `npx: No such file or directory`.
+/// `./server: No such file or directory`; where a name was looked for in vain it tells where: `npx: not found in PATH
+/// (/usr/bin:/bin)`.
 #[derive(Clone, Debug, thiserror::Error)]
 #[error("{message}")]
 pub struct SpawnError {

@@ -9,7 +9,7 @@ use nix::sys::signal::kill;
 use nix::unistd::{Pid, getpgid};
 use tokio::io::{AsyncBufReadExt as _, AsyncReadExt as _, AsyncWriteExt as _, BufReader};
 
-use super::{Child, Guardian, SpawnError, Spec, spawn, sys};
+use super::{Child, Guardian, SpawnError, Spec, executable, spawn, sys};
 use crate::engine::io::{Exit, GroupSignal, SpawnFault};
 use crate::stream::Source;
 
@@ -187,8 +187,11 @@ async fn a_command_that_cannot_be_started_is_explained() {
 
     let error = refused(&["no-such-command-anywhere"]);
     assert_eq!(error.fault, SpawnFault::NotFound);
-    assert_eq!(error.to_string(), "no-such-command-anywhere: No such file or directory");
-    assert_eq!(refused(&[&path("absent")]).fault, SpawnFault::NotFound);
+    let searched = std::env::var("PATH").unwrap();
+    assert_eq!(error.to_string(), format!("no-such-command-anywhere: not found in PATH ({searched})"));
+    let error = refused(&[&path("absent")]);
+    assert_eq!(error.fault, SpawnFault::NotFound);
+    assert_eq!(error.to_string(), format!("{}: No such file or directory", path("absent")));
     assert_eq!(refused(&[]).fault, SpawnFault::NotFound);
     assert_eq!(refused(&[""]).fault, SpawnFault::NotFound);
 
@@ -226,11 +229,52 @@ async fn a_command_is_found_in_the_path_that_the_child_gets() {
     program(dir.path(), "only-here", "#!/bin/sh\necho found\n").await;
     let mut spec = spec(&["only-here"]);
     assert_eq!(spawn(&spec, None).unwrap_err().fault, SpawnFault::NotFound);
+    assert_eq!(executable(&spec), None);
+    spec.env.push(("PATH".into(), Some("/no/such/folder:/nor/this".into())));
+    let error = spawn(&spec, None).unwrap_err();
+    assert_eq!(error.to_string(), "only-here: not found in PATH (/no/such/folder:/nor/this)");
+    // What is said last counts.
     spec.env.push(("PATH".into(), Some(dir.path().into())));
+    assert_eq!(executable(&spec), Some(dir.path().join("only-here")));
     let mut child = spawn(&spec, None).unwrap();
     assert_eq!(all_of(&mut child.stdout).await, "found\n");
     child.process.exited().await;
     child.process.forget(false);
+}
+
+#[tokio::test]
+async fn the_file_behind_a_command_is_told_as_an_absolute_path() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = |name: &str| dir.path().join(name);
+    let server = program(dir.path(), "server", "#!/bin/sh\n").await;
+    std::os::unix::fs::symlink(&server, path("link")).unwrap();
+    fs::write(path("plain"), "").unwrap();
+    fs::create_dir(path("folder")).unwrap();
+    let behind = |argv: &str| executable(&spec(&[argv]));
+    assert_eq!(behind(server.to_str().unwrap()), Some(server.clone()));
+    assert_eq!(behind(path("link").to_str().unwrap()), Some(path("link")), "whoever replaces it is noticed");
+    for nothing in ["", "absent", "plain", "folder"] {
+        assert_eq!(behind(path(nothing).to_str().unwrap()), None, "{nothing}");
+    }
+    assert_eq!((behind(""), executable(&Spec::default())), (None, None));
+
+    // Cargo runs tests in the folder of the crate.
+    let ours = std::env::current_dir().unwrap();
+    let relative =
+        Path::new("../".repeat(ours.components().count()).as_str()).join(&server.to_str().unwrap()[1..]);
+    let told = behind(relative.to_str().unwrap()).unwrap();
+    assert!(told.is_absolute() && told.starts_with(&ours), "{told:?}");
+}
+
+#[cfg(target_os = "linux")]
+#[tokio::test]
+async fn a_program_that_is_being_written_is_busy() {
+    let dir = tempfile::tempdir().unwrap();
+    let server = program(dir.path(), "server", "#!/bin/sh\n").await;
+    let _upgrade = fs::File::options().append(true).open(&server).unwrap();
+    let error = refused(&[server.to_str().unwrap()]);
+    assert_eq!(error.fault, SpawnFault::Busy);
+    assert!(error.message.ends_with("server: Text file busy"), "{error}");
 }
 
 /// A container client as far as we can tell: it writes the id where it is told, and tells a FIFO how it is called to kill.
