@@ -152,6 +152,12 @@ impl Process {
         self.exit.exited().await
     }
 
+    /// Whether the process is stopped at this moment, as by SIGSTOP or SIGTSTP. `false` once it goes on, and once it has
+    /// ended. Asks the system and takes nothing from [`Process::exited`].
+    pub fn is_stopped(&self) -> bool {
+        sys::is_stopped(pid_of(&self.child))
+    }
+
     /// Sends a signal to the whole group; a group that is gone is none of our errors. With [`GroupSignal::Kill`] a
     /// container that this child is the client of is ended too, by a process that is started and not waited for.
     /// An error means that some process of the group cannot be signalled, because it runs as another user.

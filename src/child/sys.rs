@@ -79,23 +79,36 @@ impl ExitWatch {
 
 /// How the child ended, without reaping it. `None` while it runs, if `options` has WNOHANG.
 fn peek(pid: Pid, options: libc::c_int) -> Result<Option<Exit>, Errno> {
+    Ok(wait(pid, libc::WEXITED | options)?.map(|(code, status)| match code {
+        libc::CLD_EXITED => Exit::Code(status & 0xff),
+        _ => Exit::Signal(status),
+    }))
+}
+
+/// Whether the child is stopped at this moment. `false` for one that has ended. It takes the news from nobody.
+pub(super) fn is_stopped(pid: Pid) -> bool {
+    let news = wait(pid, libc::WSTOPPED | libc::WNOHANG);
+    news.is_ok_and(|news| news.is_some_and(|(code, _)| code == libc::CLD_STOPPED))
+}
+
+/// What there is to say of the child, its `CLD_` code and what belongs to it, without collecting it. `None` if there is
+/// nothing and `options` has WNOHANG.
+fn wait(pid: Pid, options: libc::c_int) -> Result<Option<(libc::c_int, libc::c_int)>, Errno> {
     let id = libc::id_t::try_from(pid.as_raw()).map_err(|_| Errno::ECHILD)?;
     loop {
         #[expect(unsafe_code, reason = "nix has waitid on Linux only")]
-        // SAFETY: siginfo_t is plain data for which zero is valid, waitid fills it, and a child's end fills the fields
-        // that are read.
+        // SAFETY: siginfo_t is plain data for which zero is valid, waitid fills it, and what it says of a child fills the
+        // fields that are read.
         let (result, pid, status, code) = unsafe {
             let mut info: libc::siginfo_t = mem::zeroed();
-            let options = libc::WEXITED | libc::WNOWAIT | options;
-            let result = libc::waitid(libc::P_PID, id, &raw mut info, options);
+            let result = libc::waitid(libc::P_PID, id, &raw mut info, libc::WNOWAIT | options);
             (Errno::result(result), info.si_pid(), info.si_status(), info.si_code)
         };
         match result {
             Err(Errno::EINTR) => {}
             Err(errno) => return Err(errno),
             Ok(_) if pid == 0 => return Ok(None),
-            Ok(_) if code == libc::CLD_EXITED => return Ok(Some(Exit::Code(status & 0xff))),
-            Ok(_) => return Ok(Some(Exit::Signal(status))),
+            Ok(_) => return Ok(Some((code, status))),
         }
     }
 }

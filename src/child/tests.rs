@@ -5,9 +5,10 @@ use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 
 use nix::errno::Errno;
-use nix::sys::signal::kill;
+use nix::sys::signal::{Signal, kill};
 use nix::unistd::{Pid, getpgid};
 use tokio::io::{AsyncBufReadExt as _, AsyncReadExt as _, AsyncWriteExt as _, BufReader};
+use tokio::task::yield_now;
 
 use super::{Child, Guardian, SpawnError, Spec, executable, spawn, sys};
 use crate::engine::io::{Exit, GroupSignal, SpawnFault};
@@ -275,6 +276,30 @@ async fn a_program_that_is_being_written_is_busy() {
     let error = refused(&[server.to_str().unwrap()]);
     assert_eq!(error.fault, SpawnFault::Busy);
     assert!(error.message.ends_with("server: Text file busy"), "{error}");
+}
+
+#[tokio::test]
+async fn a_child_is_seen_stopped_as_long_as_it_is() {
+    for stop in [Signal::SIGSTOP, Signal::SIGTSTP] {
+        let mut child = shell("read line; exit 3");
+        let pid = pid_of(&child);
+        assert!(!child.process.is_stopped());
+        kill(pid, stop).unwrap();
+        // The news of a stop comes to nobody, so it can only be asked for.
+        while !child.process.is_stopped() {
+            yield_now().await;
+        }
+        assert!(child.process.is_stopped(), "it may be asked again");
+        kill(pid, Signal::SIGCONT).unwrap();
+        while child.process.is_stopped() {
+            yield_now().await;
+        }
+        drop(child.stdin.take());
+        assert_eq!(child.process.exited().await, Exit::Code(3));
+        assert!(!child.process.is_stopped());
+        assert_eq!(child.process.exited().await, Exit::Code(3));
+        child.process.forget(false);
+    }
 }
 
 /// A container client as far as we can tell: it writes the id where it is told, and tells a FIFO how it is called to kill.
