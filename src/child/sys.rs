@@ -4,7 +4,7 @@
 //! |---|---|---|
 //! | the exit is seen by | a pidfd; where the system refuses one, as elsewhere | a thread in `waitid` |
 //! | the parent dies | the child gets SIGTERM | only the guardian notices |
-//! | closing what a fork inherited | `close_range`; under an old kernel, as elsewhere | one by one |
+//! | closing what a fork inherited, at once or on exec | `close_range`; under an old kernel, as elsewhere | one by one |
 
 use std::io;
 use std::mem;
@@ -13,7 +13,7 @@ use std::thread;
 
 use nix::errno::Errno;
 use nix::libc;
-use nix::unistd::{Pid, getppid};
+use nix::unistd::{Pid, SysconfVar, getppid, sysconf};
 use tokio::io::Interest;
 use tokio::io::unix::AsyncFd;
 use tokio::sync::watch;
@@ -186,13 +186,38 @@ pub(super) fn close_from(first: RawFd) {
     // SAFETY: only called in a process that owns nothing but the descriptors below; closing a closed one is an error
     // without effect.
     unsafe {
-        // A limit without bound is taken as what systems allow in practice.
-        let limit = RawFd::try_from(libc::sysconf(libc::_SC_OPEN_MAX)).unwrap_or(-1);
-        let limit = if limit < 0 { 65_536 } else { limit.min(1 << 20) };
-        for fd in first..limit {
+        for fd in first..descriptor_limit() {
             libc::close(fd);
         }
     }
+}
+
+/// Has every descriptor from this one on closed when the calling process executes a program. System calls only.
+pub(super) fn close_on_exec_from(first: RawFd) {
+    #[cfg(target_os = "linux")]
+    {
+        #[expect(unsafe_code, reason = "the call has no wrapper in a library that we use")]
+        // SAFETY: it sets a flag of descriptors, and closes none.
+        let marked = unsafe {
+            libc::syscall(libc::SYS_close_range, first, libc::c_uint::MAX, libc::CLOSE_RANGE_CLOEXEC)
+        };
+        if marked == 0 {
+            return;
+        }
+    }
+    for fd in first..descriptor_limit() {
+        #[expect(unsafe_code, reason = "descriptors of which nobody knows whether they are open")]
+        // SAFETY: it sets a flag of a descriptor; for a closed one it is an error without effect.
+        unsafe {
+            libc::fcntl(fd, libc::F_SETFD, libc::FD_CLOEXEC);
+        }
+    }
+}
+
+/// The number that no descriptor of this process reaches. A limit without bound is taken as what systems allow in practice.
+fn descriptor_limit() -> RawFd {
+    let limit = sysconf(SysconfVar::OPEN_MAX).ok().flatten();
+    limit.and_then(|limit| RawFd::try_from(limit).ok()).unwrap_or(65_536).min(1 << 20)
 }
 
 /// Names the calling process in `ps` and `top`.

@@ -38,7 +38,7 @@ async fn all_of(source: &mut Source) -> String {
 
 /// A file that may be executed. Another process writes it: while a descriptor to it is open for writing, and be it in a
 /// child that another test is about to start, the system refuses to execute it.
-async fn program(dir: &Path, name: &str, text: &str) -> PathBuf {
+pub(super) async fn program(dir: &Path, name: &str, text: &str) -> PathBuf {
     let path = dir.join(name);
     let mut child =
         spawn(&spec(&["/bin/sh", "-c", "cat > \"$1\"", "sh", path.to_str().unwrap()]), None).unwrap();
