@@ -12,12 +12,15 @@
 //!            process.forget(group_left)                   off the guardian's list, then reaped
 //! ```
 //!
+//! Where a command is not found, the user's [`LoginShell`] may know more of the `PATH`.
+//!
 //! Should the supervisor be killed, the [`Guardian`] ends the group. Nothing in here decides when a child is started,
 //! stopped or given up, and nothing in here waits for a child on the caller's thread.
 
 mod container;
 mod fault;
 mod guardian;
+mod login_shell;
 mod sys;
 mod tail;
 #[cfg(test)]
@@ -32,13 +35,15 @@ use std::thread;
 
 use nix::errno::Errno;
 use nix::sys::signal::{Signal, killpg};
-use nix::unistd::Pid;
+use nix::unistd::{Pid, setsid};
 
 use crate::engine::io::{Exit, GroupSignal, SpawnFault};
 use crate::stream::{Sink, Source};
 use container::Container;
+pub use fault::executable;
 use guardian::Entry;
 pub use guardian::Guardian;
+pub use login_shell::LoginShell;
 pub use tail::Tail;
 
 /// What to start.
@@ -52,7 +57,8 @@ pub struct Spec {
 }
 
 /// Why a child could not be started. It reads like the system's own words, for example
-/// `npx: No such file or directory`.
+/// `./server: No such file or directory`; where a name was looked for in vain it tells where: `npx: not found in PATH
+/// (/usr/bin:/bin)`.
 #[derive(Clone, Debug, thiserror::Error)]
 #[error("{message}")]
 pub struct SpawnError {
@@ -85,11 +91,42 @@ pub fn spawn(spec: &Spec, guardian: Option<&Guardian>) -> Result<Child, SpawnErr
         return Err(SpawnError { fault: SpawnFault::NotFound, message });
     };
     command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
-    command.process_group(0);
+    let (mut child, entry) = start(command, Leader::OfGroup, guardian.map(Guardian::entry))
+        .map_err(|error| fault::explain(spec, &error))?;
+    match ends_of(&mut child) {
+        Ok((exit, stdin, stdout, stderr)) => {
+            let process = Process { child, exit, entry, container };
+            Ok(Child { process, stdin: Some(stdin), stdout, stderr })
+        }
+        Err(error) => {
+            abandon(child, entry);
+            Err(fault::explain(spec, &error))
+        }
+    }
+}
+
+/// What a fresh process leads. Either way its process group's id is its own.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Leader {
+    /// A process group in our session.
+    OfGroup,
+    /// A session, without a terminal. It also inherits no descriptors but the standard ones: whatever such a process leaves
+    /// behind on purpose must not hold what somebody forgot to keep from us.
+    OfSession,
+}
+
+/// Starts the command. The guardian knows its group before it runs.
+fn start(
+    mut command: Command,
+    leader: Leader,
+    entry: Option<Entry>,
+) -> io::Result<(process::Child, Option<Entry>)> {
+    if leader == Leader::OfGroup {
+        command.process_group(0);
+    }
     sys::keep_zombies();
 
-    let announcement = guardian.map(Guardian::announcement);
-    let entry = announcement.as_ref().map(guardian::Announcement::entry);
+    let announcement = entry.as_ref().and_then(Entry::announcement);
     let parent = Pid::this();
     #[expect(
         unsafe_code,
@@ -99,6 +136,10 @@ pub fn spawn(spec: &Spec, guardian: Option<&Guardian>) -> Result<Child, SpawnErr
     // not panic. Rust's own part, which comes before it, has made the group, emptied the signal mask and set SIGPIPE back.
     unsafe {
         command.pre_exec(move || {
+            if leader == Leader::OfSession {
+                setsid()?;
+                sys::close_on_exec_from(3);
+            }
             if let Some(announcement) = &announcement {
                 announcement.make();
             }
@@ -106,27 +147,22 @@ pub fn spawn(spec: &Spec, guardian: Option<&Guardian>) -> Result<Child, SpawnErr
             Ok(())
         });
     }
-    let mut child = match command.spawn() {
-        Ok(child) => child,
+    match command.spawn() {
+        Ok(child) => Ok((child, entry)),
         Err(error) => {
             // The child may have come as far as its announcement; Rust has reaped it.
             if let Some(entry) = entry {
                 entry.strike();
             }
-            return Err(fault::explain(spec, &error));
-        }
-    };
-    match ends_of(&mut child) {
-        Ok((exit, stdin, stdout, stderr)) => {
-            let process = Process { child, exit, entry, container };
-            Ok(Child { process, stdin: Some(stdin), stdout, stderr })
-        }
-        Err(error) => {
-            let _ = killpg(pid_of(&child), Signal::SIGKILL);
-            reap(child, entry);
-            Err(fault::explain(spec, &error))
+            Err(error)
         }
     }
+}
+
+/// The end of a child that has started and cannot be used.
+fn abandon(child: process::Child, entry: Option<Entry>) {
+    let _ = killpg(pid_of(&child), Signal::SIGKILL);
+    reap(child, entry);
 }
 
 /// The process of a child. It counts as running until [`Process::forget`]; dropping it instead leaves the group to the
@@ -148,6 +184,12 @@ impl Process {
     /// Resolves when the process has ended. Cancel-safe, and may be asked again. It does not reap.
     pub async fn exited(&self) -> Exit {
         self.exit.exited().await
+    }
+
+    /// Whether the process is stopped at this moment, as by SIGSTOP or SIGTSTP. `false` once it goes on, and once it has
+    /// ended. Asks the system and takes nothing from [`Process::exited`].
+    pub fn is_stopped(&self) -> bool {
+        sys::is_stopped(pid_of(&self.child))
     }
 
     /// Sends a signal to the whole group; a group that is gone is none of our errors. With [`GroupSignal::Kill`] a

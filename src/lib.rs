@@ -24,7 +24,7 @@
 //! | [`engine`] | decides everything: the conversation, restarts, answers, stops; its header has the invariants | clocks, I/O, tokio, doers |
 //! | [`mask`] | secrets out of texts | where the texts go |
 //! | [`stream`] | inherited and owned descriptors as byte streams | what the bytes mean |
-//! | [`child`] | the server's process: spawn, signals, exit, reaping, stderr tail, the guardian, containers | the engine's mind |
+//! | [`child`] | the server's process: spawn, signals, exit, reaping, stderr tail, the guardian, containers; the login shell's `PATH` | the engine's mind |
 //! | [`cli`] | the command line, declarations only | what the commands do |
 //! | [`report`] | what a person sees; the only place that prints | tokio, doers |
 //! | [`command`] | brings the doers together; `run` is the only place where engine and doers meet | |

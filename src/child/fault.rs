@@ -1,8 +1,12 @@
-//! A failed start in words: which fault it is, and what the system says about which file.
+//! A failed start in words: which fault it is, what the system says about which file, and where that file was looked for.
 //!
 //! The system's number alone misleads. A script whose interpreter is missing fails with the same ENOENT as a command that
 //! does not exist, and a directory with the same EACCES as a file that may not be executed. This looks at the files to
 //! tell them apart; it never starts anything and never decides whether to try again.
+//!
+//! A file that is empty or half-written is not always a failed start. Where the system does not know the format, `execvp` of
+//! glibc and of macOS runs the file by `/bin/sh`, as shells do for scripts without a first line: it starts, and ends at once
+//! with whatever the shell makes of it, code 0 for an empty file.
 
 use std::env;
 use std::ffi::{OsStr, OsString};
@@ -10,7 +14,7 @@ use std::fs::{self, File};
 use std::io::{self, Read as _};
 use std::os::unix::ffi::OsStrExt as _;
 use std::os::unix::fs::PermissionsExt as _;
-use std::path::{Path, PathBuf};
+use std::path::{self, Path, PathBuf};
 
 use nix::errno::Errno;
 
@@ -20,6 +24,12 @@ use crate::engine::io::SpawnFault;
 /// Where the system looks for commands when `PATH` is not set.
 const DEFAULT_PATH: &str = "/bin:/usr/bin";
 
+/// The file that the command's name stands for: an absolute path, in which links are left as they are. `None` where there
+/// is no such file, or none that may be executed. Asks the disk.
+pub fn executable(spec: &Spec) -> Option<PathBuf> {
+    path::absolute(locate(spec.argv.first()?, &path_of(spec))?).ok()
+}
+
 pub(super) fn explain(spec: &Spec, error: &io::Error) -> SpawnError {
     let name = spec.argv.first().map(OsString::as_os_str).unwrap_or_default();
     let said = |fault, words: &str| SpawnError { fault, message: format!("{}: {words}", name.display()) };
@@ -28,8 +38,10 @@ pub(super) fn explain(spec: &Spec, error: &io::Error) -> SpawnError {
         return said(SpawnFault::NotExecutable, &error.to_string());
     };
     if errno == Errno::ENOENT {
-        return match locate(name, &path_of(spec)) {
-            None => said(SpawnFault::NotFound, errno.desc()),
+        let path = path_of(spec);
+        return match locate(name, &path) {
+            None if name.is_empty() || has_slash(name) => said(SpawnFault::NotFound, errno.desc()),
+            None => said(SpawnFault::NotFound, &format!("not found in PATH ({})", path.display())),
             Some(file) => said(SpawnFault::NotExecutable, &missing_loader(&file)),
         };
     }
@@ -61,16 +73,23 @@ fn path_of(spec: &Spec) -> OsString {
 
 /// The file that the name stands for, if there is one that may be executed.
 fn locate(name: &OsStr, path: &OsStr) -> Option<PathBuf> {
-    let executable = |file: &PathBuf| {
-        fs::metadata(file).is_ok_and(|meta| meta.is_file() && meta.permissions().mode() & 0o111 != 0)
-    };
-    if name.as_bytes().contains(&b'/') {
-        return Some(PathBuf::from(name)).filter(executable);
+    if has_slash(name) {
+        return Some(PathBuf::from(name)).filter(|file| is_executable(file));
     }
     if name.is_empty() {
         return None;
     }
-    env::split_paths(path).map(|dir| dir.join(name)).find(executable)
+    env::split_paths(path).map(|dir| dir.join(name)).find(|file| is_executable(file))
+}
+
+/// Whether it is a file that somebody may execute.
+pub(super) fn is_executable(file: &Path) -> bool {
+    fs::metadata(file).is_ok_and(|meta| meta.is_file() && meta.permissions().mode() & 0o111 != 0)
+}
+
+/// A name with a slash is a path and is looked for nowhere else.
+fn has_slash(name: &OsStr) -> bool {
+    name.as_bytes().contains(&b'/')
 }
 
 /// The file is there and the system says it is not: what has to run it is missing.

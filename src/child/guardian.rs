@@ -33,7 +33,8 @@ use super::sys;
 
 /// Between SIGTERM and SIGKILL, in steps: it ends early when the groups are gone.
 const GRACE: (u32, Duration) = (50, Duration::from_millis(10));
-/// The most groups on the list. One child runs at a time, so more than two are never there; the oldest would go.
+/// The most groups on the list. One server runs at a time, and one login shell, so more than a few are never there; the
+/// oldest would go.
 const CAPACITY: usize = 16;
 /// The guardian's end of the pipe, in the guardian.
 const PIPE: RawFd = 3;
@@ -80,11 +81,11 @@ impl Guardian {
         while waitpid(self.process, None) == Err(Errno::EINTR) {}
     }
 
-    /// The announcement that the next child has to make.
-    pub(super) fn announcement(&self) -> Announcement {
+    /// The place on the list for the next child. It is taken by the child's announcement.
+    pub(super) fn entry(&self) -> Entry {
         let number = self.next.get();
         self.next.set(number.wrapping_add(1));
-        Announcement { pipe: Arc::clone(&self.pipe), number }
+        Entry { pipe: Arc::downgrade(&self.pipe), number }
     }
 }
 
@@ -96,11 +97,6 @@ pub(super) struct Announcement {
 }
 
 impl Announcement {
-    /// The place on the list that the announcement takes.
-    pub(super) fn entry(&self) -> Entry {
-        Entry { pipe: Arc::downgrade(&self.pipe), number: self.number }
-    }
-
     /// Called in the fresh child, after it became the leader of its group. System calls only. A guardian that is gone is
     /// none of the child's concern.
     pub(super) fn make(&self) {
@@ -126,6 +122,12 @@ pub(super) struct Entry {
 }
 
 impl Entry {
+    /// What the child has to announce. It keeps the pipe open, so it must not outlive the start of the child. `None` when
+    /// the guardian was dismissed.
+    pub(super) fn announcement(&self) -> Option<Announcement> {
+        Some(Announcement { pipe: self.pipe.upgrade()?, number: self.number })
+    }
+
     /// Takes the group off the list.
     pub(super) fn strike(self) {
         if let Some(pipe) = self.pipe.upgrade() {

@@ -4,7 +4,7 @@
 //! |---|---|---|
 //! | the exit is seen by | a pidfd; where the system refuses one, as elsewhere | a thread in `waitid` |
 //! | the parent dies | the child gets SIGTERM | only the guardian notices |
-//! | closing what a fork inherited | `close_range`; under an old kernel, as elsewhere | one by one |
+//! | closing what a fork inherited, at once or on exec | `close_range`; under an old kernel, as elsewhere | one by one |
 
 use std::io;
 use std::mem;
@@ -13,7 +13,7 @@ use std::thread;
 
 use nix::errno::Errno;
 use nix::libc;
-use nix::unistd::{Pid, getppid};
+use nix::unistd::{Pid, SysconfVar, getppid, sysconf};
 use tokio::io::Interest;
 use tokio::io::unix::AsyncFd;
 use tokio::sync::watch;
@@ -79,23 +79,36 @@ impl ExitWatch {
 
 /// How the child ended, without reaping it. `None` while it runs, if `options` has WNOHANG.
 fn peek(pid: Pid, options: libc::c_int) -> Result<Option<Exit>, Errno> {
+    Ok(wait(pid, libc::WEXITED | options)?.map(|(code, status)| match code {
+        libc::CLD_EXITED => Exit::Code(status & 0xff),
+        _ => Exit::Signal(status),
+    }))
+}
+
+/// Whether the child is stopped at this moment. `false` for one that has ended. It takes the news from nobody.
+pub(super) fn is_stopped(pid: Pid) -> bool {
+    let news = wait(pid, libc::WSTOPPED | libc::WNOHANG);
+    news.is_ok_and(|news| news.is_some_and(|(code, _)| code == libc::CLD_STOPPED))
+}
+
+/// What there is to say of the child, its `CLD_` code and what belongs to it, without collecting it. `None` if there is
+/// nothing and `options` has WNOHANG.
+fn wait(pid: Pid, options: libc::c_int) -> Result<Option<(libc::c_int, libc::c_int)>, Errno> {
     let id = libc::id_t::try_from(pid.as_raw()).map_err(|_| Errno::ECHILD)?;
     loop {
         #[expect(unsafe_code, reason = "nix has waitid on Linux only")]
-        // SAFETY: siginfo_t is plain data for which zero is valid, waitid fills it, and a child's end fills the fields
-        // that are read.
+        // SAFETY: siginfo_t is plain data for which zero is valid, waitid fills it, and what it says of a child fills the
+        // fields that are read.
         let (result, pid, status, code) = unsafe {
             let mut info: libc::siginfo_t = mem::zeroed();
-            let options = libc::WEXITED | libc::WNOWAIT | options;
-            let result = libc::waitid(libc::P_PID, id, &raw mut info, options);
+            let result = libc::waitid(libc::P_PID, id, &raw mut info, libc::WNOWAIT | options);
             (Errno::result(result), info.si_pid(), info.si_status(), info.si_code)
         };
         match result {
             Err(Errno::EINTR) => {}
             Err(errno) => return Err(errno),
             Ok(_) if pid == 0 => return Ok(None),
-            Ok(_) if code == libc::CLD_EXITED => return Ok(Some(Exit::Code(status & 0xff))),
-            Ok(_) => return Ok(Some(Exit::Signal(status))),
+            Ok(_) => return Ok(Some((code, status))),
         }
     }
 }
@@ -173,13 +186,38 @@ pub(super) fn close_from(first: RawFd) {
     // SAFETY: only called in a process that owns nothing but the descriptors below; closing a closed one is an error
     // without effect.
     unsafe {
-        // A limit without bound is taken as what systems allow in practice.
-        let limit = RawFd::try_from(libc::sysconf(libc::_SC_OPEN_MAX)).unwrap_or(-1);
-        let limit = if limit < 0 { 65_536 } else { limit.min(1 << 20) };
-        for fd in first..limit {
+        for fd in first..descriptor_limit() {
             libc::close(fd);
         }
     }
+}
+
+/// Has every descriptor from this one on closed when the calling process executes a program. System calls only.
+pub(super) fn close_on_exec_from(first: RawFd) {
+    #[cfg(target_os = "linux")]
+    {
+        #[expect(unsafe_code, reason = "the call has no wrapper in a library that we use")]
+        // SAFETY: it sets a flag of descriptors, and closes none.
+        let marked = unsafe {
+            libc::syscall(libc::SYS_close_range, first, libc::c_uint::MAX, libc::CLOSE_RANGE_CLOEXEC)
+        };
+        if marked == 0 {
+            return;
+        }
+    }
+    for fd in first..descriptor_limit() {
+        #[expect(unsafe_code, reason = "descriptors of which nobody knows whether they are open")]
+        // SAFETY: it sets a flag of a descriptor; for a closed one it is an error without effect.
+        unsafe {
+            libc::fcntl(fd, libc::F_SETFD, libc::FD_CLOEXEC);
+        }
+    }
+}
+
+/// The number that no descriptor of this process reaches. A limit without bound is taken as what systems allow in practice.
+fn descriptor_limit() -> RawFd {
+    let limit = sysconf(SysconfVar::OPEN_MAX).ok().flatten();
+    limit.and_then(|limit| RawFd::try_from(limit).ok()).unwrap_or(65_536).min(1 << 20)
 }
 
 /// Names the calling process in `ps` and `top`.

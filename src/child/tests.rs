@@ -5,11 +5,12 @@ use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 
 use nix::errno::Errno;
-use nix::sys::signal::kill;
+use nix::sys::signal::{Signal, kill};
 use nix::unistd::{Pid, getpgid};
 use tokio::io::{AsyncBufReadExt as _, AsyncReadExt as _, AsyncWriteExt as _, BufReader};
+use tokio::task::yield_now;
 
-use super::{Child, Guardian, SpawnError, Spec, spawn, sys};
+use super::{Child, Guardian, SpawnError, Spec, executable, spawn, sys};
 use crate::engine::io::{Exit, GroupSignal, SpawnFault};
 use crate::stream::Source;
 
@@ -37,7 +38,7 @@ async fn all_of(source: &mut Source) -> String {
 
 /// A file that may be executed. Another process writes it: while a descriptor to it is open for writing, and be it in a
 /// child that another test is about to start, the system refuses to execute it.
-async fn program(dir: &Path, name: &str, text: &str) -> PathBuf {
+pub(super) async fn program(dir: &Path, name: &str, text: &str) -> PathBuf {
     let path = dir.join(name);
     let mut child =
         spawn(&spec(&["/bin/sh", "-c", "cat > \"$1\"", "sh", path.to_str().unwrap()]), None).unwrap();
@@ -187,8 +188,11 @@ async fn a_command_that_cannot_be_started_is_explained() {
 
     let error = refused(&["no-such-command-anywhere"]);
     assert_eq!(error.fault, SpawnFault::NotFound);
-    assert_eq!(error.to_string(), "no-such-command-anywhere: No such file or directory");
-    assert_eq!(refused(&[&path("absent")]).fault, SpawnFault::NotFound);
+    let searched = std::env::var("PATH").unwrap();
+    assert_eq!(error.to_string(), format!("no-such-command-anywhere: not found in PATH ({searched})"));
+    let error = refused(&[&path("absent")]);
+    assert_eq!(error.fault, SpawnFault::NotFound);
+    assert_eq!(error.to_string(), format!("{}: No such file or directory", path("absent")));
     assert_eq!(refused(&[]).fault, SpawnFault::NotFound);
     assert_eq!(refused(&[""]).fault, SpawnFault::NotFound);
 
@@ -226,11 +230,76 @@ async fn a_command_is_found_in_the_path_that_the_child_gets() {
     program(dir.path(), "only-here", "#!/bin/sh\necho found\n").await;
     let mut spec = spec(&["only-here"]);
     assert_eq!(spawn(&spec, None).unwrap_err().fault, SpawnFault::NotFound);
+    assert_eq!(executable(&spec), None);
+    spec.env.push(("PATH".into(), Some("/no/such/folder:/nor/this".into())));
+    let error = spawn(&spec, None).unwrap_err();
+    assert_eq!(error.to_string(), "only-here: not found in PATH (/no/such/folder:/nor/this)");
+    // What is said last counts.
     spec.env.push(("PATH".into(), Some(dir.path().into())));
+    assert_eq!(executable(&spec), Some(dir.path().join("only-here")));
     let mut child = spawn(&spec, None).unwrap();
     assert_eq!(all_of(&mut child.stdout).await, "found\n");
     child.process.exited().await;
     child.process.forget(false);
+}
+
+#[tokio::test]
+async fn the_file_behind_a_command_is_told_as_an_absolute_path() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = |name: &str| dir.path().join(name);
+    let server = program(dir.path(), "server", "#!/bin/sh\n").await;
+    std::os::unix::fs::symlink(&server, path("link")).unwrap();
+    fs::write(path("plain"), "").unwrap();
+    fs::create_dir(path("folder")).unwrap();
+    let behind = |argv: &str| executable(&spec(&[argv]));
+    assert_eq!(behind(server.to_str().unwrap()), Some(server.clone()));
+    assert_eq!(behind(path("link").to_str().unwrap()), Some(path("link")), "whoever replaces it is noticed");
+    for nothing in ["", "absent", "plain", "folder"] {
+        assert_eq!(behind(path(nothing).to_str().unwrap()), None, "{nothing}");
+    }
+    assert_eq!((behind(""), executable(&Spec::default())), (None, None));
+
+    // Cargo runs tests in the folder of the crate.
+    let ours = std::env::current_dir().unwrap();
+    let relative =
+        Path::new("../".repeat(ours.components().count()).as_str()).join(&server.to_str().unwrap()[1..]);
+    let told = behind(relative.to_str().unwrap()).unwrap();
+    assert!(told.is_absolute() && told.starts_with(&ours), "{told:?}");
+}
+
+#[cfg(target_os = "linux")]
+#[tokio::test]
+async fn a_program_that_is_being_written_is_busy() {
+    let dir = tempfile::tempdir().unwrap();
+    let server = program(dir.path(), "server", "#!/bin/sh\n").await;
+    let _upgrade = fs::File::options().append(true).open(&server).unwrap();
+    let error = refused(&[server.to_str().unwrap()]);
+    assert_eq!(error.fault, SpawnFault::Busy);
+    assert!(error.message.ends_with("server: Text file busy"), "{error}");
+}
+
+#[tokio::test]
+async fn a_child_is_seen_stopped_as_long_as_it_is() {
+    for stop in [Signal::SIGSTOP, Signal::SIGTSTP] {
+        let mut child = shell("read line; exit 3");
+        let pid = pid_of(&child);
+        assert!(!child.process.is_stopped());
+        kill(pid, stop).unwrap();
+        // The news of a stop comes to nobody, so it can only be asked for.
+        while !child.process.is_stopped() {
+            yield_now().await;
+        }
+        assert!(child.process.is_stopped(), "it may be asked again");
+        kill(pid, Signal::SIGCONT).unwrap();
+        while child.process.is_stopped() {
+            yield_now().await;
+        }
+        drop(child.stdin.take());
+        assert_eq!(child.process.exited().await, Exit::Code(3));
+        assert!(!child.process.is_stopped());
+        assert_eq!(child.process.exited().await, Exit::Code(3));
+        child.process.forget(false);
+    }
 }
 
 /// A container client as far as we can tell: it writes the id where it is told, and tells a FIFO how it is called to kill.

@@ -57,7 +57,7 @@ pub enum Changed {
 pub struct LoginPath {
     /// The shell that was asked, as a path.
     pub shell: String,
-    /// The `PATH`; else why there is none, as one clause: `it did not answer within 5 s`.
+    /// The `PATH`; else why there is none, as a clause that fits after `it`: `did not answer within 5 s`.
     pub path: Result<OsString, String>,
 }
 
