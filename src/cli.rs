@@ -201,12 +201,13 @@ pub struct Run {
     )]
     pub call_timeout: Option<Duration>,
 
-    /// Restart the server when this file, or a file in this directory, changes; may be given more than once
+    // On the command line each is one path, whatever is in it. In the variable `parse` lets `:` separate them.
+    /// Restart the server when this file, or a file in this directory, changes; may be given more than once, in the
+    /// variable separated by `:`
     #[arg(
         long,
         value_name = "PATH",
         env = "MCP_SUPERVISE_WATCH",
-        value_delimiter = ':',
         value_parser = PathBufValueParser::new(),
         action = ArgAction::Append,
         help_heading = "Restarting"

@@ -25,6 +25,7 @@
 //! | [`mask`] | secrets out of texts | where the texts go |
 //! | [`stream`] | inherited and owned descriptors as byte streams | what the bytes mean |
 //! | [`child`] | the server's process: spawn, signals, exit, reaping, stderr tail, the guardian, containers; the login shell's `PATH` | the engine's mind |
+//! | [`watch`] | tells that files have changed: watched paths, the executable | what follows from it |
 //! | [`cli`] | the command line, declarations only | what the commands do |
 //! | [`report`] | what a person sees; the only place that prints | tokio, doers |
 //! | [`command`] | brings the doers together; `run` is the only place where engine and doers meet | |
@@ -44,4 +45,5 @@ pub mod exit_code;
 pub mod mask;
 pub mod report;
 pub mod stream;
+pub mod watch;
 pub mod wire;

@@ -41,14 +41,16 @@ pub fn parse(words: impl IntoIterator<Item = OsString>) -> Result<Command, Refus
         cli = read(plain(), &words).map_err(|error| refusal(&error))?;
     }
     let named = cli.command.is_some();
-    match cli.command {
-        None | Some(Command::Run(_)) => {}
+    let run = match cli.command {
+        None => cli.run,
+        Some(Command::Run(run)) => run,
         Some(command @ (Command::Demo { .. } | Command::Completions { .. } | Command::Man)) => {
             return Ok(command);
         }
-    }
+    };
     // The variables are read at the level that takes them: the other one has nothing that could override them.
     let definitions = if named { definitions().mut_args(without_env) } else { definitions() };
+    let definitions = if run.watch.is_empty() { separated(definitions) } else { definitions };
     let variables = definitions.clone();
     let cli = read(definitions, &words).map_err(|error| refusal_of_variable(&error, &variables, named))?;
     let run = match cli.command {
@@ -93,6 +95,12 @@ fn plain() -> clap::Command {
 
 fn without_env(arg: clap::Arg) -> clap::Arg {
     arg.env(Resettable::Reset)
+}
+
+/// The definitions for paths that come from the variable of `--watch`, where they are separated as in `PATH`.
+fn separated(definitions: clap::Command) -> clap::Command {
+    let separate = |arg: clap::Arg| if arg.get_id() == "watch" { arg.value_delimiter(':') } else { arg };
+    definitions.mut_args(separate).mut_subcommands(|command| command.mut_args(separate))
 }
 
 fn read(definitions: clap::Command, words: &[OsString]) -> Result<Cli, clap::Error> {

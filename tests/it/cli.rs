@@ -44,6 +44,9 @@ fn a_bad_value_in_a_variable_is_told_by_the_variables_name() {
         ("MCP_SUPERVISE_MAX_RESTARTS", "many"),
         ("MCP_SUPERVISE_LOG", "loud"),
         ("MCP_SUPERVISE_INSTANT_START", "perhaps"),
+        ("MCP_SUPERVISE_WATCH", ""),
+        ("MCP_SUPERVISE_WATCH", "a::b"),
+        ("MCP_SUPERVISE_WATCH", "/a:"),
     ] {
         for words in [&["server"][..], &["run", "server"], &["--name", "x", "run", "server"]] {
             let (code, stdout, stderr) = ends(program().env(name, value).args(words));

@@ -50,6 +50,7 @@ const ROOMS: &[Room] = &[
     },
     doer("stream", NOTHING),
     doer("child", &["wire", "mask", "stream", "engine"]),
+    doer("watch", &["engine"]),
     doer("token", &["wire", "mask", "engine"]),
     doer("gateway", &["wire", "mask", "engine"]),
     doer("lastgood", &["wire", "mask", "engine"]),

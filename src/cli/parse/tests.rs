@@ -2,6 +2,7 @@
 //! in `tests/it/cli.rs`: these tests read the words only.
 
 use std::os::unix::ffi::OsStringExt;
+use std::path::PathBuf;
 use std::time::Duration;
 
 use super::*;
@@ -64,6 +65,44 @@ fn options_before_and_after_the_commands_name_count_alike() {
     let run = run("--hold 5s --max-restarts 9 run --hold 6s --name x server --hold 7s");
     assert_eq!((run.hold, run.max_restarts), (Duration::from_secs(6), 9));
     assert_eq!(run.name.as_deref(), Some("x"));
+}
+
+#[test]
+fn each_watch_is_one_path_whatever_is_in_it() {
+    for (line, paths) in [
+        ("server", &[][..]),
+        ("--watch a server", &["a"]),
+        ("--watch a --watch b server", &["a", "b"]),
+        ("--watch=a --hold 5s --watch=b -- server --watch c", &["a", "b"]),
+        ("run --watch a --watch b server", &["a", "b"]),
+        ("--watch a run --watch b server", &["a", "b"]),
+        ("--watch a:b --watch :c: server", &["a:b", ":c:"]),
+        ("--watch a,b;c server", &["a,b;c"]),
+        ("--watch a --watch a server", &["a", "a"]),
+    ] {
+        let expected: Vec<PathBuf> = paths.iter().map(PathBuf::from).collect();
+        assert_eq!(run(line).watch, expected, "{line}");
+    }
+    let odd = OsString::from_vec(b"/\xff:\xfe x".to_vec());
+    let mut argv = words("--watch");
+    argv.extend([odd.clone(), "server".into()]);
+    match parse(argv) {
+        Ok(Command::Run(run)) => assert_eq!(run.watch, [PathBuf::from(odd)]),
+        other => panic!("{other:?}"),
+    }
+}
+
+#[test]
+fn the_paths_in_the_variable_of_watch_are_separated() {
+    for line in ["--watch a:/b,c:./d server", "run --watch a:/b,c:./d server"] {
+        let cli = read(separated(plain()), &words(line)).unwrap();
+        let run = if let Some(Command::Run(run)) = cli.command { run } else { cli.run };
+        assert_eq!(run.watch, ["a", "/b,c", "./d"].map(PathBuf::from), "{line}");
+    }
+    for empty in [":", "a:", ":a", "a::b"] {
+        let error = read(separated(plain()), &words(&format!("--watch {empty} server"))).unwrap_err();
+        assert!(names(&error, "--watch"), "{empty}: {error}");
+    }
 }
 
 #[test]
@@ -146,6 +185,8 @@ fn every_refusal_says_what_is_wrong_and_what_to_do() {
         ("--max-restarts -1 server", "--max-restarts", "--help"),
         ("--replay all server", "safe", "--help"),
         ("--name= server", "--name", "--help"),
+        ("--watch= server", "--watch", "--help"),
+        ("--watch a --watch= server", "--watch", "--help"),
         ("--hold 5s demo", "options of `run`", "put `--` before `demo`"),
         ("completions", "SHELL", "name a shell"),
         ("completions tcsh", "tcsh", "--help"),
@@ -176,7 +217,7 @@ fn every_option_can_be_set_by_the_variable_of_its_name() {
     let definitions = definitions();
     for level in [&definitions, definitions.find_subcommand("run").unwrap()] {
         let options: Vec<_> = level.get_opts().filter_map(|o| Some((o.get_long()?, o.get_env()))).collect();
-        assert_eq!(options.len(), 17);
+        assert_eq!(options.len(), 22);
         for (long, variable) in options {
             let expected = format!("MCP_SUPERVISE_{}", long.to_uppercase().replace('-', "_"));
             assert_eq!(variable, Some(OsStr::new(&expected)), "--{long}");
