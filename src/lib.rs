@@ -26,6 +26,7 @@
 //! | [`stream`] | inherited and owned descriptors as byte streams | what the bytes mean |
 //! | [`child`] | the server's process: spawn, signals, exit, reaping, stderr tail, the guardian, containers; the login shell's `PATH` | the engine's mind |
 //! | [`watch`] | tells that files have changed: watched paths, the executable | what follows from it |
+//! | [`lastgood`] | last good greetings and lists on disk, on a thread of its own | when they are needed |
 //! | [`cli`] | the command line, declarations only | what the commands do |
 //! | [`report`] | what a person sees; the only place that prints | tokio, doers |
 //! | [`command`] | brings the doers together; `run` is the only place where engine and doers meet | |
@@ -42,6 +43,7 @@ pub mod cli;
 pub mod command;
 pub mod engine;
 pub mod exit_code;
+pub mod lastgood;
 pub mod mask;
 pub mod report;
 pub mod stream;

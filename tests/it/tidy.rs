@@ -53,7 +53,25 @@ const ROOMS: &[Room] = &[
     doer("watch", &["engine"]),
     doer("token", &["wire", "mask", "engine"]),
     doer("gateway", &["wire", "mask", "engine"]),
-    doer("lastgood", &["wire", "mask", "engine"]),
+    Room {
+        name: "lastgood",
+        ours: &["engine::io"],
+        but: NOTHING,
+        crates: &[
+            "bytes",
+            "etcetera",
+            "nix",
+            "serde",
+            "serde_json",
+            "sha2",
+            "tempfile",
+            "thiserror",
+            "tokio",
+        ],
+        pure: &["net", "process", "Instant"],
+    },
+    lastgood_data("lastgood::entries", NO_IO),
+    lastgood_data("lastgood::format", IMPURE),
     doer("store", &["wire", "mask", "engine"]),
     doer("hosts", &["wire", "mask", "engine"]),
     doer("control", &["mask", "store", "engine"]),
@@ -103,6 +121,12 @@ const ROOMS: &[Room] = &[
 /// A room that acts: it knows the engine's plain data, and neither the engine nor another doer.
 const fn doer(name: &'static str, ours: &'static [&'static str]) -> Room {
     Room { name, ours, but: &["engine::Engine"], crates: ANY, pure: NOTHING }
+}
+
+/// What is kept of last good answers, and how it is written down: data, and no disk.
+const fn lastgood_data(name: &'static str, pure: &'static [&'static str]) -> Room {
+    let crates = &["bytes", "serde", "serde_json"];
+    Room { name, ours: &["lastgood", "engine::io"], but: NOTHING, crates, pure }
 }
 
 /// A command that starts servers itself.
@@ -313,6 +337,8 @@ fn what_breaks_a_rule_is_found() {
         ("src/child.rs", "use crate::command::name::name;", "child names `crate::command::name::name`"),
         ("src/child.rs", "mod a { use super::super::token::T; }", "child names `crate::token::T`"),
         ("src/stream.rs", "use crate::wire::Line;", "stream names `crate::wire::Line`"),
+        ("src/lastgood/x.rs", "use crate::engine::Engine;", "lastgood names `crate::engine::Engine`"),
+        ("src/lastgood/format.rs", "use std::fs;", "lastgood::format names `std::fs`"),
         ("src/command/demo.rs", "use super::run::go;", "command::demo names `crate::command::run::go`"),
         ("src/command/name.rs", "use crate::cli::Run;", "command::name names `crate::cli::Run`"),
         ("src/report.rs", "use tokio::io;", "report names the crate `tokio`"),
