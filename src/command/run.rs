@@ -3,6 +3,7 @@
 //! The only place where the engine and the doers meet. What is set up here is handed to the relay, which loops until
 //! the engine says that it is done.
 
+mod beside;
 mod input;
 mod log;
 mod outbox;
@@ -21,6 +22,7 @@ use tokio::time::Instant;
 use tracing_subscriber::filter::LevelFilter;
 use tracing_subscriber::fmt::format::FmtSpan;
 
+use self::beside::Beside;
 use self::log::{Log, LogLines, Noise};
 use self::relay::{Relay, Setup};
 use crate::child::{Guardian, Spec};
@@ -30,6 +32,7 @@ use crate::engine::backoff::Limits;
 use crate::engine::io::Now;
 use crate::engine::ladder::Graces;
 use crate::engine::{Config, Engine, Repeat};
+use crate::lastgood::Key;
 use crate::mask::Mask;
 use crate::stream::{self, Sink, Source};
 
@@ -54,6 +57,7 @@ async fn supervise(options: Run, guardian: Option<Guardian>, lines: LogLines) ->
     let environment = std::env::vars_os()
         .filter_map(|(name, value)| Some((name.into_string().ok()?, value.to_string_lossy().into_owned())));
     let mask = Mask::new(environment);
+    let given_name = options.name.clone();
     let name = options.name.unwrap_or_else(|| name::name(&options.command));
     let name = mask.apply(&name).into_owned();
     let argv: Vec<String> = options.command.iter().map(|word| word.to_string_lossy().into_owned()).collect();
@@ -84,8 +88,15 @@ async fn supervise(options: Run, guardian: Option<Guardian>, lines: LogLines) ->
         seed: u64::from(process::id()),
         mask: mask.clone(),
     };
+    let spec = Spec { argv: options.command, env: Vec::new() };
+    let kept = (!options.no_store).then(|| {
+        // Without one that can be read, servers of different folders share what they leave, and no more.
+        let folder = std::env::current_dir().unwrap_or_default();
+        (options.data_dir, Key::new(&spec.argv, &folder, given_name.as_deref()))
+    });
     let setup = Setup {
-        spec: Spec { argv: options.command, env: Vec::new() },
+        beside: Beside::start(&spec, options.watch, kept),
+        spec,
         guardian,
         max_line: options.max_line,
         log: Log::new(name.clone(), lines),

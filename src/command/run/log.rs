@@ -79,6 +79,12 @@ impl Log {
         error!(target: "mcp-supervise:child", server, child = child.0, ?signal, %error, "signal not delivered");
     }
 
+    /// Logs what is done without.
+    pub(super) fn fault(&self, fault: &str) {
+        let server = &self.server;
+        warn!(target: "mcp-supervise:beside", server, "failed to {fault}; going on without");
+    }
+
     /// Logs a fact.
     pub(super) fn note(&self, note: &Note) {
         let server = self.server.as_str();

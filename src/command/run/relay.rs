@@ -18,6 +18,7 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::task::yield_now;
 use tokio::time::{Instant, Sleep, sleep_until, timeout};
 
+use super::beside::{Beside, News};
 use super::input::Lines;
 use super::log::{Log, Noise};
 use super::outbox::Outbox;
@@ -29,6 +30,8 @@ use crate::stream::{Sink, Source};
 
 /// How long the host may take to read the last of what is for it, without reading anything, before we leave.
 const LAST_WORDS: Duration = Duration::from_secs(2);
+/// How long what is kept for later runs may take to be written before we leave.
+const LAST_WRITES: Duration = Duration::from_millis(200);
 /// The same once we were told to end at once.
 const LAST_WORDS_IN_HASTE: Duration = Duration::from_millis(100);
 /// After how many steps of the engine the system is asked for news, even if there is still something to do.
@@ -38,6 +41,7 @@ const STEPS: u32 = 256;
 #[derive(Debug)]
 pub(super) struct Setup {
     pub(super) spec: Spec,
+    pub(super) beside: Beside,
     pub(super) guardian: Option<Guardian>,
     pub(super) max_line: usize,
     pub(super) log: Log,
@@ -53,6 +57,8 @@ pub(super) struct Relay {
     engine: Engine,
     started: Instant,
     spec: Spec,
+    /// `None` once all is over.
+    beside: Option<Beside>,
     guardian: Option<Guardian>,
     max_line: usize,
     from_host: Lines,
@@ -133,6 +139,7 @@ enum Event {
     HostWritten(io::Result<()>),
     HostGone,
     LogWritten(io::Result<()>),
+    News(News),
     Timer,
 }
 
@@ -142,6 +149,7 @@ impl Relay {
             engine,
             started,
             spec: setup.spec,
+            beside: Some(setup.beside),
             guardian: setup.guardian,
             max_line: setup.max_line,
             from_host: Lines::new(setup.stdin, setup.max_line),
@@ -206,6 +214,8 @@ impl Relay {
                 Event::HostEnding => self.host_ending = true,
                 Event::HostWritten(Err(_)) | Event::HostGone => self.lose_host(),
                 Event::LogWritten(Err(_)) => self.log_gone = true,
+                Event::News(News::Input(input)) => self.inputs.push_back(input),
+                Event::News(News::Fault(fault)) => self.log.fault(&fault),
                 Event::Timer => self.inputs.push_back(Input::Timer),
                 Event::ChildWritten(Ok(())) | Event::HostWritten(Ok(())) | Event::LogWritten(Ok(())) => {}
             }
@@ -284,6 +294,13 @@ impl Relay {
             }
         };
         let (to_log, log) = (&mut self.to_log, &mut self.stderr);
+        let beside = &mut self.beside;
+        let news = async {
+            match beside {
+                Some(beside) => Event::News(beside.next().await),
+                None => pending().await,
+            }
+        };
         // Whoever always has something to say must not keep the others from being heard: no fixed order here.
         let reads = async {
             tokio::select! {
@@ -298,6 +315,7 @@ impl Relay {
             signal = self.signals.next() => Event::Signal(signal),
             exit = exit => Event::ChildExited(exit),
             () = &mut self.timer, if deadline.is_some() => Event::Timer,
+            event = news => event,
             event = host, if hear_gone => event,
             written = write_to_child => Event::ChildWritten(written),
             written = poll_fn(|cx| to_log.poll_write(cx, log)), if !self.log_gone => Event::LogWritten(written),
@@ -326,7 +344,27 @@ impl Relay {
                     }
                 }
                 Output::Spawn(generation) => self.spawn(generation),
-                Output::UsePath(_) | Output::AskLoginShell | Output::Inspect(_) | Output::Remember(_) => {}
+                Output::UsePath(path) => {
+                    if let Some(beside) = &mut self.beside {
+                        beside.use_path(&mut self.spec, path);
+                    }
+                }
+                Output::AskLoginShell => {
+                    if let Some(beside) = &mut self.beside {
+                        beside.ask_login_shell(self.guardian.as_ref());
+                    }
+                }
+                Output::Inspect(generation) => {
+                    if let Some(child) = self.child_of(generation) {
+                        let stopped = child.process.is_stopped();
+                        self.inputs.push_back(Input::Inspected { child: generation, stopped });
+                    }
+                }
+                Output::Remember(good) => {
+                    if let Some(beside) = &self.beside {
+                        beside.remember(good);
+                    }
+                }
                 Output::CloseStdin(generation) => {
                     if let Some(child) = self.child_of(generation) {
                         child.stdin.close();
@@ -464,6 +502,12 @@ impl Relay {
 
     /// What is still to be written is written, as long as somebody reads it.
     async fn last_words(&mut self) {
+        if let Some(beside) = self.beside.take() {
+            for fault in beside.end(if self.in_haste { LAST_WORDS_IN_HASTE } else { LAST_WRITES }).await {
+                self.log.fault(&fault);
+            }
+            self.absorb_log();
+        }
         let patience = if self.in_haste { LAST_WORDS_IN_HASTE } else { LAST_WORDS };
         while !self.to_host.is_empty() && !self.host_gone {
             let write = timeout(patience, poll_fn(|cx| self.to_host.poll_write(cx, &mut self.stdout)));

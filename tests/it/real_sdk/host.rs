@@ -58,7 +58,8 @@ pub(super) fn supervised(options: &[&str], server: &[&str]) -> Command {
             command.env_remove(name);
         }
     }
-    command.args(options).arg("--").args(as_program(server));
+    // Nothing of the user's is read, and nothing is left there.
+    command.args(["--no-store"]).args(options).arg("--").args(as_program(server));
     command
 }
 

@@ -172,6 +172,9 @@ impl Plan {
         {
             command.env_remove(name);
         }
+        // Nothing of the user's: neither what earlier runs have left, nor the files of the login shell.
+        command.env("MCP_SUPERVISE_DATA_DIR", self.path("data"));
+        command.env("HOME", self.dir.path()).env("SHELL", "/bin/sh");
         command.envs(self.environment.iter().cloned()).args(&self.options).arg("--");
         if let Some(script) = &self.script {
             command.args(["sh", "-c", script, "sh"]);
