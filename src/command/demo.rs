@@ -6,7 +6,6 @@
 mod host;
 mod server;
 
-use std::ffi::OsString;
 use std::time::Duration;
 
 use anyhow::{Context as _, Result, ensure};
@@ -15,13 +14,15 @@ use nix::unistd::Pid;
 use serde_json::{Value, json};
 use tokio::time::{Instant, timeout};
 
-use self::host::{Counts, Host};
+use self::host::{Counts, Host, Stage};
 use crate::report;
 
 pub use self::server::serve;
 
 /// How long the whole story may take: many times what it does take, so that a slow machine is no failure.
 const PATIENCE: Duration = Duration::from_secs(60);
+/// How long the server of the last act takes to start, as one whose package is still being downloaded.
+const SLOW: Duration = Duration::from_secs(6);
 /// How many times an idle server is killed.
 const IDLE_KILLS: u32 = 3;
 
@@ -45,10 +46,17 @@ async fn story() -> Result<()> {
     report::text(
         "A host, the supervisor and a server, as three processes. The host is told nothing of what follows.\n\n",
     )?;
-    let myself = std::env::current_exe().context("failed to find this program")?.into_os_string();
-    let mut counts = serving(&myself).await?;
+    let mut stage = Stage {
+        myself: std::env::current_exe().context("failed to find this program")?.into_os_string(),
+        folder: tempfile::tempdir().context("failed to make a temporary folder")?,
+        server_starts_after: None,
+    };
+    let mut counts = serving(&stage).await?;
     report::text("\n")?;
-    counts.add(&unstartable(&myself).await?);
+    counts.add(&unstartable(&stage).await?);
+    report::text("\n")?;
+    stage.server_starts_after = Some(SLOW);
+    counts.add(&slow(&stage).await?);
     report::text("\n")?;
     tell(
         "counts",
@@ -62,9 +70,9 @@ async fn story() -> Result<()> {
 }
 
 /// A server that is killed again and again, and that its host never loses.
-async fn serving(myself: &OsString) -> Result<Counts> {
-    let command = [myself.clone(), "demo".into(), "--serve".into()];
-    let mut host = Host::start(myself, "notes", &command)?;
+async fn serving(stage: &Stage) -> Result<Counts> {
+    let command = [stage.myself.clone(), "demo".into(), "--serve".into()];
+    let mut host = Host::start(stage, "notes", &[], &command)?;
     let greeting = host.greet().await?;
     let server = greeting["serverInfo"]["name"].as_str().unwrap_or("nobody").to_owned();
     tell("host", &format!("connects to the server {server:?}"))?;
@@ -111,8 +119,8 @@ async fn serving(myself: &OsString) -> Result<Counts> {
 }
 
 /// A server that cannot be started, and what the chat is told of it.
-async fn unstartable(myself: &OsString) -> Result<Counts> {
-    let mut host = Host::start(myself, "weather", &["weather-server-that-is-not-installed".into()])?;
+async fn unstartable(stage: &Stage) -> Result<Counts> {
+    let mut host = Host::start(stage, "weather", &[], &["weather-server-that-is-not-installed".into()])?;
     host.greet().await?;
     tell("host", "connects to a server whose command does not exist")?;
     let tools = host.request("tools/list", json!({})).await?;
@@ -128,6 +136,33 @@ async fn unstartable(myself: &OsString) -> Result<Counts> {
     let (code, counts) = host.stop().await?;
     ensure!(code == crate::exit_code::NOT_FOUND, "the supervisor ended with code {code}");
     tell("host", "closes the connection: exit code 127, as of a shell")?;
+    Ok(counts)
+}
+
+/// The server of the first act again, so slow to start that a host might give it up.
+async fn slow(stage: &Stage) -> Result<Counts> {
+    let command = [stage.myself.clone(), "demo".into(), "--serve".into()];
+    let started = Instant::now();
+    let mut host = Host::start(stage, "notes", &["--instant-start"], &command)?;
+    host.greet().await?;
+    let tools = host.request("tools/list", json!({})).await?;
+    let took = started.elapsed();
+    ensure!(tools["tools"][0]["name"] == "add", "unexpected: {tools}");
+    ensure!(took < SLOW, "the host has waited for the server");
+    tell(
+        "host",
+        &format!("connects to the first server again, which takes {} s to start this time", SLOW.as_secs()),
+    )?;
+    tell(
+        "host",
+        &format!("is offered its tools after {} ms, as they were in the earlier run", took.as_millis()),
+    )?;
+    add(&mut host, 40, 2).await?;
+    let took = started.elapsed();
+    ensure!(took >= SLOW, "the server cannot have started yet");
+    tell("host", &format!("had that answer after {:.1} s, from the server itself", took.as_secs_f64()))?;
+    let (code, counts) = host.stop().await?;
+    ensure!(code == 0, "the supervisor ended with code {code}");
     Ok(counts)
 }
 

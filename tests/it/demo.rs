@@ -5,7 +5,12 @@
 use std::process::{Command, Output};
 
 fn demo(command: &mut Command) -> (String, String, Option<i32>) {
+    // Nothing of the user's: neither what is stored, nor the files of the login shell.
+    let home = tempfile::tempdir().expect("a folder");
+    command.env("HOME", home.path()).env("SHELL", "/bin/sh").env_remove("XDG_STATE_HOME");
     let Output { stdout, stderr, status } = command.output().expect("the demo runs");
+    let left: Vec<_> = std::fs::read_dir(home.path()).expect("the folder is there").collect();
+    assert!(left.is_empty(), "the demo leaves {left:?}");
     let text = |bytes| String::from_utf8(bytes).expect("UTF-8");
     (text(stdout), text(stderr), status.code())
 }
@@ -21,6 +26,7 @@ fn the_story_is_told_to_its_end() {
         "kill -9",
         "server_restarted",
         "server_unavailable",
+        "is offered its tools after",
         "4 kills, lost 0, doubled 0",
         "everything was as told",
     ] {

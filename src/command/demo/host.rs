@@ -2,13 +2,16 @@
 
 use std::collections::BTreeMap;
 use std::ffi::OsString;
+use std::time::Duration;
 
 use anyhow::{Context as _, Result, bail, ensure};
 use bytes::BytesMut;
 use serde_json::{Value, json};
+use tempfile::TempDir;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio_util::codec::Decoder as _;
 
+use super::server::STARTS_AFTER;
 use crate::child::{Process, Spec, spawn};
 use crate::engine::io::Exit;
 use crate::stream::{Sink, Source};
@@ -43,6 +46,17 @@ impl Counts {
     }
 }
 
+/// Where the story is played.
+#[derive(Debug)]
+pub(super) struct Stage {
+    /// This program.
+    pub(super) myself: OsString,
+    /// What is stored is stored here, and gone afterwards.
+    pub(super) folder: TempDir,
+    /// How long the server takes to start. `None` for as long as it takes.
+    pub(super) server_starts_after: Option<Duration>,
+}
+
 /// One connection.
 #[derive(Debug)]
 pub(super) struct Host {
@@ -60,15 +74,19 @@ pub(super) struct Host {
 }
 
 impl Host {
-    /// Starts the supervisor before this server's command.
-    pub(super) fn start(supervisor: &OsString, name: &str, server: &[OsString]) -> Result<Self> {
-        let mut argv: Vec<OsString> =
-            vec![supervisor.clone(), "run".into(), "--name".into(), name.into(), "--".into()];
+    /// Starts the supervisor with these options before this server's command.
+    pub(super) fn start(stage: &Stage, name: &str, options: &[&str], server: &[OsString]) -> Result<Self> {
+        let mut argv: Vec<OsString> = vec![stage.myself.clone(), "run".into(), "--name".into(), name.into()];
+        argv.extend(["--data-dir".into(), stage.folder.path().into()]);
+        argv.extend(options.iter().map(OsString::from));
+        argv.push("--".into());
         argv.extend_from_slice(server);
         // The story is that of the defaults, whatever the environment says.
         let options =
             std::env::vars_os().filter(|(name, _)| name.as_encoded_bytes().starts_with(b"MCP_SUPERVISE_"));
-        let env = options.map(|(name, _)| (name, None)).collect();
+        let mut env: Vec<_> = options.map(|(name, _)| (name, None)).collect();
+        let delay = stage.server_starts_after.map(|delay| delay.as_millis().to_string().into());
+        env.push((STARTS_AFTER.into(), delay));
         let child = spawn(&Spec { argv, env }, None).context("failed to start the supervisor")?;
         Ok(Self {
             process: child.process,

@@ -1,18 +1,26 @@
 //! The demo's server: a small honest MCP server on stdin and stdout, so that nothing needs to be installed.
 
+use std::env;
 use std::io::{self, BufRead as _};
 use std::process;
+use std::thread;
+use std::time::Duration;
 
 use anyhow::{Context as _, Result};
 use serde_json::{Value, json};
 
 use crate::report;
 
+/// The variable that says how many milliseconds the server takes to start.
+pub(super) const STARTS_AFTER: &str = "MCP_DEMO_STARTS_AFTER";
+
 /// Serves until its input ends.
 ///
 /// # Errors
 /// If stdin or stdout cannot be used.
 pub fn serve() -> Result<()> {
+    let delay = env::var(STARTS_AFTER).ok().and_then(|delay| delay.parse().ok());
+    thread::sleep(Duration::from_millis(delay.unwrap_or_default()));
     let mut letters = 0;
     for line in io::stdin().lock().lines() {
         let line = line.context("failed to read from stdin")?;
