@@ -21,6 +21,7 @@ pub fn render() -> Vec<u8> {
         generated(&man, Man::render_options_section),
         exit_status().render(),
         environment(&definitions).render(),
+        files().render(),
         forwarding().render(),
     ] {
         // Every part comes with the same preamble, which belongs at the head of the page only.
@@ -91,6 +92,25 @@ fn environment(definitions: &Command) -> Roff {
     roff
 }
 
+/// What is stored, and what is read.
+fn files() -> Roff {
+    let mut roff = section("FILES");
+    entry(
+        &mut roff,
+        vec![italic("$XDG_STATE_HOME/mcp-supervise"), roman(", "), italic("~/.local/state/mcp-supervise")],
+        "What is stored: in last-good the greetings and lists of each server, for its next slow start. On macOS it is \
+         ~/Library/Application Support/mcp-supervise. --data-dir names another directory, and with --no-store nothing \
+         is stored."
+            .to_owned(),
+    );
+    entry(
+        &mut roff,
+        vec![italic("$SHELL")],
+        "Asked for its PATH, as an interactive login shell, when a command was not found".to_owned(),
+    );
+    roff
+}
+
 /// What is not forwarded as it came: promised to be complete.
 fn forwarding() -> Roff {
     let mut roff = section("WHAT IS NOT FORWARDED BYTE FOR BYTE");
@@ -103,8 +123,11 @@ fn forwarding() -> Roff {
          requestId in its cancellations carry the number of the start, and lose it again on the way back",
         "a byte order mark at the start of a line is left out",
         "progress notifications that a repeated request would send backwards are left out",
-        "what a restarted server answers to the greeting, the logging level and the subscriptions that it is told \
-         again does not reach the host",
+        "what a restarted server answers to the greeting, the logging level, the subscriptions and the listening \
+         streams that it is told again does not reach the host, unless it accepts a stream in another way than before",
+        "listChanged is true in the capabilities tools, prompts and resources that an answer to initialize names: the \
+         host is told when a restarted server has other lists",
+        "ttlMs is 0 in answers of an earlier run, or of before a crash, that are given again",
         "answers that come too late or twice do not reach the host",
         "host notifications that a fresh or dead server must not hear do not reach it",
         "an answer longer than --max-answer is replaced by one that tells its size",
