@@ -275,7 +275,9 @@ impl Host {
         if let Some(line) = self.line(sched) {
             sched.after(Duration::ZERO, Event::HostSays(line));
         }
+        let leisurely = sched.profile.leisurely && sched.rng.percent(40);
         let pause = match sched.rng.below(100) {
+            _ if leisurely => sched.rng.millis(30_000, 90_000),
             0..40 => Duration::ZERO,
             40..70 => sched.rng.millis(0, 20),
             70..90 => sched.rng.millis(100, 2000),

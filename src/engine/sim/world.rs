@@ -85,6 +85,8 @@ pub(super) struct Profile {
     pub changes: u64,
     /// Which eras the server speaks.
     pub kind: Kind,
+    /// The host takes its time.
+    pub leisurely: bool,
     /// How many things the host does.
     pub acts: u64,
     /// The host sends more than the queue holds, at once.
@@ -110,6 +112,7 @@ impl Profile {
             wild: 6,
             stubborn: 15,
             hangs: 5,
+            leisurely: false,
             changes: 1,
             kind: *rng.pick(&[
                 Kind::Legacy,
@@ -142,7 +145,7 @@ impl Profile {
                 Self { spawn_fault: 60, spawn_fault_kind: *rng.pick(&kinds), fault: 15, ..calm }
             }
             80..88 => Self { greets_slowly: 60, never_greets: 20, fault: 8, ..calm },
-            88..91 => Self { hangs: 60, fault: 15, acts: 4 + rng.below(8), ..calm },
+            88..91 => Self { hangs: 60, fault: 15, acts: 4 + rng.below(8), leisurely: true, ..calm },
             91..93 => Self { changes: 15, fault: 5, ..calm },
             93..97 => Self { wild: 45, fault: 12, answers_late: 25, never_answers: 12, ..calm },
             97..99 => Self { drifts: 60, fault: 25, refuses: 10, ..calm },
