@@ -23,7 +23,8 @@ pub enum Fault {
         /// What is wrong with it.
         why: Unusable,
     },
-    /// The file of this server cannot be used. It is replaced with the next write if it is a regular file of ours.
+    /// The file of this server cannot be used. The next write replaces it if it is a regular file of ours and what is
+    /// in it is lost.
     #[error("read the last good answers in {}: {why}", path.display())]
     Read {
         /// The file.

@@ -77,12 +77,12 @@ impl Folder {
         let folder = self.make().and_then(|()| self.open()).map_err(|why| self.unusable(why))?;
         let _lock = self.lock(folder);
         let path = self.path.join(key.file_name());
-        let (old, readable) = match self.read_file(&path) {
-            Ok(old) => (old, true),
-            Err(why @ (Unusable::NotAFile | Unusable::Foreign)) => return Err(Fault::Read { path, why }),
+        let old = match self.read_file(&path) {
+            Ok(old) => old,
+            Err(why) if !is_lost(&why) => return Err(Fault::Read { path, why }),
             Err(why) => {
                 tell(Fault::Read { path: path.clone(), why });
-                (Entries::default(), false)
+                Entries::default()
             }
         };
         let mut new = old.clone();
@@ -90,7 +90,7 @@ impl Folder {
             new.merge(entry.clone());
         }
         format::trim(&mut new);
-        if readable && new.say_the_same_as(&old) {
+        if new.say_the_same_as(&old) {
             return Ok(());
         }
         let written =
@@ -214,6 +214,20 @@ impl Folder {
         for (_, path) in files.drain(..too_many) {
             let _ = fs::remove_file(path);
         }
+    }
+}
+
+/// Whether what is in a file is of no more use to us and may be replaced: not if it is none of ours, and not if the
+/// system may give it another time.
+fn is_lost(why: &Unusable) -> bool {
+    match why {
+        Unusable::System(error) => error.kind() == io::ErrorKind::PermissionDenied,
+        Unusable::NotAFile | Unusable::NotAFolder | Unusable::Foreign => false,
+        Unusable::OthersWrite
+        | Unusable::TooLarge
+        | Unusable::NotJson { .. }
+        | Unusable::Shape
+        | Unusable::Format(_) => true,
     }
 }
 

@@ -77,3 +77,63 @@ impl Queue {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::sync::{Arc, mpsc};
+    use std::thread;
+
+    use super::*;
+    use crate::lastgood::laws::good;
+
+    /// What is taken, with a settling that no test outlasts, while `fill` runs.
+    fn taken(queue: &Arc<Queue>, fill: impl FnOnce(&Queue)) -> (Vec<String>, bool) {
+        let (give, get) = mpsc::channel();
+        let taker = Arc::clone(queue);
+        thread::spawn(move || give.send(taker.take(Duration::from_secs(3600))));
+        fill(queue);
+        let (goods, last) =
+            get.recv_timeout(Duration::from_secs(60)).expect("nothing waits for the settling");
+        (goods.into_iter().map(|good| good.version).collect(), last)
+    }
+
+    fn push(queue: &Queue, version: &str) {
+        assert!(queue.push(good(version, "initialize", None, "{}")));
+    }
+
+    #[test]
+    fn what_comes_while_it_settles_is_taken_along_and_a_close_ends_the_waiting() {
+        let queue = Arc::new(Queue::default());
+        push(&queue, "a");
+        let rest = |queue: &Queue| {
+            // The taker is given every chance to leave too early.
+            for _ in 0..1000 {
+                thread::yield_now();
+            }
+            push(queue, "b");
+            queue.close();
+        };
+        assert_eq!(taken(&queue, rest), (vec!["a".to_owned(), "b".to_owned()], true));
+        push(&queue, "too late");
+        assert_eq!(taken(&queue, |_| ()), (Vec::new(), true));
+    }
+
+    #[test]
+    fn a_full_queue_does_not_settle_and_has_room_again() {
+        let queue = Arc::new(Queue::default());
+        let fill = |queue: &Queue| (0..MOST).for_each(|at| push(queue, &at.to_string()));
+        let (versions, last) = taken(&queue, fill);
+        assert_eq!((versions.len(), last), (MOST, false));
+        push(&queue, "a");
+        assert_eq!(taken(&queue, Queue::close), (vec!["a".to_owned()], true));
+    }
+
+    #[test]
+    fn an_abandoned_queue_forgets_what_it_has() {
+        let queue = Arc::new(Queue::default());
+        push(&queue, "a");
+        queue.abandon();
+        push(&queue, "b");
+        assert_eq!(taken(&queue, |_| ()), (Vec::new(), true));
+    }
+}
