@@ -1,7 +1,7 @@
 //! `mcp-supervise`: the process supervisor for MCP servers. This page is the map of the crate.
 //!
-//! It stands between an MCP host and a stdio MCP server, and the host never loses that server: a crash, a failed start
-//! or a stop is absorbed, every request gets exactly one answer, and what went wrong is told in the chat.
+//! It stands between an MCP host and a stdio MCP server, and the host never loses that server: a crash, a hang, a slow or
+//! failed start is absorbed, every request gets exactly one answer, and what went wrong is told in the chat.
 //!
 //! ```text
 //!            stdin   +----------+  Input   +--------+
@@ -12,9 +12,12 @@
 //!                    |          |
 //!                    |          |  spawn, signal, reap   +-------+
 //!                    |          | ---------------------> | child | ---- server (its own process group)
-//!                    +----------+                        +-------+
-//!                                                            ^
-//!                                         guardian: ends the group should we be killed
+//!                    |          |                        +-------+
+//!                    |          |                            ^
+//!                    |          |         guardian: ends the group should we be killed
+//!                    |          |
+//!                    |  beside  | <---- watch (files change), lastgood (answers of earlier runs), the login shell's PATH:
+//!                    +----------+       slow or optional, on threads or in processes of their own
 //! ```
 //!
 //! # The rooms

@@ -64,11 +64,14 @@ impl Engine {
 
     /// Ends a drained child.
     pub(super) fn drain(&mut self) {
+        if self.phase != Phase::Draining {
+            return;
+        }
         let generation = self.generation;
         let works = self
             .inflight
             .any(|pending| pending.written == Some(generation) && !pending.stream && !pending.cancelled);
-        if self.phase == Phase::Draining && (!works || planted!(self, RestartWithoutDraining)) {
+        if !works || planted!(self, RestartWithoutDraining) {
             self.drained();
         }
     }
