@@ -8,7 +8,7 @@
 //! [VERSION] [CAPABILITIES]` (the whole handshake), `regreet [VERSION]` (the server answers a replayed greeting),
 //! `stderr TEXT`, `unsent N` (the last N lines for the server never left us), `exit code N`, `exit signal N` (with all its output read), `exited ...` and `silent` (the two apart),
 //! `modern ID METHOD [MEMBERS]` (a host's request in the envelope of the modern era, `MEMBERS` of its params before it),
-//! `last-good ERA VERSION METHOD CURSOR RESULT` (all of them together are told by `recall`; `-` for no cursor),
+//! `acknowledge ID FILTER` (the server accepts a listening stream), `last-good ERA VERSION METHOD CURSOR RESULT` (all of them together are told by `recall`; `-` for no cursor),
 //! `login-path PATH`, `login-fails REASON`, `changed watched`, `changed executable`, `stopped` and `running` (the child's
 //! process is inspected), `spawn-fails KIND TEXT` (the next spawn), `mute`, `deaf`, `eof`, `gone`, `stop`, `wait DURATION`. In a line, `\xNN` is a byte,
 //! and `LINE*N` repeats its last character. Comments start with `#`.
@@ -230,6 +230,12 @@ impl Stage {
                 let members = words.next().map_or_else(String::new, |members| format!("{members},"));
                 self.play(&format!(
                     r#"host {{"jsonrpc":"2.0","id":{id},"method":"{method}","params":{{{members}{ENVELOPE}}}}}"#
+                ));
+            }
+            "acknowledge" => {
+                let (id, filter) = rest.split_once(' ').expect("an id and a filter");
+                self.play(&format!(
+                    r#"server {{"jsonrpc":"2.0","method":"notifications/subscriptions/acknowledged","params":{{"_meta":{{"io.modelcontextprotocol/subscriptionId":{id}}},"notifications":{filter}}}}}"#
                 ));
             }
             "last-good" => {
