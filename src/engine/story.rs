@@ -145,10 +145,9 @@ impl Engine {
         let method = &*pending.method;
         let detail = pending.detail.as_deref();
         let era = self.era_of(pending);
-        if let Some(capability) =
-            needed_capability(method).filter(|(name, flag)| !self.replay.can(name, *flag))
+        if let Some((name, flag)) =
+            needed_capability(method, era).filter(|(name, flag)| !self.replay.can(name, *flag))
         {
-            let (name, flag) = capability;
             let flag = flag.map_or_else(String::new, |flag| format!(".{flag}"));
             let message = format!("the server does not offer {name}{flag}");
             return (answers::error(id, answers::METHOD_NOT_FOUND, &message), None);
@@ -157,7 +156,7 @@ impl Engine {
             era::DISCOVER => match &self.replay.discovered {
                 Some(good) => Some(answers::stale(good)),
                 None => {
-                    let message = "the server has not answered this in time";
+                    let message = "no server has answered this";
                     return (answers::error(id, answers::METHOD_NOT_FOUND, message), None);
                 }
             },
@@ -408,7 +407,7 @@ impl Engine {
 }
 
 /// The capability that a method needs, and the flag inside it. `None` for methods that need none.
-fn needed_capability(method: &str) -> Option<(&'static str, Option<&'static str>)> {
+fn needed_capability(method: &str, era: Era) -> Option<(&'static str, Option<&'static str>)> {
     match method {
         "resources/subscribe" | "resources/unsubscribe" => Some(("resources", Some("subscribe"))),
         "logging/setLevel" => Some(("logging", None)),
@@ -416,7 +415,8 @@ fn needed_capability(method: &str) -> Option<(&'static str, Option<&'static str>
             "tools" => Some(("tools", None)),
             "prompts" => Some(("prompts", None)),
             "resources" => Some(("resources", None)),
-            "tasks" => Some(("tasks", None)),
+            // In the modern era tasks are an extension.
+            "tasks" if era == Era::Legacy => Some(("tasks", None)),
             _ => None,
         },
     }
