@@ -130,7 +130,7 @@ impl Engine {
             self.answer_ourselves(&owned, Why::QueueFull);
             return;
         }
-        if self.phase == Phase::Degraded || self.trying && !self.may_open() {
+        if self.phase == Phase::Degraded || self.trying && !self.may_come_to_serve() {
             self.answer_ourselves(&owned, Why::Unavailable);
             return;
         }
@@ -143,6 +143,12 @@ impl Engine {
         if self.queue.push(waiting, bytes).is_err() {
             self.answer_ourselves(&owned, Why::QueueFull);
         }
+    }
+
+    /// Whether a child that is an attempt runs and waits for the host, as one of the modern era does until it is asked.
+    fn may_come_to_serve(&self) -> bool {
+        let opens = matches!(self.opening, Opening::Enveloped | Opening::Probe);
+        opens && self.phase == Phase::Starting && self.child.as_ref().is_some_and(super::Child::is_ready)
     }
 
     /// How long a request waits for a server that is on its way.
