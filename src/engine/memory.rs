@@ -6,7 +6,7 @@
 use bytes::Bytes;
 
 use super::Engine;
-use super::era::DISCOVER;
+use super::era::{DISCOVER, Opening};
 use super::good::{Era, Good};
 use super::io::{Gen, Output};
 use super::replay::Replay;
@@ -70,9 +70,9 @@ impl Engine {
         }
     }
 
-    /// A child has answered `server/discover` well.
+    /// A child has answered `server/discover` well. What it says late, to a host that has greeted since, is of the other era.
     pub(super) fn learn_discovered(&mut self, line: &Bytes) {
-        if let Some(result) = Replay::discovered_in(line) {
+        if let Some(result) = Replay::discovered_in(line).filter(|_| self.opening != Opening::Greeting) {
             self.remember(DISCOVER, None, result.clone());
             self.replay.discovered = Some(result);
         }
