@@ -75,7 +75,7 @@ impl Engine {
             if child.pulse.misses >= MISSES {
                 self.note(Note::Hung { child: generation });
                 return self.doom(Doom::Crash(format!(
-                    "it did not answer {MISSES} times in a row, though it had nothing to do"
+                    "it gave no sign of life when it was asked for one {MISSES} times in a row"
                 )));
             }
         }
