@@ -127,9 +127,7 @@ impl Engine {
             }
             let why = if self.trying { Why::Unavailable } else { Why::Held };
             self.answer_ourselves(&waiting, why);
-            for id in slow {
-                self.time_out(&id);
-            }
+            self.time_out(&slow);
             for (id, child, method, cursor) in unproven {
                 self.answer_ourselves(std::slice::from_ref(&id), Why::Held);
                 if child == self.generation {
