@@ -76,8 +76,8 @@ impl Engine {
             self.answer_with(&request.id, self.status_tool_while_serving(&request.id));
             return false;
         }
-        let greeted = matches!(self.phase, Phase::Serving | Phase::Draining);
-        if &*request.method == "ping" && !greeted && !request.params.enveloped {
+        // While a child is drained, a ping would wait for the next one.
+        if &*request.method == "ping" && self.phase != Phase::Serving && !request.params.enveloped {
             self.answer_with(&request.id, answers::result(&request.id, "{}"));
             return false;
         }
