@@ -338,9 +338,7 @@ impl Engine {
             exit: trouble.and_then(|trouble| trouble.exit).map(|exit| exit.to_string()),
             restarts: Some(self.restarts()).filter(|restarts| *restarts > 0),
             stderr_tail: Some(tail.to_owned()).filter(|tail| !tail.is_empty()),
-            detail: trouble
-                .and_then(|trouble| trouble.fault.as_ref())
-                .map(|(fault, reason)| self.with_lookup(*fault, reason)),
+            detail: trouble.and_then(|trouble| self.detail(trouble.fault.as_ref(), trouble.exit)),
         }
     }
 
