@@ -35,7 +35,7 @@ impl Engine {
         let frame = Frame::read(bytes);
         match frame.parsed {
             Parsed::One(Message::Request(request)) if !self.inflight.contains(&request.id) => {
-                self.host_request(&request, frame.bytes);
+                self.host_request(&request, &frame.bytes);
             }
             Parsed::One(Message::Notification(notification)) => {
                 if let Some(line) = self.host_notification(&notification, frame.bytes) {
@@ -84,15 +84,15 @@ impl Engine {
         true
     }
 
-    fn host_request(&mut self, request: &Request, bytes: Bytes) {
+    fn host_request(&mut self, request: &Request, bytes: &Bytes) {
         let greets = &*request.method == "initialize"
             && self.opening != Opening::Enveloped
             && self.replay.greeting.is_none();
         if greets {
             self.replay.greeting = Some(bytes.clone());
         }
-        self.open_with(request, &bytes);
-        if !self.register(request, &bytes, None) {
+        self.open_with(request, bytes);
+        if !self.register(request, bytes, None) {
             return;
         }
         let id = request.id.clone();
@@ -347,8 +347,7 @@ impl Engine {
         if stream {
             self.listens.close(id);
         }
-        let Some(pending) = self.inflight.get(id) else { return None };
-        let written = pending.written;
+        let written = self.inflight.get(id)?.written;
         if written.is_none() {
             self.queue.remove(id);
             self.inflight.take(id);

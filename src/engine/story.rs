@@ -151,13 +151,13 @@ impl Engine {
             return (answers::error(id, answers::METHOD_NOT_FOUND, &message), None);
         }
         let result = match method {
-            era::DISCOVER => match &self.replay.discovered {
-                Some(good) => Some(answers::stale(good)),
-                None => {
+            era::DISCOVER => {
+                let Some(good) = &self.replay.discovered else {
                     let message = "no server has answered this";
                     return (answers::error(id, answers::METHOD_NOT_FOUND, message), None);
-                }
-            },
+                };
+                Some(answers::stale(good))
+            }
             _ if pending.stream => Some(answers::stream_end(id)),
             "completion/complete" => Some(answers::no_completion(era)),
             "ping" | "initialize" | "logging/setLevel" | "resources/subscribe" | "resources/unsubscribe"
