@@ -124,8 +124,12 @@ impl Engine {
     /// after the other.
     pub(super) fn open(&mut self) {
         let spoke = self.child.as_ref().is_some_and(|child| child.spoke && child.is_ready());
-        if spoke && self.phase == Phase::Starting && self.is_modern() {
+        let opens = matches!(self.opening, Opening::Enveloped | Opening::Probe);
+        if spoke && self.phase == Phase::Starting && opens {
+            // It is there. What it waits for now is the host.
             self.timers.disarm(Timer::Startup);
+        }
+        if spoke && self.phase == Phase::Starting && self.is_modern() {
             self.inflight.settle_down(self.generation);
             if let (Some(child), Some(envelope)) = (&mut self.child, &self.envelope) {
                 child.greeting = Greeting::Done;

@@ -35,7 +35,7 @@ impl Engine {
         let frame = Frame::read(bytes);
         match frame.parsed {
             Parsed::One(Message::Request(request)) if !self.inflight.contains(&request.id) => {
-                self.host_request(&request, frame.bytes);
+                self.host_request(&request, &frame.bytes);
             }
             Parsed::One(Message::Notification(notification)) => {
                 if let Some(line) = self.host_notification(&notification, frame.bytes) {
@@ -76,23 +76,23 @@ impl Engine {
             self.answer_with(&request.id, self.status_tool_while_serving(&request.id));
             return false;
         }
-        let greeted = matches!(self.phase, Phase::Serving | Phase::Draining);
-        if &*request.method == "ping" && !greeted && !request.params.enveloped {
+        // While a child is drained, a ping would wait for the next one.
+        if &*request.method == "ping" && self.phase != Phase::Serving && !request.params.enveloped {
             self.answer_with(&request.id, answers::result(&request.id, "{}"));
             return false;
         }
         true
     }
 
-    fn host_request(&mut self, request: &Request, bytes: Bytes) {
+    fn host_request(&mut self, request: &Request, bytes: &Bytes) {
         let greets = &*request.method == "initialize"
             && self.opening != Opening::Enveloped
             && self.replay.greeting.is_none();
         if greets {
             self.replay.greeting = Some(bytes.clone());
         }
-        self.open_with(request, &bytes);
-        if !self.register(request, &bytes, None) {
+        self.open_with(request, bytes);
+        if !self.register(request, bytes, None) {
             return;
         }
         let id = request.id.clone();
@@ -130,7 +130,7 @@ impl Engine {
             self.answer_ourselves(&owned, Why::QueueFull);
             return;
         }
-        if self.phase == Phase::Degraded || self.trying && !self.may_open() {
+        if self.phase == Phase::Degraded || self.trying && !self.may_come_to_serve() {
             self.answer_ourselves(&owned, Why::Unavailable);
             return;
         }
@@ -143,6 +143,12 @@ impl Engine {
         if self.queue.push(waiting, bytes).is_err() {
             self.answer_ourselves(&owned, Why::QueueFull);
         }
+    }
+
+    /// Whether a child that is an attempt runs and waits for the host, as one of the modern era does until it is asked.
+    fn may_come_to_serve(&self) -> bool {
+        let opens = matches!(self.opening, Opening::Enveloped | Opening::Probe);
+        opens && self.phase == Phase::Starting && self.child.as_ref().is_some_and(super::Child::is_ready)
     }
 
     /// How long a request waits for a server that is on its way.
@@ -341,8 +347,7 @@ impl Engine {
         if stream {
             self.listens.close(id);
         }
-        let Some(pending) = self.inflight.get(id) else { return None };
-        let written = pending.written;
+        let written = self.inflight.get(id)?.written;
         if written.is_none() {
             self.queue.remove(id);
             self.inflight.take(id);

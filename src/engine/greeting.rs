@@ -11,7 +11,7 @@ use super::era::Opening;
 use super::io::Gen;
 use super::note::Note;
 use super::phase::Phase;
-use super::replay::{Own, Replay, Version, string_at};
+use super::replay::{Own, Replay, Version, own_greeting_id, string_at};
 use super::story::Why;
 use super::timers::Timer;
 use super::{Doom, Engine, Greeting, answers, planted};
@@ -137,6 +137,14 @@ impl Engine {
                     let told = self.replay.told.clone().unwrap_or_default();
                     self.note(Note::VersionLowered { told, now: version.clone() });
                 }
+                Version::Unusable if *id != own_greeting_id(child) && self.host_asked_otherwise() => {
+                    // The next child is asked for what the host was told, and the next run knows what this one would say.
+                    if let Some(result) = result {
+                        self.remember("initialize", None, result);
+                    }
+                    self.replace("it was greeted before the host was told another version of the protocol");
+                    return None;
+                }
                 Version::Unusable => {
                     let told = self.replay.told.clone().unwrap_or_default();
                     let version = self.said_by_server(&version);
@@ -148,7 +156,10 @@ impl Engine {
             }
         }
         if let Some(result) = result {
-            self.remember("initialize", None, result.clone());
+            // What was asked in other words is no answer to the host's.
+            if *id != own_greeting_id(child) || !self.host_asked_otherwise() {
+                self.remember("initialize", None, result.clone());
+            }
             self.replay.good_greeting = Some(result);
         }
         let after =
@@ -163,6 +174,11 @@ impl Engine {
         }
         self.greeted(child);
         forwarded.then(|| line.clone())
+    }
+
+    /// Whether the host has asked for another version than it was told.
+    fn host_asked_otherwise(&self) -> bool {
+        self.replay.requested() != self.replay.told
     }
 
     /// What the server says of itself, fit for a sentence of ours: masked, and not longer than one.

@@ -79,13 +79,14 @@ impl Engine {
         let (Some(stream), Some(filter)) = (found, filter) else { return true };
         let again = std::mem::take(&mut stream.asked_again);
         let known = stream.acknowledged.replace(Bytes::copy_from_slice(filter.as_bytes()));
+        // The host can now be told of a list that it was given in place of the server's own.
+        self.compare_due = true;
         if !again {
             return true;
         }
         let id = stream.id.clone();
         let uris: Vec<Value> =
             parsed(filter.as_bytes())["resourceSubscriptions"].as_array().cloned().unwrap_or_default();
-        self.compare_due = true;
         let equal = known.is_some_and(|known| parsed(&known) == parsed(filter.as_bytes()));
         let swallowed = equal && !planted!(self, ForwardAcknowledgement);
         if !swallowed {

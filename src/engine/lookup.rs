@@ -119,11 +119,17 @@ impl Engine {
         }
     }
 
-    /// Adds to what is told of a command that cannot be started what else was tried.
-    pub(super) fn with_lookup(&self, fault: SpawnFault, reason: &str) -> String {
-        match self.lookup.story().filter(|_| fault == SpawnFault::NotFound) {
-            Some(story) => format!("{reason}. {}", self.config.mask.apply(&story)),
-            None => reason.to_owned(),
+    /// What there is to tell of the last trouble besides its clause: the system's words, and what else was tried where a
+    /// command was not found. `None` if there is nothing.
+    pub(super) fn detail(&self, fault: Option<&(SpawnFault, String)>, exit: Option<Exit>) -> Option<String> {
+        let not_found =
+            exit == Some(NOT_FOUND) || fault.is_some_and(|(fault, _)| *fault == SpawnFault::NotFound);
+        let story = self.lookup.story().filter(|_| not_found);
+        let story = story.map(|story| self.config.mask.apply(&story).into_owned());
+        match (fault, story) {
+            (Some((_, reason)), Some(story)) => Some(format!("{reason}. {story}")),
+            (Some((_, reason)), None) => Some(reason.clone()),
+            (None, story) => story,
         }
     }
 }

@@ -6,9 +6,11 @@
 use bytes::Bytes;
 
 use super::Engine;
-use super::era::DISCOVER;
+use super::era::{DISCOVER, Opening};
 use super::good::{Era, Good};
+use super::inflight::Pending;
 use super::io::{Gen, Output};
+use super::phase::Phase;
 use super::replay::Replay;
 use crate::wire::edit;
 
@@ -44,12 +46,19 @@ impl Engine {
         self.let_lists_wait();
     }
 
-    /// Lists that wait since before it was known what earlier runs have left wait no longer than others.
+    /// What waits since before it was known what earlier runs have left waits no longer than others, also where a child
+    /// that has not said anything yet has it.
     fn let_lists_wait(&mut self) {
-        for id in self.inflight.ids(|pending| pending.written.is_none() && pending.deadline.is_some()) {
+        let unproven = self.phase == Phase::Starting;
+        let waits = |pending: &Pending| match pending.written {
+            None => pending.times_written == 0,
+            // A call has its limit, however long it waits for a server.
+            Some(_) => unproven && pending.times_written == 1 && &*pending.method != "tools/call",
+        };
+        for id in self.inflight.ids(|pending| pending.deadline.is_some() && waits(pending)) {
             let Some(pending) = self.inflight.get(&id) else { continue };
             let deadline = pending.arrived + self.patience(pending);
-            if pending.times_written == 0 && pending.deadline.is_some_and(|at| deadline < at) {
+            if pending.deadline.is_some_and(|at| deadline < at) {
                 self.inflight.wait_until(&id, deadline);
             }
         }
@@ -70,9 +79,9 @@ impl Engine {
         }
     }
 
-    /// A child has answered `server/discover` well.
+    /// A child has answered `server/discover` well. What it says late, to a host that has greeted since, is of the other era.
     pub(super) fn learn_discovered(&mut self, line: &Bytes) {
-        if let Some(result) = Replay::discovered_in(line) {
+        if let Some(result) = Replay::discovered_in(line).filter(|_| self.opening != Opening::Greeting) {
             self.remember(DISCOVER, None, result.clone());
             self.replay.discovered = Some(result);
         }

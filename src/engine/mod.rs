@@ -379,7 +379,8 @@ impl Engine {
             self.greeting_overdue();
         }
         if self.timers.fired(Timer::Startup, now) {
-            self.doom(Doom::Crash("it did not answer its greeting in time".to_owned()));
+            let what = if self.replay.greeting.is_some() { "its greeting" } else { "its first request" };
+            self.doom(Doom::Crash(format!("it did not answer {what} in time")));
         }
         if self.timers.fired(Timer::Sustained, now) {
             self.backoff.forgive();

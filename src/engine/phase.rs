@@ -29,7 +29,7 @@ impl Phase {
         use Phase::{Crashed, Degraded, Draining, Serving, Starting, Stopped, Stopping, Waiting};
         matches!(
             (self, next),
-            (Starting, Serving | Crashed | Waiting | Degraded | Stopping)
+            (Starting, Serving | Draining | Crashed | Waiting | Degraded | Stopping)
                 | (Serving, Draining | Crashed | Stopping)
                 | (Draining, Crashed | Stopping)
                 | (Crashed, Starting | Waiting | Degraded | Stopping)

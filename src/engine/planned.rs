@@ -5,6 +5,7 @@
 
 use std::time::Duration;
 
+use super::inflight::Pending;
 use super::io::Changed;
 use super::ladder::Rung;
 use super::note::Note;
@@ -46,11 +47,11 @@ impl Engine {
         // What the old files did says nothing of the new ones.
         self.backoff.forgive();
         match (self.phase, change.what) {
-            (Phase::Serving, Changed::Watched) => {
+            (Phase::Starting, Changed::Watched) if !self.runs_first_calls() => self.replace(CHANGED),
+            (Phase::Serving | Phase::Starting, Changed::Watched) => {
                 self.set_phase(Phase::Draining);
                 self.timers.arm(Timer::Drain, self.now.mono + DRAIN);
             }
-            (Phase::Starting, Changed::Watched) => self.replace(CHANGED),
             (Phase::Waiting, _) if !self.lookup.is_under_way() => {
                 self.timers.disarm(Timer::Restart);
                 self.start();
@@ -62,16 +63,22 @@ impl Engine {
         }
     }
 
+    /// Whether the child has a request that it is to finish.
+    fn works_on(&self, pending: &Pending) -> bool {
+        pending.written == Some(self.generation) && !pending.stream && !pending.cancelled
+    }
+
+    /// Whether a child of the modern era that has not said anything yet runs what would be lost with it.
+    fn runs_first_calls(&self) -> bool {
+        self.is_modern() && self.inflight.any(|pending| self.works_on(pending) && !self.may_repeat(pending))
+    }
+
     /// Ends a drained child.
     pub(super) fn drain(&mut self) {
-        if self.phase != Phase::Draining {
-            return;
-        }
-        let generation = self.generation;
-        let works = self
-            .inflight
-            .any(|pending| pending.written == Some(generation) && !pending.stream && !pending.cancelled);
-        if !works || planted!(self, RestartWithoutDraining) {
+        if self.phase == Phase::Draining
+            && (!self.inflight.any(|pending| self.works_on(pending))
+                || planted!(self, RestartWithoutDraining))
+        {
             self.drained();
         }
     }

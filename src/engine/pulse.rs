@@ -75,7 +75,7 @@ impl Engine {
             if child.pulse.misses >= MISSES {
                 self.note(Note::Hung { child: generation });
                 return self.doom(Doom::Crash(format!(
-                    "it did not answer {MISSES} times in a row, though it had nothing to do"
+                    "it gave no sign of life when it was asked for one {MISSES} times in a row"
                 )));
             }
         }
@@ -103,12 +103,12 @@ impl Engine {
         }
     }
 
-    /// A call has taken longer than it may: it is answered, and the server is told to leave it.
-    pub(super) fn time_out(&mut self, id: &Id) {
+    /// Calls have taken longer than they may: they are answered, and the server is told to leave them.
+    pub(super) fn time_out(&mut self, ids: &[Id]) {
         let generation = self.generation;
         let listening = self.child.as_ref().is_some_and(super::Child::listens);
-        self.answer_ourselves(std::slice::from_ref(id), Why::TooLong);
-        if listening {
+        self.answer_ourselves(ids, Why::TooLong);
+        for id in ids.iter().filter(|_| listening) {
             self.tell_child(generation, answers::cancel_call(id).into());
         }
     }

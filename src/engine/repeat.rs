@@ -70,7 +70,8 @@ impl Engine {
         self.requeue(&again);
     }
 
-    fn may_repeat(&self, pending: &Pending) -> bool {
+    /// Whether a request that a child had may be written to the next one.
+    pub(super) fn may_repeat(&self, pending: &Pending) -> bool {
         if pending.unsent && pending.times_written == 0 {
             return true;
         }

@@ -98,7 +98,7 @@ impl Replay {
     /// The greeting for a child when the host has its answer already: the host's own words under an id of ours, with
     /// the version that the host was told.
     pub(super) fn greeting_for(&self, child: Gen) -> Option<(Id, Bytes)> {
-        let id = own_id(child, "initialize");
+        let id = own_greeting_id(child);
         let line = edit::replace(self.greeting.as_ref()?, &["id"], &id.to_json());
         let told = self.told.as_ref().map(|told| serde_json::Value::from(told.as_str()).to_string());
         let line = match told {
@@ -195,6 +195,11 @@ pub(super) fn is_greeted_revision(version: &str) -> bool {
 /// An id of ours: not numeric, because some SDKs take `"7"` for `7`, and different for each child.
 pub(super) fn own_id(child: Gen, what: &str) -> Id {
     Id::text(&format!("mcp-supervise:{child}:{what}"))
+}
+
+/// The id of a greeting of ours.
+pub(super) fn own_greeting_id(child: Gen) -> Id {
+    own_id(child, "initialize")
 }
 
 /// The string at this path. `None` if there is none.

@@ -127,9 +127,7 @@ impl Engine {
             }
             let why = if self.trying { Why::Unavailable } else { Why::Held };
             self.answer_ourselves(&waiting, why);
-            for id in slow {
-                self.time_out(&id);
-            }
+            self.time_out(&slow);
             for (id, child, method, cursor) in unproven {
                 self.answer_ourselves(std::slice::from_ref(&id), Why::Held);
                 if child == self.generation {
@@ -145,22 +143,21 @@ impl Engine {
         let method = &*pending.method;
         let detail = pending.detail.as_deref();
         let era = self.era_of(pending);
-        if let Some(capability) =
-            needed_capability(method).filter(|(name, flag)| !self.replay.can(name, *flag))
+        if let Some((name, flag)) =
+            needed_capability(method, era).filter(|(name, flag)| !self.replay.can(name, *flag))
         {
-            let (name, flag) = capability;
             let flag = flag.map_or_else(String::new, |flag| format!(".{flag}"));
             let message = format!("the server does not offer {name}{flag}");
             return (answers::error(id, answers::METHOD_NOT_FOUND, &message), None);
         }
         let result = match method {
-            era::DISCOVER => match &self.replay.discovered {
-                Some(good) => Some(answers::stale(good)),
-                None => {
-                    let message = "the server has not answered this in time";
+            era::DISCOVER => {
+                let Some(good) = &self.replay.discovered else {
+                    let message = "no server has answered this";
                     return (answers::error(id, answers::METHOD_NOT_FOUND, message), None);
-                }
-            },
+                };
+                Some(answers::stale(good))
+            }
             _ if pending.stream => Some(answers::stream_end(id)),
             "completion/complete" => Some(answers::no_completion(era)),
             "ping" | "initialize" | "logging/setLevel" | "resources/subscribe" | "resources/unsubscribe"
@@ -341,9 +338,7 @@ impl Engine {
             exit: trouble.and_then(|trouble| trouble.exit).map(|exit| exit.to_string()),
             restarts: Some(self.restarts()).filter(|restarts| *restarts > 0),
             stderr_tail: Some(tail.to_owned()).filter(|tail| !tail.is_empty()),
-            detail: trouble
-                .and_then(|trouble| trouble.fault.as_ref())
-                .map(|(fault, reason)| self.with_lookup(*fault, reason)),
+            detail: trouble.and_then(|trouble| self.detail(trouble.fault.as_ref(), trouble.exit)),
         }
     }
 
@@ -408,7 +403,7 @@ impl Engine {
 }
 
 /// The capability that a method needs, and the flag inside it. `None` for methods that need none.
-fn needed_capability(method: &str) -> Option<(&'static str, Option<&'static str>)> {
+fn needed_capability(method: &str, era: Era) -> Option<(&'static str, Option<&'static str>)> {
     match method {
         "resources/subscribe" | "resources/unsubscribe" => Some(("resources", Some("subscribe"))),
         "logging/setLevel" => Some(("logging", None)),
@@ -416,7 +411,8 @@ fn needed_capability(method: &str) -> Option<(&'static str, Option<&'static str>
             "tools" => Some(("tools", None)),
             "prompts" => Some(("prompts", None)),
             "resources" => Some(("resources", None)),
-            "tasks" => Some(("tasks", None)),
+            // In the modern era tasks are an extension.
+            "tasks" if era == Era::Legacy => Some(("tasks", None)),
             _ => None,
         },
     }

@@ -8,9 +8,10 @@
 //! [VERSION] [CAPABILITIES]` (the whole handshake), `regreet [VERSION]` (the server answers a replayed greeting),
 //! `stderr TEXT`, `unsent N` (the last N lines for the server never left us), `exit code N`, `exit signal N` (with all its output read), `exited ...` and `silent` (the two apart),
 //! `modern ID METHOD [MEMBERS]` (a host's request in the envelope of the modern era, `MEMBERS` of its params before it),
-//! `last-good ERA VERSION METHOD CURSOR RESULT` (all of them together are told by `recall`; `-` for no cursor),
+//! `acknowledge ID FILTER` (the server accepts a listening stream), `last-good ERA VERSION METHOD CURSOR RESULT` (all of them together are told by `recall`; `-` for no cursor),
 //! `login-path PATH`, `login-fails REASON`, `changed watched`, `changed executable`, `stopped` and `running` (the child's
-//! process is inspected), `spawn-fails KIND TEXT` (the next spawn), `mute`, `deaf`, `eof`, `gone`, `stop`, `wait DURATION`. In a line, `\xNN` is a byte,
+//! process is inspected), `changing DURATION` (the watched files change every 100 ms), `spawn-fails KIND TEXT` (the next
+//! spawn), `times N DIRECTIVE`, `unseen DIRECTIVE` (without what the engine puts out), `mute`, `deaf`, `eof`, `gone`, `stop`, `wait DURATION`. In a line, `\xNN` is a byte,
 //! and `LINE*N` repeats its last character. Comments start with `#`.
 
 use std::collections::VecDeque;
@@ -170,7 +171,7 @@ impl Stage {
 
     fn play(&mut self, directive: &str) {
         let (word, rest) = directive.split_once(' ').unwrap_or((directive, ""));
-        if !["config", "spawn-fails", "last-good"].contains(&word) {
+        if !["config", "spawn-fails", "last-good", "times", "unseen"].contains(&word) {
             self.start();
         }
         match word {
@@ -232,6 +233,12 @@ impl Stage {
                     r#"host {{"jsonrpc":"2.0","id":{id},"method":"{method}","params":{{{members}{ENVELOPE}}}}}"#
                 ));
             }
+            "acknowledge" => {
+                let (id, filter) = rest.split_once(' ').expect("an id and a filter");
+                self.play(&format!(
+                    r#"server {{"jsonrpc":"2.0","method":"notifications/subscriptions/acknowledged","params":{{"_meta":{{"io.modelcontextprotocol/subscriptionId":{id}}},"notifications":{filter}}}}}"#
+                ));
+            }
             "last-good" => {
                 let words: Vec<&str> = rest.splitn(5, ' ').collect();
                 let [era, version, method, cursor, result] = words[..] else { panic!("five words: {rest}") };
@@ -252,6 +259,24 @@ impl Stage {
             "changed" => {
                 let watched = rest == "watched";
                 self.input(Input::Changed(if watched { Changed::Watched } else { Changed::Executable }));
+            }
+            "changing" => {
+                let end = self.now + duration(rest);
+                while self.now < end {
+                    self.input(Input::Changed(Changed::Watched));
+                    self.wait(Duration::from_millis(100));
+                }
+            }
+            "times" => {
+                let (times, directive) = rest.split_once(' ').expect("a number and a directive");
+                for _ in 0..times.parse().expect("a number") {
+                    self.play(directive);
+                }
+            }
+            "unseen" => {
+                let seen = self.text.len();
+                self.play(rest);
+                self.text.truncate(seen);
             }
             "stopped" | "running" => {
                 let (child, stopped) = (self.child, word == "stopped");
