@@ -241,8 +241,8 @@ pub(super) struct Checker {
     pub tokens: BTreeMap<String, (u32, String)>,
     /// An answer of the host that must be written in this step.
     pub due: Option<(u32, String)>,
-    /// A call that was answered in this step because it takes too long.
-    pub timed_out: Option<String>,
+    /// The calls that were answered in this step because they take too long.
+    pub timed_out: BTreeSet<String>,
     /// What was forwarded to the host in this step.
     pub forwarded: Vec<String>,
     /// Ids that were answered by the server in this step.
@@ -292,7 +292,7 @@ impl Checker {
             asks: BTreeMap::new(),
             tokens: BTreeMap::new(),
             due: None,
-            timed_out: None,
+            timed_out: BTreeSet::new(),
             forwarded: Vec::new(),
             served: Vec::new(),
             crashes: VecDeque::new(),

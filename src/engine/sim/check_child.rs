@@ -155,7 +155,8 @@ impl Checker {
     fn must_be_greeted(&mut self, child: u32, line: &str) -> Checked {
         let headless = self.opened == Opened::Bare && self.greeting.is_none();
         let now = self.now;
-        if matches!(self.opened, Opened::Modern | Opened::Probe) && self.phase == Phase::Starting {
+        let opening = matches!(self.opened, Opened::Modern | Opened::Probe);
+        if opening && matches!(self.phase, Phase::Starting | Phase::Draining) {
             return self.may_open(child, line);
         }
         let kid = self.kid();
@@ -340,8 +341,7 @@ impl Checker {
         }
         // A call that takes too long is answered, and taken back.
         let id = raw_id(line).unwrap_or_default();
-        if self.timed_out.as_ref() == Some(&id) {
-            self.timed_out = None;
+        if self.timed_out.remove(&id) {
             return Ok(());
         }
         self.must_be_greeted(child, line)?;

@@ -336,6 +336,11 @@ impl Checker {
                 }
             }
         }
+        let timed_out = std::mem::take(&mut self.timed_out);
+        let kid = self.kid();
+        if !timed_out.is_empty() && kid.exit.is_none() && !kid.laddered && !kid.gone {
+            violated!("a call that takes too long is taken back", "{timed_out:?}");
+        }
         if !self.memory.updates.is_empty() {
             violated!("what may have been missed is told", "{:?}", self.memory.updates);
         }

@@ -14,6 +14,9 @@ impl Checker {
         use Phase::{Crashed, Degraded, Draining, Serving, Starting, Stopped, Stopping, Waiting};
         // As the page on the conversation tells it.
         let legal: &[Phase] = match from {
+            Starting if self.opened == Opened::Modern => {
+                &[Serving, Draining, Crashed, Waiting, Degraded, Stopping]
+            }
             Starting => &[Serving, Crashed, Waiting, Degraded, Stopping],
             Serving => &[Draining, Crashed, Stopping],
             Draining => &[Crashed, Stopping],

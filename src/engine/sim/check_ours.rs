@@ -218,9 +218,9 @@ impl Checker {
             self.cover.hit("queue full");
         }
         match text("status") {
-            "server_timeout" if request.at.is_some() && self.rules.call_timeout.is_some() => {
+            "server_timeout" if request.at.is_some() && request.message.method() == "tools/call" => {
                 self.cover.hit("call that took too long");
-                self.timed_out = request.message.id.clone();
+                self.timed_out.extend(request.message.id.clone());
             }
             "server_restarted" => {
                 if request.written.is_empty() {
