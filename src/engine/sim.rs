@@ -4,6 +4,7 @@
 //! fails is told by its seed, and `SIM_SEED=n cargo test seeds` shows the whole conversation. `SIM_SEEDS=n` runs more.
 //! Planted bugs show that the checker sees, and counts of what happened that the models still lead it everywhere.
 
+mod books;
 mod bugs;
 mod check;
 mod check_child;
@@ -16,6 +17,7 @@ mod cover;
 mod host;
 mod log;
 mod parse;
+mod profile;
 mod rng;
 mod server;
 mod world;

@@ -10,17 +10,17 @@ use bytes::Bytes;
 use serde_json::Value;
 
 use super::Violation;
+use super::books::{Ask, Kid, Pages, Request, Rules, Tool};
 use super::check_era::{Memory, Opened, Stream};
-use super::check_plans::{Plans, Pulse};
+use super::check_plans::Plans;
 use super::cover::Cover;
-use super::parse::{self, Message};
+use super::parse;
 use super::world::Said;
-use crate::engine::backoff::Limits;
+use crate::engine::Snapshot;
 use crate::engine::guidance::Status;
 use crate::engine::io::{Exit, Input, Output};
 use crate::engine::note::{DropCause, Note};
 use crate::engine::phase::Phase;
-use crate::engine::{Config, Repeat, Snapshot};
 
 /// With more open requests than this, not each step is followed by a look at all of them.
 const MANY: usize = 100;
@@ -45,159 +45,6 @@ pub(super) enum Seen {
     Child(u32, Said),
     Exit(u32, Exit),
     Silence(u32),
-}
-
-/// The limits that a run must keep to.
-#[derive(Clone, Debug)]
-pub(super) struct Rules {
-    pub hold: Duration,
-    pub init_timeout: Option<Duration>,
-    pub repeats: bool,
-    pub restarts: Limits,
-    pub max_answer: usize,
-    pub init_grace: Duration,
-    pub instant: bool,
-    pub ping: Duration,
-    pub call_timeout: Option<Duration>,
-    pub bare_command: bool,
-}
-
-impl Rules {
-    pub(super) fn new(config: &Config) -> Self {
-        Self {
-            hold: config.hold,
-            init_timeout: config.init_timeout,
-            repeats: config.repeat == Repeat::Safe,
-            restarts: config.restarts,
-            max_answer: config.max_answer,
-            init_grace: config.init_grace,
-            instant: config.instant_start,
-            ping: config.ping_interval,
-            call_timeout: config.call_timeout,
-            bare_command: config.bare_command,
-        }
-    }
-}
-
-/// A request of the host that has no answer.
-#[derive(Clone, Debug)]
-pub(super) struct Request {
-    /// The order of arrival.
-    pub number: u64,
-    pub message: Message,
-    pub line: String,
-    /// Whether it is the greeting by which the conversation was opened.
-    pub greets: bool,
-    pub arrived: Duration,
-    pub waits_since: Duration,
-    pub cancelled: bool,
-    /// The child that has it.
-    pub at: Option<u32>,
-    pub at_since: Duration,
-    pub written: Vec<u32>,
-    /// It stays open until it ends, and is owed no answer.
-    pub stream: bool,
-    /// It was written once and never left us.
-    pub came_back: bool,
-    pub progress: Option<f64>,
-}
-
-impl Request {
-    /// Whether it carries the envelope of the modern era.
-    pub(super) fn enveloped(&self) -> bool {
-        self.message.params["_meta"]["io.modelcontextprotocol/protocolVersion"].is_string()
-    }
-
-    /// Whether a server that is there answers it soon.
-    pub(super) fn is_soon(&self) -> bool {
-        let method = self.message.method();
-        method.ends_with("/list") && method != "tasks/list"
-            || [
-                "server/discover",
-                "subscriptions/listen",
-                "resources/read",
-                "prompts/get",
-                "completion/complete",
-            ]
-            .contains(&method)
-    }
-
-    pub(super) fn name(&self) -> &str {
-        self.message.params["name"].as_str().unwrap_or_default()
-    }
-}
-
-/// What a child must hear after its greeting, before anything else.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) enum Expected {
-    Initialized(String),
-    Level(String),
-    Subscribed(String),
-}
-
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) enum Greeted {
-    No,
-    /// The greeting was written under this id.
-    Sent(String),
-    Done,
-}
-
-/// A child.
-#[derive(Clone, Debug)]
-pub(super) struct Kid {
-    pub spawned: Duration,
-    /// It was to show whether the degraded phase can be left.
-    pub trying: bool,
-    pub greeted: Greeted,
-    pub serving_since: Option<Duration>,
-    pub expected: VecDeque<Expected>,
-    pub own: BTreeSet<String>,
-    /// The lists that we have asked it for: which, and which page.
-    pub compares: BTreeMap<String, (String, usize)>,
-    /// Requests that we have answered in its place.
-    pub late: BTreeMap<String, Request>,
-    /// It has been written a request of the host.
-    pub heard: bool,
-    /// It has answered something.
-    pub spoke: bool,
-    /// It has the probe of a host that has not decided, and has not answered it in time.
-    pub probed: bool,
-    pub pulse: Pulse,
-    /// It is to be replaced, which is no crash.
-    pub replaced: bool,
-    pub exit: Option<Exit>,
-    pub silent: bool,
-    /// The ladder has begun.
-    pub laddered: bool,
-    /// Its version cannot be used.
-    pub unusable: bool,
-    /// Forgotten, or never born.
-    pub gone: bool,
-}
-
-/// A request of a server.
-#[derive(Clone, Debug)]
-pub(super) struct Ask {
-    pub child: u32,
-    pub own: String,
-    pub done: bool,
-}
-
-/// What a tool was last seen to declare.
-#[derive(Clone, Copy, Debug, Default)]
-pub(super) struct Tool {
-    pub safe: bool,
-    pub typed: bool,
-}
-
-/// The last good pages of a list.
-#[derive(Clone, Debug, Default)]
-pub(super) struct Pages {
-    pub from: u32,
-    pub by_cursor: BTreeMap<String, Value>,
-    /// Whatever was seen of it.
-    pub seen: Vec<Value>,
 }
 
 /// The books.

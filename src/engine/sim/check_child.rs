@@ -4,7 +4,8 @@
 use bytes::Bytes;
 
 use super::Violation;
-use super::check::{Checked, Checker, Expected, Greeted, Request, Seen, violated};
+use super::books::{Expected, Greeted, Request};
+use super::check::{Checked, Checker, Seen, violated};
 use super::check_era::{Opened, Stream};
 use super::parse::{self, Message};
 use crate::engine::phase::Phase;

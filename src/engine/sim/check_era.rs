@@ -6,7 +6,8 @@ use std::time::Duration;
 use serde_json::{Value, json};
 
 use super::Violation;
-use super::check::{Checked, Checker, Request, Rules, Seen, violated};
+use super::books::{Request, Rules};
+use super::check::{Checked, Checker, Seen, violated};
 use super::parse::{self, Message};
 use super::server::Shape;
 use super::world::Said;
@@ -328,7 +329,7 @@ impl Checker {
             let kind = kind_of(&method).to_owned();
             let due: Vec<Option<Value>> = match self.opened {
                 Opened::Modern => self.streams_with(&kind).into_iter().map(Some).collect(),
-                _ => vec![None],
+                Opened::Legacy | Opened::Nothing | Opened::Probe | Opened::Bare => vec![None],
             };
             for stream in due {
                 if !self.memory.told.contains(&(kind.clone(), stream.clone())) {

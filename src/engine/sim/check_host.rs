@@ -4,7 +4,8 @@ use bytes::Bytes;
 use serde_json::Value;
 
 use super::Violation;
-use super::check::{Ask, Checked, Checker, Expected, Greeted, Pages, Request, Seen, Tool, violated};
+use super::books::{Ask, Expected, Greeted, Pages, Request, Tool};
+use super::check::{Checked, Checker, Seen, violated};
 use super::check_child::OURS;
 use super::check_era::Opened;
 use super::parse::{self, Message};

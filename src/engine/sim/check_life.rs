@@ -4,7 +4,8 @@ use std::collections::{BTreeSet, VecDeque};
 use std::time::Duration;
 
 use super::Violation;
-use super::check::{Checked, Checker, Greeted, Kid, violated};
+use super::books::{Greeted, Kid};
+use super::check::{Checked, Checker, violated};
 use super::check_era::Opened;
 use crate::engine::io::{Exit, SpawnFault};
 use crate::engine::phase::Phase;

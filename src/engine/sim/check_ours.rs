@@ -3,7 +3,8 @@
 use serde_json::Value;
 
 use super::Violation;
-use super::check::{Checked, Checker, Request, Seen, violated};
+use super::books::Request;
+use super::check::{Checked, Checker, Seen, violated};
 use super::parse::Message;
 use crate::engine::answers::STATUS_TOOL;
 use crate::engine::phase::Phase;

@@ -6,9 +6,10 @@ use std::time::Duration;
 use serde_json::json;
 
 use super::parse::{self, Message};
+use super::profile::Profile;
 use super::rng::Rng;
 use super::server::TOOLS;
-use super::world::{Event, Profile, Sched};
+use super::world::{Event, Sched};
 use crate::engine::io::StopSignal;
 
 /// How the host opens the conversation.
