@@ -1,12 +1,9 @@
 //! What the host says: registered, recorded, and written to the child, queued, answered or dropped.
 
-use std::time::Duration;
-
 use bytes::Bytes;
 
 use super::asked::Asked;
-use super::backoff::RETRY_ON_CALL;
-use super::era::{DISCOVER, DISCOVER_WAIT, Opening};
+use super::era::Opening;
 use super::inflight::Pending;
 use super::io::Gen;
 use super::note::DropCause;
@@ -14,7 +11,7 @@ use super::phase::Phase;
 use super::queue::{BatchElement, Waiting};
 use super::story::Why;
 use super::timers::Timer;
-use super::{Engine, answers, as_array, book, planted};
+use super::{Engine, answers, book};
 use crate::wire::{
     Element, Frame, Id, Line, Message, Notification, Oversize, Parsed, Request, Response, edit, ends,
 };
@@ -114,128 +111,6 @@ impl Engine {
             return;
         }
         self.wait(&[&id], Waiting::Request(id.clone()), bytes.len());
-    }
-
-    /// Lets requests wait for a server, or answers them where none is to be expected.
-    fn wait(&mut self, ids: &[&Id], waiting: Waiting, bytes: usize) {
-        let owned: Vec<Id> = ids.iter().map(|id| (*id).clone()).collect();
-        if self.phase == Phase::Degraded && self.may_try(&owned) {
-            for id in &owned {
-                self.inflight.wait_until(id, self.now.mono + self.config.hold);
-            }
-            if self.queue.push(waiting, bytes).is_ok() {
-                self.retry();
-                return;
-            }
-            self.answer_ourselves(&owned, Why::QueueFull);
-            return;
-        }
-        if self.phase == Phase::Degraded || self.trying && !self.may_come_to_serve() {
-            self.answer_ourselves(&owned, Why::Unavailable);
-            return;
-        }
-        for id in &owned {
-            let Some(patience) = self.inflight.get(id).map(|pending| self.patience(pending)) else {
-                continue;
-            };
-            self.inflight.wait_until(id, self.now.mono + patience);
-        }
-        if self.queue.push(waiting, bytes).is_err() {
-            self.answer_ourselves(&owned, Why::QueueFull);
-        }
-    }
-
-    /// Whether a child that is an attempt runs and waits for the host, as one of the modern era does until it is asked.
-    fn may_come_to_serve(&self) -> bool {
-        let opens = matches!(self.opening, Opening::Enveloped | Opening::Probe);
-        opens && self.phase == Phase::Starting && self.child.as_ref().is_some_and(super::Child::is_ready)
-    }
-
-    /// How long a request waits for a server that is on its way.
-    pub(super) fn patience(&self, pending: &Pending) -> Duration {
-        let list = book::is_list(&pending.method);
-        let known = list && self.book.page(&pending.method, pending.detail.as_deref()).is_some();
-        let discovers = &*pending.method == DISCOVER;
-        if self.config.instant_start
-            && !self.has_served
-            && (known || discovers && self.replay.discovered.is_some())
-        {
-            return Duration::ZERO;
-        }
-        match (discovers, list && !known) {
-            (true, _) => DISCOVER_WAIT,
-            (false, true) => self.list_wait(),
-            (false, false) => self.config.hold,
-        }
-    }
-
-    /// Whether one of these requests is reason enough to try a degraded server again now.
-    fn may_try(&self, ids: &[Id]) -> bool {
-        !self.host_eof
-            && self.now.mono >= self.last_attempt + RETRY_ON_CALL
-            && ids.iter().filter_map(|id| self.inflight.get(id)).any(|pending| wants_server(&pending.method))
-    }
-
-    /// Writes what waits to a serving child.
-    pub(super) fn flush(&mut self) {
-        while self.phase == Phase::Serving
-            || (self.phase == Phase::Starting && planted!(self, WriteBeforeGreeting))
-        {
-            if let Some(id) = self.listens.unwritten(&self.inflight) {
-                self.write(&id);
-                continue;
-            }
-            let Some(waiting) = self.queue.pop() else { return };
-            match waiting {
-                Waiting::Request(id) => self.write(&id),
-                Waiting::Other(line) => self.tell_child(self.generation, line),
-                Waiting::Batch { whole, elements } => self.write_batch(whole, elements),
-            }
-        }
-    }
-
-    /// Writes one request to the child.
-    pub(super) fn write(&mut self, id: &Id) {
-        let Some(pending) = self.inflight.get(id) else { return };
-        if self.is_status_tool(pending) {
-            self.answer_with(id, self.status_tool_while_serving(id));
-            return;
-        }
-        if let Some(bytes) = self.mark_written(id) {
-            self.tell_child(self.generation, bytes);
-        }
-    }
-
-    /// Notes that a request is written now. Gives its bytes.
-    fn mark_written(&mut self, id: &Id) -> Option<Bytes> {
-        let pending = self.inflight.get(id)?;
-        let bytes = pending.kept.clone()?;
-        let repeatable = self.is_repeatable(&pending.method, pending.name.as_deref());
-        let call = &*pending.method == "tools/call";
-        self.inflight.written(id, self.generation, self.next_line(), repeatable);
-        if let Some(limit) = self.config.call_timeout.filter(|_| call) {
-            self.inflight.wait_until(id, self.now.mono + limit);
-        }
-        Some(bytes)
-    }
-
-    fn write_batch(&mut self, mut whole: Option<Bytes>, elements: Vec<BatchElement>) {
-        let mut parts: Vec<Bytes> = Vec::with_capacity(elements.len());
-        for element in elements {
-            match element {
-                BatchElement::Request(id)
-                    if self.inflight.get(&id).is_some_and(|it| self.is_status_tool(it)) =>
-                {
-                    self.answer_with(&id, self.status_tool_while_serving(&id));
-                    whole = None;
-                }
-                BatchElement::Request(id) => parts.extend(self.mark_written(&id)),
-                BatchElement::Other(bytes) => parts.push(bytes),
-            }
-        }
-        if !parts.is_empty() {
-            self.tell_child(self.generation, whole.unwrap_or_else(|| as_array(&parts)));
-        }
     }
 
     fn host_batch(&mut self, line: &Bytes, elements: Vec<Element>) {
@@ -425,19 +300,4 @@ impl Engine {
             None => self.say_to_host(String::from_utf8_lossy(&refusal).into_owned()),
         }
     }
-}
-
-/// Whether a request asks the server itself for something that nobody can answer in its place.
-fn wants_server(method: &str) -> bool {
-    !book::is_list(method)
-        && !matches!(
-            method,
-            "initialize"
-                | DISCOVER
-                | "ping"
-                | "completion/complete"
-                | "logging/setLevel"
-                | "resources/subscribe"
-                | "resources/unsubscribe"
-        )
 }

@@ -29,6 +29,8 @@ const CLAUDE_DESKTOP: &str = "claude-ai";
 const LIST_WAIT: Duration = Duration::from_secs(50);
 /// How much of what the server says of itself is told on, in characters.
 const SAID: usize = 500;
+/// The code of the error by which a server says that it does not speak the version that it is asked for.
+const UNSUPPORTED_VERSION: &str = "-32022";
 /// How long a child must serve for its crashes to be forgotten.
 const SUSTAINED: Duration = Duration::from_secs(60);
 
@@ -99,7 +101,10 @@ impl Engine {
                     |message| format!("\"{}\"", self.said_by_server(&message)),
                 );
                 let reason = format!("it refused its greeting: {reason}");
-                self.doom(Doom::Crash(reason));
+                let other_era =
+                    edit::find_in(line, &["error", "code"]).is_some_and(|code| code == UNSUPPORTED_VERSION);
+                // A server that speaks another era by now will say the same again.
+                self.doom(if other_era { Doom::Degrade(reason) } else { Doom::Crash(reason) });
                 return None;
             }
             // The host's own greeting was refused: that is the server's answer, and the host may greet again, or open in

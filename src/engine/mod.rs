@@ -38,6 +38,7 @@ pub mod backoff;
 mod book;
 mod compare;
 mod config;
+mod current;
 mod era;
 mod from_host;
 mod from_server;
@@ -63,8 +64,9 @@ mod session;
 mod sim;
 mod story;
 mod timers;
+mod waiting;
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::VecDeque;
 use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
@@ -75,23 +77,21 @@ use self::asked::Asked;
 use self::backoff::Backoff;
 use self::book::Book;
 use self::compare::Seen;
+use self::current::{Child, Doom, Greeting};
 use self::era::{Envelope, Opening};
 use self::good::Good;
 use self::guidance::Status;
 use self::inflight::Inflight;
-use self::io::{Exit, Gen, Input, Now, Origin, Output};
-use self::ladder::Rung;
+use self::io::{Gen, Input, Now, Origin, Output};
 use self::listen::Listens;
 use self::lookup::Lookup;
 use self::note::{DropCause, Note, StopCause};
 use self::phase::Phase;
 use self::planned::Change;
-use self::pulse::Pulse;
 use self::queue::Queue;
-use self::replay::{Own, Replay};
+use self::replay::Replay;
 use self::story::Trouble;
 use self::timers::{Timer, Timers};
-use crate::wire::Id;
 
 /// What the engine is doing, for whoever asks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -100,107 +100,12 @@ pub struct Snapshot {
     pub phase: Phase,
     /// The youngest child.
     pub generation: Gen,
-    /// How many children were spawned after the first.
+    /// How many children have run after the first.
     pub restarts: u32,
     /// How many answers the host waits for.
     pub owed: usize,
     /// How many lines wait for a server.
     pub waiting: usize,
-}
-
-/// How far the greeting of a child has come.
-#[derive(Clone, Debug, PartialEq, Eq)]
-enum Greeting {
-    /// Nothing was sent to it.
-    Unsent,
-    /// The greeting was sent under this id.
-    Sent(Id),
-    /// It may be spoken to.
-    Done,
-}
-
-/// What becomes of a child that cannot be used, once it is gone.
-#[derive(Clone, Debug)]
-enum Doom {
-    /// Its end counts as a crash, for this reason.
-    Crash(String),
-    /// Trying again at once would lead to the same: degraded, for this reason.
-    Degrade(String),
-    /// Another one takes its place at once, for this reason; nothing is counted.
-    Replace(&'static str),
-}
-
-impl Doom {
-    fn reason(&self) -> &str {
-        match self {
-            Self::Crash(reason) | Self::Degrade(reason) => reason,
-            Self::Replace(reason) => reason,
-        }
-    }
-}
-
-/// The current child.
-#[derive(Debug)]
-struct Child {
-    generation: Gen,
-    spawned: Duration,
-    /// Whether it is known to run: until then it may turn out that nobody reads what is written to it.
-    runs: bool,
-    greeting: Greeting,
-    /// Whether it has come as far as serving the host.
-    served: bool,
-    /// Requests of ours that it has not answered, and of the host that we have answered in its place.
-    own: BTreeMap<Id, Own>,
-    /// How many ids of ours it has been given.
-    next_own: u64,
-    /// It has answered something.
-    spoke: bool,
-    /// It has heard `server/discover` from a host that had not decided on an era, and has not answered it in time.
-    probed: bool,
-    pulse: Pulse,
-    /// How many lines were written to it.
-    lines: u64,
-    exited: Option<Exit>,
-    /// What it last wrote to stderr, and what of ours it cannot have read, once its output has ended.
-    silent: Option<(String, Vec<Bytes>)>,
-    /// How far down the ladder it is. `None` while nobody wants it to end.
-    rung: Option<Rung>,
-    /// What it can no longer do. `None` while it reads and writes.
-    useless: Option<&'static str>,
-    doom: Option<Doom>,
-}
-
-impl Child {
-    fn new(generation: Gen, spawned: Duration) -> Self {
-        Self {
-            generation,
-            spawned,
-            runs: false,
-            greeting: Greeting::Unsent,
-            served: false,
-            own: BTreeMap::new(),
-            next_own: 0,
-            spoke: false,
-            probed: false,
-            pulse: Pulse::default(),
-            lines: 0,
-            exited: None,
-            silent: None,
-            rung: None,
-            useless: None,
-            doom: None,
-        }
-    }
-
-    /// Whether what is written to it can still be read.
-    fn listens(&self) -> bool {
-        self.exited.is_none() && self.rung.is_none()
-    }
-
-    /// Whether it runs, reads and writes.
-    fn is_ready(&self) -> bool {
-        self.runs && self.listens() && self.useless.is_none()
-    }
 }
 
 /// The supervisor's mind.
@@ -213,6 +118,8 @@ pub struct Engine {
     timers: Timers,
     child: Option<Child>,
     generation: Gen,
+    /// How many children have run.
+    started: u32,
     /// Whether the current child is an attempt to leave the degraded phase.
     trying: bool,
     last_attempt: Duration,
@@ -277,6 +184,7 @@ impl Engine {
             timers: Timers::default(),
             child: None,
             generation: Gen(0),
+            started: 0,
             trying: false,
             last_attempt: now.mono,
             last_handoff: None,
@@ -413,9 +321,9 @@ impl Engine {
         self.child.as_ref().map_or(0, |child| child.lines)
     }
 
-    /// How many children were spawned after the first.
+    /// How many children have run after the first.
     fn restarts(&self) -> u32 {
-        self.generation.0.saturating_sub(1)
+        self.started.saturating_sub(1)
     }
 
     /// The one place where the phase changes.

@@ -85,29 +85,33 @@ impl Engine {
 
     /// Whether a request may be written to a second child: by its method, or by what its tool declares.
     pub(super) fn is_repeatable(&self, method: &str, name: Option<&str>) -> bool {
-        self.config.repeat == Repeat::Safe
-            && match method {
-                "tools/call" => planted!(self, RepeatUnsafe) || self.book.tool(name).repeatable,
-                "ping"
-                | "tools/list"
-                | "prompts/list"
-                | "prompts/get"
-                | "resources/list"
-                | "resources/templates/list"
-                | "resources/read"
-                | "resources/subscribe"
-                | "resources/unsubscribe"
-                | "completion/complete"
-                | "logging/setLevel"
-                | "tasks/get"
-                | "tasks/update"
-                | "tasks/list"
-                | "tasks/result"
-                | "tasks/cancel" => true,
-                // A child that dies on the probe is not fed it again; in the modern era it is a request like others.
-                DISCOVER => self.is_modern() || planted!(self, RepeatProbe),
-                _ => false,
-            }
+        self.config.repeat == Repeat::Safe && self.is_safe(method, name)
+    }
+
+    /// Whether a request does no more when it is made twice: by its method, or by what its tool declares.
+    pub(super) fn is_safe(&self, method: &str, name: Option<&str>) -> bool {
+        match method {
+            "tools/call" => planted!(self, RepeatUnsafe) || self.book.tool(name).repeatable,
+            "ping"
+            | "tools/list"
+            | "prompts/list"
+            | "prompts/get"
+            | "resources/list"
+            | "resources/templates/list"
+            | "resources/read"
+            | "resources/subscribe"
+            | "resources/unsubscribe"
+            | "completion/complete"
+            | "logging/setLevel"
+            | "tasks/get"
+            | "tasks/update"
+            | "tasks/list"
+            | "tasks/result"
+            | "tasks/cancel" => true,
+            // A child that dies on the probe is not fed it again; in the modern era it is a request like others.
+            DISCOVER => self.is_modern() || planted!(self, RepeatProbe),
+            _ => false,
+        }
     }
 
     /// Puts requests that a dead child had in front of what waits, in their order, those of a batch together.

@@ -57,6 +57,7 @@ impl Engine {
             current.runs = true;
         }
         self.busy_since = None;
+        self.started += 1;
         self.note(Note::Spawned { child, pid });
     }
 

@@ -268,6 +268,8 @@ impl Engine {
         let trouble = self.trouble.as_ref();
         let clause = trouble.map(Trouble::clause);
         let outcome = if pending.times_written > 0 { Outcome::Unknown } else { Outcome::NotExecuted };
+        // Whoever only reads can do so again, whatever came of it.
+        let again = outcome == Outcome::NotExecuted || self.is_safe(&pending.method, pending.name.as_deref());
         let effect = match outcome {
             Outcome::NotExecuted => "this request was not executed",
             Outcome::Unknown => "whether this request took effect is unknown",
@@ -283,7 +285,7 @@ impl Engine {
             }
             Why::Held => {
                 let message = format!("The MCP server {name:?} is not ready yet{because}, so {effect}.");
-                (Status::ServerTimeout, message, outcome == Outcome::NotExecuted)
+                (Status::ServerTimeout, message, again)
             }
             Why::TooLong => {
                 let limit = self.config.call_timeout.unwrap_or_default();
@@ -309,11 +311,11 @@ impl Engine {
             Why::Unavailable if self.trying => {
                 let message =
                     format!("The MCP server {name:?} is being started again{because}, so {effect}.");
-                (Status::ServerUnavailable, message, outcome == Outcome::NotExecuted)
+                (Status::ServerUnavailable, message, again)
             }
             Why::Unavailable => {
                 let message = format!("The MCP server {name:?} is not running{because}, so {effect}.");
-                (Status::ServerUnavailable, message, outcome == Outcome::NotExecuted)
+                (Status::ServerUnavailable, message, again)
             }
         };
         let retry_after = match why {
@@ -328,7 +330,7 @@ impl Engine {
         Guidance {
             status,
             message,
-            hint: self.hint(why, outcome),
+            hint: self.hint(why, again),
             retryable,
             outcome,
             // Rounded up: a millisecond too early is too early.
@@ -342,11 +344,12 @@ impl Engine {
         }
     }
 
-    fn hint(&self, why: Why, outcome: Outcome) -> String {
+    /// What to do. `again` is whether the request may be made again whatever came of it.
+    fn hint(&self, why: Why, again: bool) -> String {
         let command = &self.config.command;
         let fault = self.trouble.as_ref().and_then(|trouble| trouble.fault.as_ref()).map(|(fault, _)| *fault);
         let look = format!("run this in a terminal to see why: {command}");
-        match (why, outcome, fault) {
+        match (why, again, fault) {
             (Why::Stopping, ..) => "Connect to the server again.".to_owned(),
             (Why::Restarted, ..) => {
                 "Check whether the request took effect before making it again.".to_owned()
@@ -360,7 +363,7 @@ impl Engine {
             (_, _, Some(SpawnFault::NotExecutable)) => format!(
                 "Make the command executable or correct its path in the host's configuration; it is then started by the next call. The command is: {command}"
             ),
-            (_, Outcome::Unknown, _) => format!(
+            (_, false, _) => format!(
                 "Check whether the request took effect before making it again. If the server stays away, {look}"
             ),
             (Why::Held | Why::QueueFull, ..) => {

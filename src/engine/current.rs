@@ -1,0 +1,107 @@
+//! The current child: what is known of it, and what is to become of it. Data only.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use bytes::Bytes;
+
+use super::io::{Exit, Gen};
+use super::ladder::Rung;
+use super::pulse::Pulse;
+use super::replay::Own;
+use crate::wire::Id;
+
+/// How far the greeting of a child has come.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Greeting {
+    /// Nothing was sent to it.
+    Unsent,
+    /// The greeting was sent under this id.
+    Sent(Id),
+    /// It may be spoken to.
+    Done,
+}
+
+/// What becomes of a child that cannot be used, once it is gone.
+#[derive(Clone, Debug)]
+pub(super) enum Doom {
+    /// Its end counts as a crash, for this reason.
+    Crash(String),
+    /// Trying again at once would lead to the same: degraded, for this reason.
+    Degrade(String),
+    /// Another one takes its place at once, for this reason; nothing is counted.
+    Replace(&'static str),
+}
+
+impl Doom {
+    pub(super) fn reason(&self) -> &str {
+        match self {
+            Self::Crash(reason) | Self::Degrade(reason) => reason,
+            Self::Replace(reason) => reason,
+        }
+    }
+}
+
+/// The current child.
+#[derive(Debug)]
+pub(super) struct Child {
+    pub(super) generation: Gen,
+    pub(super) spawned: Duration,
+    /// Whether it is known to run: until then it may turn out that nobody reads what is written to it.
+    pub(super) runs: bool,
+    pub(super) greeting: Greeting,
+    /// Whether it has come as far as serving the host.
+    pub(super) served: bool,
+    /// Requests of ours that it has not answered, and of the host that we have answered in its place.
+    pub(super) own: BTreeMap<Id, Own>,
+    /// How many ids of ours it has been given.
+    pub(super) next_own: u64,
+    /// It has answered something.
+    pub(super) spoke: bool,
+    /// It has heard `server/discover` from a host that had not decided on an era, and has not answered it in time.
+    pub(super) probed: bool,
+    pub(super) pulse: Pulse,
+    /// How many lines were written to it.
+    pub(super) lines: u64,
+    pub(super) exited: Option<Exit>,
+    /// What it last wrote to stderr, and what of ours it cannot have read, once its output has ended.
+    pub(super) silent: Option<(String, Vec<Bytes>)>,
+    /// How far down the ladder it is. `None` while nobody wants it to end.
+    pub(super) rung: Option<Rung>,
+    /// What it can no longer do. `None` while it reads and writes.
+    pub(super) useless: Option<&'static str>,
+    pub(super) doom: Option<Doom>,
+}
+
+impl Child {
+    pub(super) fn new(generation: Gen, spawned: Duration) -> Self {
+        Self {
+            generation,
+            spawned,
+            runs: false,
+            greeting: Greeting::Unsent,
+            served: false,
+            own: BTreeMap::new(),
+            next_own: 0,
+            spoke: false,
+            probed: false,
+            pulse: Pulse::default(),
+            lines: 0,
+            exited: None,
+            silent: None,
+            rung: None,
+            useless: None,
+            doom: None,
+        }
+    }
+
+    /// Whether what is written to it can still be read.
+    pub(super) fn listens(&self) -> bool {
+        self.exited.is_none() && self.rung.is_none()
+    }
+
+    /// Whether it runs, reads and writes.
+    pub(super) fn is_ready(&self) -> bool {
+        self.runs && self.listens() && self.useless.is_none()
+    }
+}
