@@ -11,6 +11,11 @@ check:
 test:
     cargo test
 
+# Servers from PyPI behind the release build, in both eras of the protocol
+pypi:
+    cargo build --release
+    tests/real/pypi.sh "${CARGO_TARGET_DIR:-target}/release/mcp-supervise"
+
 # The engine against random hosts, servers and failures: a million seeds
 sim:
     SIM_SEEDS=1000000 cargo test --release --lib engine::sim
