@@ -285,7 +285,8 @@ impl Engine {
             return;
         };
         let longest = self.init_timeout();
-        let wait = match (&self.replay.good_greeting, self.config.instant_start) {
+        let good = self.replay.good_greeting.as_ref().filter(|_| !planted!(self, IgnoreGrace));
+        let wait = match (good, self.config.instant_start) {
             (Some(_), true) => Duration::ZERO,
             (Some(_), false) => self.config.init_grace.min(longest),
             (None, _) => longest,

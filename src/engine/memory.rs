@@ -5,13 +5,13 @@
 
 use bytes::Bytes;
 
-use super::Engine;
 use super::era::{DISCOVER, Opening};
 use super::good::{Era, Good};
 use super::inflight::Pending;
 use super::io::{Gen, Output};
 use super::phase::Phase;
 use super::replay::Replay;
+use super::{Engine, planted};
 use crate::wire::edit;
 
 impl Engine {
@@ -74,8 +74,12 @@ impl Engine {
     /// A child has answered a list request well.
     pub(super) fn learn_page(&mut self, child: Gen, method: &str, cursor: Option<&str>, line: &Bytes) {
         let Some(result) = edit::find_in(line, &["result"]) else { return };
-        if let Some(page) = self.book.learn(child, method, cursor, result) {
-            self.remember(method, cursor, page);
+        match self.book.learn(child, method, cursor, result) {
+            Some(page) => self.remember(method, cursor, page),
+            None if planted!(self, RememberEmptyList) => {
+                self.remember(method, cursor, Bytes::copy_from_slice(result.as_bytes()));
+            }
+            None => {}
         }
     }
 

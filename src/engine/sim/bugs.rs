@@ -33,10 +33,13 @@ pub(in crate::engine) enum Bug {
     RestartPerChange,
     RestartWithoutDraining,
     BusyIsCrash,
+    RememberEmptyList,
+    IgnoreGrace,
+    AskShellAlways,
 }
 
 /// Each bug and the invariants of which one is to tell it.
-const BUGS: [(Bug, &[&str]); 28] = [
+const BUGS: [(Bug, &[&str]); 31] = [
     (Bug::SpawnCountsAsServing, &["restarts back off"]),
     (Bug::ForwardReplayedGreeting, &["only answers that it waits for reach the host"]),
     (Bug::ForgetInitialized, &["a greeted child is told what its predecessor knew"]),
@@ -68,6 +71,9 @@ const BUGS: [(Bug, &[&str]); 28] = [
     (Bug::RestartPerChange, &["changes in a row are one"]),
     (Bug::RestartWithoutDraining, &["a planned restart lets finish what runs"]),
     (Bug::BusyIsCrash, &["a busy command is tried again soon"]),
+    (Bug::RememberEmptyList, &["only good answers are kept"]),
+    (Bug::IgnoreGrace, &["every delay is bounded"]),
+    (Bug::AskShellAlways, &["the login shell is asked only when a lookup has failed, and not too often"]),
 ];
 
 #[test]
