@@ -93,10 +93,14 @@ impl Beside {
         }
     }
 
+    /// Ends a login shell that is being asked.
+    pub(super) fn forget_login_shell(&mut self) {
+        self.login_shell = None;
+    }
+
     /// Ends all of them, and waits for what is still to be written, but no longer than this. What was not told yet.
     pub(super) async fn end(mut self, within: Duration) -> Vec<String> {
-        // First of all, for a shell that is asked must not outlive us.
-        self.login_shell = None;
+        self.forget_login_shell();
         let mut faults = Vec::new();
         if let Some(last_good) = self.last_good.take()
             && let Err(fault) = last_good.finish(within).await

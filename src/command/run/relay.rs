@@ -4,19 +4,20 @@
 //! stops reading when that is full, so that neither direction ever waits for the other; only our own answers, when they
 //! fill the host's buffer, stop the reading from the host.
 
+mod ending;
+
 use std::collections::VecDeque;
 use std::future::{pending, poll_fn};
 use std::io;
 use std::mem::MaybeUninit;
 use std::pin::Pin;
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::{SystemTime, UNIX_EPOCH};
 
 use bytes::Bytes;
 use nix::libc;
-use tokio::io::AsyncWriteExt as _;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::task::yield_now;
-use tokio::time::{Instant, Sleep, sleep_until, timeout};
+use tokio::time::{Instant, Sleep, sleep_until};
 
 use super::beside::{Beside, News};
 use super::input::Lines;
@@ -28,12 +29,6 @@ use crate::engine::Engine;
 use crate::engine::io::{Exit, Gen, Input, Now, Origin, Output, StopSignal};
 use crate::stream::{Sink, Source};
 
-/// How long the host may take to read the last of what is for it, without reading anything, before we leave.
-const LAST_WORDS: Duration = Duration::from_secs(2);
-/// How long what is kept for later runs may take to be written before we leave.
-const LAST_WRITES: Duration = Duration::from_millis(200);
-/// The same once we were told to end at once.
-const LAST_WORDS_IN_HASTE: Duration = Duration::from_millis(100);
 /// After how many steps of the engine the system is asked for news, even if there is still something to do.
 const STEPS: u32 = 256;
 
@@ -498,39 +493,5 @@ impl Relay {
                 unsent,
             });
         }
-    }
-
-    /// What is still to be written is written, as long as somebody reads it.
-    async fn last_words(&mut self) {
-        if let Some(beside) = self.beside.take() {
-            for fault in beside.end(if self.in_haste { LAST_WORDS_IN_HASTE } else { LAST_WRITES }).await {
-                self.log.fault(&fault);
-            }
-            self.absorb_log();
-        }
-        let patience = if self.in_haste { LAST_WORDS_IN_HASTE } else { LAST_WORDS };
-        while !self.to_host.is_empty() && !self.host_gone {
-            let write = timeout(patience, poll_fn(|cx| self.to_host.poll_write(cx, &mut self.stdout)));
-            let written = tokio::select! {
-                _ = self.signals.next() => break,
-                written = write => written,
-            };
-            if !matches!(written, Ok(Ok(()))) {
-                break;
-            }
-        }
-        // A file or a terminal has what it was given only once it is flushed.
-        let _ = timeout(patience, self.stdout.flush()).await;
-        if let Some(line) = self.noise.summary() {
-            self.to_log.push(line, Origin::Supervisor);
-        }
-        while !self.to_log.is_empty() && !self.log_gone {
-            let write = poll_fn(|cx| self.to_log.poll_write(cx, &mut self.stderr));
-            if !matches!(timeout(LAST_WORDS_IN_HASTE, write).await, Ok(Ok(()))) {
-                break;
-            }
-            self.absorb_log();
-        }
-        let _ = timeout(LAST_WORDS_IN_HASTE, self.stderr.flush()).await;
     }
 }
