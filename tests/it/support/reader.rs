@@ -55,6 +55,10 @@ impl Lines {
         serde_json::from_slice(&self.bytes[*self.methods.get(method)?.get(n - 1)?]).ok()
     }
 
+    pub(crate) fn messages(&self, method: &str) -> usize {
+        self.methods.get(method).map_or(0, Vec::len)
+    }
+
     /// The first thing that must not be.
     pub(crate) fn wrong(&self) -> Option<String> {
         let twice = self.answers.iter().find(|(_, places)| places.len() > 1);
