@@ -5,6 +5,7 @@ mod cli;
 mod conversation;
 mod degraded;
 mod demo;
+mod hang;
 mod kept;
 mod man;
 mod noise;
