@@ -7,6 +7,7 @@ mod degraded;
 mod demo;
 mod hang;
 mod kept;
+mod lookup;
 mod man;
 mod noise;
 mod real_sdk;

@@ -201,6 +201,15 @@ impl Plan {
     }
 }
 
+/// Makes a file that can be executed. Another process writes it: a descriptor of ours, open for writing, could for a moment
+/// be inherited by what another test starts, and until then the system would refuse to execute the file.
+pub(crate) fn executable(path: &Path, text: &str) {
+    #[expect(clippy::disallowed_methods, reason = "see above")]
+    let mut sh = Command::new("sh");
+    sh.args(["-c", "printf %s \"$2\" > \"$1\" && chmod 755 \"$1\"", "sh"]).arg(path).arg(text);
+    assert!(sh.status().expect("there is a shell").success(), "{} cannot be written", path.display());
+}
+
 /// Whoever runs the tests may have some signals ignored, and what is started inherits that.
 fn heed_signals() {
     static ONCE: Once = Once::new();
