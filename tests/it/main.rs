@@ -17,3 +17,4 @@ mod slow_start;
 mod stopping;
 mod support;
 mod tidy;
+mod watching;

@@ -225,8 +225,13 @@ impl Host {
 
     /// Waits until stderr has a line that contains this.
     pub(crate) fn stderr_line_with(&self, part: &str) {
-        if self.stderr.wait(|text| text.has_line_with(part).then_some(())).is_none() {
-            self.fail(&format!("no line with {part:?} on stderr"));
+        self.stderr_lines_with(part, 1);
+    }
+
+    /// Waits until stderr has this many lines that contain this.
+    pub(crate) fn stderr_lines_with(&self, part: &str, count: usize) {
+        if self.stderr.wait(|text| (text.lines_with(part) >= count).then_some(())).is_none() {
+            self.fail(&format!("stderr has not {count} lines with {part:?}"));
         }
     }
 
