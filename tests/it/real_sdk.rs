@@ -5,6 +5,7 @@
 
 #![expect(deprecated, reason = "what the newest revision deprecates is what most servers speak")]
 
+mod eras;
 mod host;
 
 use std::fs;
@@ -12,10 +13,10 @@ use std::sync::Arc;
 
 use rmcp::ServiceExt as _;
 use rmcp::model::{
-    ErrorCode, GetPromptRequestParams, LoggingLevel, ProtocolVersion, ReadResourceRequestParams,
-    SetLevelRequestParams, SubscribeRequestParams,
+    ErrorCode, GetPromptRequestParams, LoggingLevel, ReadResourceRequestParams, SetLevelRequestParams,
+    SubscribeRequestParams,
 };
-use rmcp::service::{ClientLifecycleMode, ServiceError};
+use rmcp::service::ServiceError;
 use rmcp::transport::TokioChildProcess;
 use serde_json::{Value, json};
 
@@ -44,6 +45,16 @@ async fn everything(host: &Host) -> Value {
     })
 }
 
+/// The one thing that a host sees otherwise: it will be told of a list that has changed.
+fn as_greeted_by_us(mut seen: Value) -> Value {
+    for kind in ["tools", "prompts", "resources"] {
+        if let Some(capability) = seen["server"]["capabilities"].get_mut(kind) {
+            capability["listChanged"] = json!(true);
+        }
+    }
+    seen
+}
+
 fn told<T: serde::Serialize>(answer: Result<T, ServiceError>) -> Value {
     match answer {
         Ok(result) => json!(result),
@@ -59,13 +70,7 @@ fn a_client_sees_what_it_sees_without_us() {
             let direct = Host::connect(alone(&[server])).await;
             let host = Host::connect(supervised(&[], &[server])).await;
             let seen = everything(&host).await;
-            let mut expected = everything(&direct).await;
-            for kind in ["tools", "prompts", "resources"] {
-                // The one thing that a host sees otherwise: it will be told of a list that has changed.
-                if let Some(capability) = expected["server"]["capabilities"].get_mut(kind) {
-                    capability["listChanged"] = json!(true);
-                }
-            }
+            let expected = as_greeted_by_us(everything(&direct).await);
             assert_eq!(seen, expected);
             assert!(seen["tools"].as_array().is_some_and(|tools| tools.len() >= 4), "{seen}");
             direct.close().await;
@@ -272,38 +277,6 @@ fn the_shutdown_of_the_sdks_own_transport_leaves_nothing() {
             client.cancel().await.unwrap();
             assert!(is_gone(supervisor), "{server:?}");
             assert!(is_gone(pid), "{server:?}");
-        }
-    });
-}
-
-#[test]
-fn the_modern_lifecycle_passes_while_nothing_crashes() {
-    run(async {
-        let modern =
-            || ClientLifecycleMode::Discover { preferred_versions: vec![ProtocolVersion::V_2026_07_28] };
-        let direct = Host::connect_as(alone(&[REAL]), true, modern()).await;
-        let mut host = Host::connect_as(supervised(&[], &[REAL]), true, modern()).await;
-        assert_eq!(host.client.peer_info().unwrap().protocol_version, ProtocolVersion::V_2026_07_28);
-        assert_eq!(everything(&host).await, everything(&direct).await);
-        direct.close().await;
-        host.close_well().await;
-
-        // The SDK asks for the era first when it is told to find out.
-        let auto = || ClientLifecycleMode::Auto {
-            preferred_versions: vec![ProtocolVersion::V_2026_07_28],
-            legacy_version: None,
-        };
-        for (server, version) in
-            [(REAL, ProtocolVersion::V_2026_07_28), (STRICT, ProtocolVersion::LATEST_WITH_INITIALIZE)]
-        {
-            host = Host::connect_as(supervised(&[], &[server]), true, auto()).await;
-            assert_eq!(host.client.peer_info().unwrap().protocol_version, version, "{server}");
-            assert_eq!(host.text("echo", json!({"text": "hello"})).await, "hello", "{server}");
-            if server == STRICT {
-                // A greeting that came after the question for the era is one like any other.
-                host.kill().await;
-            }
-            host.close_well().await;
         }
     });
 }

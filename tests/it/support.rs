@@ -15,6 +15,7 @@ use std::io::Write as _;
 use std::os::unix::process::ExitStatusExt as _;
 use std::path::PathBuf;
 use std::process::{Child, ExitStatus};
+use std::sync::Arc;
 use std::thread;
 
 use nix::fcntl::OFlag;
@@ -32,7 +33,7 @@ use reader::{Lines, Reader, Text};
 /// A running supervisor, seen from its host.
 pub(crate) struct Host {
     child: Child,
-    dir: TempDir,
+    dir: Arc<TempDir>,
     /// The writing end of its stdin. `None` once closed, or where stdin is no pipe or socket.
     stdin: Option<File>,
     /// The reading end of its stdout. `None` where stdout is a file.
@@ -47,7 +48,7 @@ impl Host {
         self.child.id().cast_signed()
     }
 
-    /// A file that lives as long as the host.
+    /// A file that lives as long as the host, or another one of the same plan.
     pub(crate) fn path(&self, name: &str) -> PathBuf {
         self.dir.path().join(name)
     }
@@ -150,6 +151,11 @@ impl Host {
         found.unwrap_or_else(|| self.fail(&format!("message {n} with {method} has not come")))
     }
 
+    /// How many messages of the server with this method have come so far.
+    pub(crate) fn messages(&self, method: &str) -> usize {
+        self.stdout().now(|lines| lines.messages(method))
+    }
+
     /// All lines that have come so far.
     pub(crate) fn lines(&self) -> Vec<Vec<u8>> {
         self.stdout().now(|lines| lines.bytes.clone())
@@ -219,8 +225,13 @@ impl Host {
 
     /// Waits until stderr has a line that contains this.
     pub(crate) fn stderr_line_with(&self, part: &str) {
-        if self.stderr.wait(|text| text.has_line_with(part).then_some(())).is_none() {
-            self.fail(&format!("no line with {part:?} on stderr"));
+        self.stderr_lines_with(part, 1);
+    }
+
+    /// Waits until stderr has this many lines that contain this.
+    pub(crate) fn stderr_lines_with(&self, part: &str, count: usize) {
+        if self.stderr.wait(|text| (text.lines_with(part) >= count).then_some(())).is_none() {
+            self.fail(&format!("stderr has not {count} lines with {part:?}"));
         }
     }
 

@@ -18,6 +18,8 @@ use crate::watch::Watch;
 pub(super) enum News {
     /// The engine is to know.
     Input(Input),
+    /// From now on every change of a watched path is seen.
+    Watching,
     /// Something is done without; a text that fits after "failed to".
     Fault(String),
 }
@@ -26,6 +28,8 @@ pub(super) enum News {
 #[derive(Debug)]
 pub(super) struct Beside {
     watch: Watch,
+    /// The watch is to be told of once it is ready.
+    watch_awaited: bool,
     login_shell: Option<LoginShell>,
     last_good: Option<LastGood>,
     reports: Option<Reports>,
@@ -38,8 +42,10 @@ impl Beside {
         let watched = watched.into_iter().map(|path| (Changed::Watched, path));
         let executable = executable(spec).map(|path| (Changed::Executable, path));
         let (last_good, reports) = kept.map(|(folder, key)| LastGood::open(folder, key)).unzip();
-        let watch = Watch::start(watched.chain(executable).collect());
-        Self { watch, login_shell: None, last_good, reports }
+        let paths: Vec<_> = watched.chain(executable).collect();
+        let watch_awaited = !paths.is_empty();
+        let watch = Watch::start(paths);
+        Self { watch, watch_awaited, login_shell: None, last_good, reports }
     }
 
     /// The next thing that one of them tells. Cancel-safe.
@@ -57,6 +63,7 @@ impl Beside {
             }
         };
         let news = tokio::select! {
+            () = self.watch.ready(), if self.watch_awaited => News::Watching,
             report = report => match report {
                 Report::Loaded(good) => News::Input(Input::LastGood(good)),
                 Report::Fault(fault) => News::Fault(fault.to_string()),
@@ -65,9 +72,11 @@ impl Beside {
             fault = self.watch.fault() => News::Fault(fault.to_string()),
             answer = shell => News::Input(Input::LoginPath(answer)),
         };
-        if matches!(news, News::Input(Input::LoginPath(_))) {
+        match news {
+            News::Watching => self.watch_awaited = false,
             // It would answer again, and is ended by this.
-            self.login_shell = None;
+            News::Input(Input::LoginPath(_)) => self.login_shell = None,
+            News::Input(_) | News::Fault(_) => {}
         }
         news
     }
@@ -83,6 +92,7 @@ impl Beside {
         spec.env.push(("PATH".into(), Some(path)));
         if let Some(file) = executable(spec) {
             self.watch.add(Changed::Executable, file);
+            self.watch_awaited = true;
         }
     }
 

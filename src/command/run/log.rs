@@ -85,6 +85,11 @@ impl Log {
         warn!(target: "mcp-supervise:beside", server, "failed to {fault}; going on without");
     }
 
+    /// Logs that changes on disk are seen from now on.
+    pub(super) fn watching(&self) {
+        debug!(target: "mcp-supervise:beside", server = self.server, "watching for changes");
+    }
+
     /// Logs a fact.
     pub(super) fn note(&self, note: &Note) {
         let server = self.server.as_str();

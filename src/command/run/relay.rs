@@ -210,6 +210,7 @@ impl Relay {
                 Event::HostWritten(Err(_)) | Event::HostGone => self.lose_host(),
                 Event::LogWritten(Err(_)) => self.log_gone = true,
                 Event::News(News::Input(input)) => self.inputs.push_back(input),
+                Event::News(News::Watching) => self.log.watching(),
                 Event::News(News::Fault(fault)) => self.log.fault(&fault),
                 Event::Timer => self.inputs.push_back(Input::Timer),
                 Event::ChildWritten(Ok(())) | Event::HostWritten(Ok(())) | Event::LogWritten(Ok(())) => {}

@@ -5,7 +5,7 @@ use std::ffi::{OsStr, OsString};
 use std::fs::File;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
-use std::sync::Once;
+use std::sync::{Arc, Once};
 
 use nix::sys::signal::{SigHandler, Signal};
 use tempfile::TempDir;
@@ -13,10 +13,11 @@ use tempfile::TempDir;
 use super::reader::Reader;
 use super::{Host, Kind, ends};
 
-/// A plan, to be changed word by word and then started.
-#[derive(Debug)]
+/// A plan, to be changed word by word and then started. The clones of a plan share its folder, so that supervisors that
+/// are started from them have the same server, with the same records.
+#[derive(Clone, Debug)]
 pub(crate) struct Plan {
-    dir: TempDir,
+    dir: Arc<TempDir>,
     options: Vec<OsString>,
     /// The server's command. Empty for the fixture server.
     command: Vec<OsString>,
@@ -29,13 +30,15 @@ pub(crate) struct Plan {
     stderr: Kind,
     stderr_unread: bool,
     nohup: bool,
+    /// The working directory. `None` for that of the test.
+    folder: Option<PathBuf>,
 }
 
 impl Plan {
     /// The fixture server behind the supervisor, everything on pipes.
     pub(crate) fn new() -> Self {
         Self {
-            dir: TempDir::new().expect("the system has a folder for temporary files"),
+            dir: Arc::new(TempDir::new().expect("the system has a folder for temporary files")),
             options: Vec::new(),
             command: Vec::new(),
             script: None,
@@ -46,6 +49,7 @@ impl Plan {
             stderr: Kind::Pipe,
             stderr_unread: false,
             nohup: false,
+            folder: None,
         }
     }
 
@@ -81,6 +85,12 @@ impl Plan {
     /// A shell script that is given the command line of the fixture server as its arguments.
     pub(crate) fn script(mut self, script: &str) -> Self {
         self.script = Some(script.to_owned());
+        self
+    }
+
+    /// The supervisor is started in this folder.
+    pub(crate) fn within(mut self, folder: PathBuf) -> Self {
+        self.folder = Some(folder);
         self
     }
 
@@ -176,6 +186,9 @@ impl Plan {
         command.env("MCP_SUPERVISE_DATA_DIR", self.path("data"));
         command.env("HOME", self.dir.path()).env("SHELL", "/bin/sh");
         command.envs(self.environment.iter().cloned()).args(&self.options).arg("--");
+        if let Some(folder) = &self.folder {
+            command.current_dir(folder);
+        }
         if let Some(script) = &self.script {
             command.args(["sh", "-c", script, "sh"]);
         }
@@ -186,6 +199,15 @@ impl Plan {
         }
         command
     }
+}
+
+/// Makes a file that can be executed. Another process writes it: a descriptor of ours, open for writing, could for a moment
+/// be inherited by what another test starts, and until then the system would refuse to execute the file.
+pub(crate) fn executable(path: &Path, text: &str) {
+    #[expect(clippy::disallowed_methods, reason = "see above")]
+    let mut sh = Command::new("sh");
+    sh.args(["-c", "printf %s \"$2\" > \"$1\" && chmod 755 \"$1\"", "sh"]).arg(path).arg(text);
+    assert!(sh.status().expect("there is a shell").success(), "{} cannot be written", path.display());
 }
 
 /// Whoever runs the tests may have some signals ignored, and what is started inherits that.

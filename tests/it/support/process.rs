@@ -28,6 +28,14 @@ pub(crate) fn left(deadline: Instant) -> Option<Duration> {
     left.filter(|left| !left.is_zero())
 }
 
+/// Waits a moment between two things that a test does, so that they are no single one. Gives how long it became: on a
+/// busy machine, more than it should be.
+pub(crate) fn pause(moment: Duration) -> Duration {
+    let until = deadline();
+    thread::sleep(moment);
+    deadline() - until
+}
+
 /// Looks until there is something. `None` if the watchdog has to end it.
 pub(crate) fn eventually<T>(mut look: impl FnMut() -> Option<T>) -> Option<T> {
     let deadline = deadline();

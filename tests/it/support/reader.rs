@@ -55,6 +55,10 @@ impl Lines {
         serde_json::from_slice(&self.bytes[*self.methods.get(method)?.get(n - 1)?]).ok()
     }
 
+    pub(crate) fn messages(&self, method: &str) -> usize {
+        self.methods.get(method).map_or(0, Vec::len)
+    }
+
     /// The first thing that must not be.
     pub(crate) fn wrong(&self) -> Option<String> {
         let twice = self.answers.iter().find(|(_, places)| places.len() > 1);
@@ -121,10 +125,11 @@ impl Text {
 }
 
 impl Text {
-    /// Whether a complete line contains this.
-    pub(crate) fn has_line_with(&self, part: &str) -> bool {
+    /// How many complete lines contain this.
+    pub(crate) fn lines_with(&self, part: &str) -> usize {
         let text = String::from_utf8_lossy(&self.bytes);
-        text.rfind('\n').is_some_and(|end| text[..end].contains(part))
+        let complete = &text[..text.rfind('\n').map_or(0, |end| end + 1)];
+        complete.lines().filter(|line| line.contains(part)).count()
     }
 }
 
