@@ -106,10 +106,23 @@ impl Book {
     ) -> Option<Bytes> {
         let (method, member) = LISTS.iter().find(|(list, _)| *list == method)?;
         // A result without the list itself is not one that could be served.
-        let list = edit::find(result, &[member])?;
+        edit::find(result, &[member])?;
         if *member == "tools" {
             self.learn_tools(result, cursor.is_none());
         }
+        self.keep(child, method, member, cursor, result)
+    }
+
+    /// Keeps a page, if it is not worse than what is kept. Gives it if it is worth to be kept beyond this run.
+    fn keep(
+        &mut self,
+        child: Gen,
+        method: &'static str,
+        member: &str,
+        cursor: Option<&str>,
+        result: &str,
+    ) -> Option<Bytes> {
+        let list = edit::find(result, &[member])?;
         let empty = list.trim_matches(['[', ']', ' ', '\t']).is_empty();
         let pages = self.pages.entry(method).or_default();
         if empty && pages.by_cursor.values().any(|page| !page.is_empty()) {
@@ -137,10 +150,18 @@ impl Book {
     /// An earlier run has left this page. What this run has seen is better.
     pub(super) fn recall(&mut self, method: &str, cursor: Option<&str>, result: &Bytes) {
         let Ok(text) = std::str::from_utf8(result) else { return };
+        let Some((method, member)) = LISTS.iter().find(|(list, _)| *list == method) else { return };
         let of_this_run = self.pages.get(method).is_some_and(|pages| pages.from != Gen(0));
-        if !of_this_run {
-            self.learn(Gen(0), method, cursor, text);
+        if of_this_run {
+            return;
         }
+        if *member == "tools" {
+            // What a server of this run has said of a tool holds.
+            let known = std::mem::take(&mut self.tools);
+            self.learn_tools(text, false);
+            self.tools.extend(known);
+        }
+        self.keep(Gen(0), method, member, cursor, text);
     }
 
     /// Forgets what earlier runs have left.

@@ -124,6 +124,9 @@ impl Engine {
             if !believed {
                 continue;
             }
+            if let Some(current) = &mut self.child {
+                current.pulse.felt();
+            }
             let bytes = line.slice(found.range.clone());
             if bytes.len() > self.config.max_answer {
                 self.message_too_large(child, &found.message, bytes.len() as u64);
@@ -303,6 +306,10 @@ impl Engine {
         }
         if let Some(current) = &mut self.child {
             current.spoke = true;
+            if current.own.remove(id).is_some() {
+                // Nobody waits for it any more.
+                return;
+            }
         }
         let greeting =
             self.child.as_ref().is_some_and(|current| current.greeting == Greeting::Sent(id.clone()));

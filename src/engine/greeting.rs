@@ -85,7 +85,9 @@ impl Engine {
         response: &Response,
         line: &Bytes,
     ) -> Option<Bytes> {
-        let host = self.inflight.complete(id, child);
+        // A host that we have greeted meanwhile may have given the id to another request.
+        let greets = self.inflight.get(id).is_some_and(|pending| &*pending.method == "initialize");
+        let host = if greets { self.inflight.complete(id, child) } else { None };
         // A host that took this greeting back and was told another answer since is not told this one as well.
         let host = host.filter(|pending| !pending.cancelled || self.replay.told.is_none());
         if host.is_some() {

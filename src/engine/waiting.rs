@@ -107,6 +107,12 @@ impl Engine {
     /// Notes that a request is written now. Gives its bytes.
     fn mark_written(&mut self, id: &Id) -> Option<Bytes> {
         let pending = self.inflight.get(id)?;
+        let was_written = pending.times_written > 0 && !pending.stream;
+        if was_written && !self.is_repeatable(&pending.method, pending.name.as_deref()) {
+            // Since it was put back in the queue, the server has said otherwise of its tool.
+            self.answer_ourselves(std::slice::from_ref(id), Why::Restarted);
+            return None;
+        }
         let bytes = pending.kept.clone()?;
         let repeatable = self.is_repeatable(&pending.method, pending.name.as_deref());
         let call = &*pending.method == "tools/call";

@@ -43,6 +43,8 @@ struct Shown {
 #[derive(Debug, Default)]
 pub(super) struct Memory {
     disk: Vec<Good>,
+    /// The era and the version by which answers are kept; those of an opening that was refused hold until the next.
+    kept_as: Option<(Era, String)>,
     /// When the disk was read.
     read_at: Option<Duration>,
     good_greeting: bool,
@@ -132,6 +134,13 @@ impl Checker {
 
     /// What of the disk is for this conversation.
     fn fits(&mut self) {
+        self.memory.kept_as = match self.opened {
+            Opened::Legacy => self.greeting.as_deref().and_then(parse::message).and_then(|greeting| {
+                Some((Era::Legacy, greeting.params["protocolVersion"].as_str()?.to_owned()))
+            }),
+            Opened::Modern | Opened::Probe => Some((Era::Modern, "2026-07-28".to_owned())),
+            Opened::Nothing | Opened::Bare => self.memory.kept_as.take(),
+        };
         if self.disk_has("initialize", None).is_some() {
             self.memory.good_greeting = true;
         }
@@ -142,15 +151,7 @@ impl Checker {
 
     /// An answer of an earlier run.
     pub(super) fn disk_has(&self, method: &str, cursor: Option<&str>) -> Option<Value> {
-        let version = match self.opened {
-            Opened::Legacy => {
-                let greeting = parse::message(self.greeting.as_ref()?)?;
-                greeting.params["protocolVersion"].as_str()?.to_owned()
-            }
-            Opened::Modern | Opened::Probe => "2026-07-28".to_owned(),
-            Opened::Nothing | Opened::Bare => return None,
-        };
-        let era = if self.opened == Opened::Legacy { Era::Legacy } else { Era::Modern };
+        let (era, version) = self.memory.kept_as.clone()?;
         let good = self.memory.disk.iter().find(|good| {
             good.era == era
                 && good.version == version

@@ -39,6 +39,10 @@ impl Checker {
             if message.id.as_ref() != Some(&greeting) || message.method.is_some() || batch {
                 continue;
             }
+            if self.open.get(&greeting).is_some_and(|request| request.message.method() != "initialize") {
+                // The host was greeted by us, and has given the id to another request since.
+                self.memory.late = Some(greeting.clone());
+            }
             self.is_greeted(&message, line.len() + 1 > self.rules.max_answer);
         }
     }

@@ -247,7 +247,7 @@ impl Checker {
             violated!("every delay is bounded", "draining for {lasted:?}");
         }
         let longest = match (self.plans.looking, self.plans.is_changing()) {
-            (_, true) => Duration::from_secs(10),
+            (_, true) => Duration::from_secs(10).max(self.rules.restarts.max),
             (true, false) => Duration::from_secs(6),
             (false, false) => self.rules.restarts.max,
         };
