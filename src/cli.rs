@@ -191,7 +191,7 @@ pub struct Run {
     pub ping_interval: Duration,
 
     // `None`: a call may take as long as it takes.
-    /// Answer a tool call that takes longer than this, and cancel it at the server [default: off]
+    /// Answer a tool call that takes longer than this, and cancel it at the server; 0 turns this off [default: off]
     #[arg(
         long,
         value_name = "DURATION",

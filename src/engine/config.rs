@@ -34,7 +34,7 @@ pub struct Config {
     pub instant_start: bool,
     /// How often an idle server is asked whether it lives. Zero: never.
     pub ping_interval: Duration,
-    /// How long a tool call may take. `None`: as long as it takes.
+    /// How long a tool call may take. `None` or zero: as long as it takes.
     pub call_timeout: Option<Duration>,
     /// Whether the command is a bare name, which is looked for in the `PATH`.
     pub bare_command: bool,

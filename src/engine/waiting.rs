@@ -117,7 +117,7 @@ impl Engine {
         let repeatable = self.is_repeatable(&pending.method, pending.name.as_deref());
         let call = &*pending.method == "tools/call";
         self.inflight.written(id, self.generation, self.next_line(), repeatable);
-        if let Some(limit) = self.config.call_timeout.filter(|_| call) {
+        if let Some(limit) = self.config.call_timeout.filter(|limit| call && !limit.is_zero()) {
             self.inflight.wait_until(id, self.now.mono + limit);
         }
         Some(bytes)
