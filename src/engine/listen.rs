@@ -4,6 +4,8 @@
 //! says what the host knows already stays here, and what may have been missed meanwhile is told under the stream's id,
 //! as far as its acknowledged filter allows. A stream owes no answer at the end of input; when we end it is completed.
 
+use std::collections::VecDeque;
+
 use bytes::Bytes;
 use serde_json::Value;
 
@@ -29,30 +31,40 @@ struct Stream {
 
 /// The open streams, in the order in which the host opened them.
 #[derive(Debug, Default)]
-pub(super) struct Listens(Vec<Stream>);
+pub(super) struct Listens {
+    streams: Vec<Stream>,
+    /// Those that no child may have been asked for, in the same order.
+    unasked: VecDeque<Id>,
+}
 
 impl Listens {
     /// The host has opened a stream.
     pub(super) fn open(&mut self, id: &Id) {
-        self.0.push(Stream { id: id.clone(), acknowledged: None, asked_again: false });
+        self.streams.push(Stream { id: id.clone(), acknowledged: None, asked_again: false });
+        self.unasked.push_back(id.clone());
     }
 
     /// A stream has ended.
     pub(super) fn close(&mut self, id: &Id) {
-        self.0.retain(|stream| stream.id != *id);
+        self.streams.retain(|stream| stream.id != *id);
+        self.unasked.retain(|unasked| unasked != id);
     }
 
     /// The child that served the streams is gone: the next one is asked again.
     pub(super) fn lose_child(&mut self) {
-        for stream in &mut self.0 {
+        for stream in &mut self.streams {
             stream.asked_again = stream.acknowledged.is_some();
         }
+        self.unasked = self.streams.iter().map(|stream| stream.id.clone()).collect();
     }
 
     /// The first stream that no child has been asked for.
-    pub(super) fn unwritten(&self, inflight: &Inflight) -> Option<Id> {
+    pub(super) fn unwritten(&mut self, inflight: &Inflight) -> Option<Id> {
         let waits = |id: &Id| inflight.get(id).is_some_and(|pending| pending.written.is_none());
-        self.0.iter().map(|stream| &stream.id).find(|id| waits(id)).cloned()
+        while self.unasked.front().is_some_and(|id| !waits(id)) {
+            self.unasked.pop_front();
+        }
+        self.unasked.front().cloned()
     }
 
     /// The streams whose acknowledged filter has this flag.
@@ -60,7 +72,7 @@ impl Listens {
         let has = move |stream: &&Stream| {
             stream.acknowledged.as_ref().is_some_and(|filter| edit::find_in(filter, &[flag]) == Some("true"))
         };
-        self.0.iter().filter(has).map(|stream| &stream.id)
+        self.streams.iter().filter(has).map(|stream| &stream.id)
     }
 }
 
@@ -70,11 +82,13 @@ impl Engine {
         let id = edit::find_in(line, &["params", "_meta", SUBSCRIPTION_ID]).and_then(Id::from_json);
         let filter = edit::find_in(line, &["params", "notifications"]);
         let found = match &id {
-            Some(id) => self.listens.0.iter_mut().find(|stream| stream.id == *id),
+            Some(id) => self.listens.streams.iter_mut().find(|stream| stream.id == *id),
             // Without an id it can only be the stream that waits for one.
-            None => {
-                self.listens.0.iter_mut().find(|stream| stream.asked_again || stream.acknowledged.is_none())
-            }
+            None => self
+                .listens
+                .streams
+                .iter_mut()
+                .find(|stream| stream.asked_again || stream.acknowledged.is_none()),
         };
         let (Some(stream), Some(filter)) = (found, filter) else { return true };
         let again = std::mem::take(&mut stream.asked_again);
@@ -132,4 +146,47 @@ impl Engine {
 
 fn parsed(json: &[u8]) -> Value {
     serde_json::from_slice(json).unwrap_or_default()
+}
+
+#[cfg(test)]
+mod tests {
+    use bytes::Bytes;
+
+    use super::{Id, Inflight, Listens};
+    use crate::engine::inflight::Pending;
+    use crate::engine::io::{Gen, Now};
+    use crate::wire::{Frame, Message, Parsed};
+
+    fn open(listens: &mut Listens, inflight: &mut Inflight, name: &str) -> Id {
+        let line = format!(
+            "{{\"jsonrpc\":\"2.0\",\"id\":\"{name}\",\"method\":\"subscriptions/listen\",\"params\":{{\"_meta\":{{\"io.modelcontextprotocol/protocolVersion\":\"2026-07-28\"}}}}}}"
+        );
+        let frame = Frame::read(line.into());
+        let Parsed::One(Message::Request(request)) = frame.parsed else { panic!("it is a request") };
+        inflight.register(Pending::new(&request, Bytes::new(), Now::default().mono, None));
+        listens.open(&request.id);
+        request.id
+    }
+
+    #[test]
+    fn each_child_is_asked_for_each_stream_once_in_their_order() {
+        let (mut listens, mut inflight) = (Listens::default(), Inflight::default());
+        let ids = ["a", "b", "c"].map(|name| open(&mut listens, &mut inflight, name));
+        for child in [Gen(1), Gen(2)] {
+            for id in &ids {
+                assert_eq!(listens.unwritten(&inflight).as_ref(), Some(id));
+                assert_eq!(listens.unwritten(&inflight).as_ref(), Some(id), "it is still not written");
+                inflight.written(id, child, 0, false);
+            }
+            assert_eq!(listens.unwritten(&inflight), None);
+            assert!(listens.unasked.is_empty(), "what was asked for costs no message after it anything");
+            listens.lose_child();
+            for id in &ids {
+                inflight.requeue(id, None);
+            }
+        }
+        listens.close(&ids[0]);
+        inflight.take(&ids[0]);
+        assert_eq!(listens.unwritten(&inflight).as_ref(), Some(&ids[1]));
+    }
 }
