@@ -144,6 +144,8 @@ pub struct Engine {
     lookup: Lookup,
     /// Changes on disk that may not be over. `None` if there are none.
     change: Option<Change>,
+    /// How many changes in a row may have been the server's own doing.
+    own_changes: u32,
     /// Since when the command's file is being written, as far as attempts to start it show. `None` while it is not.
     busy_since: Option<Duration>,
     host_eof: bool,
@@ -202,6 +204,7 @@ impl Engine {
             has_served: false,
             lookup: Lookup::default(),
             change: None,
+            own_changes: 0,
             busy_since: None,
             host_eof: false,
             next_batch: 0,

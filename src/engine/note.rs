@@ -134,6 +134,9 @@ pub enum Note {
         /// Which files.
         what: Changed,
     },
+    /// Several times in a row, watched files have changed soon after a start: by the server itself, it seems. Restarts for
+    /// that become ever rarer.
+    ChangesByItself,
     /// The user's login shell was asked for its `PATH`.
     LoginShellAnswered {
         /// The shell.

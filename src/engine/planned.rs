@@ -17,6 +17,12 @@ use super::{Doom, Engine, planted};
 const QUIET: Duration = Duration::from_millis(500);
 /// With changes that never end, this is waited for after the first.
 const RESTLESS: Duration = Duration::from_secs(10);
+/// How soon after a start the server itself, or its log, may be what changes the files.
+const OWN_DOING: Duration = Duration::from_secs(5);
+/// After how many such restarts in a row it is taken for that, and each further one waits twice as long for quiet.
+const RESTARTS_OF_ITS_OWN: u32 = 3;
+/// The longest that is waited for quiet then.
+const LONGEST_QUIET: Duration = Duration::from_secs(30);
 /// How long a child that is to be restarted has for what it does.
 const DRAIN: Duration = Duration::from_secs(30);
 
@@ -36,7 +42,9 @@ impl Engine {
         let now = self.now.mono;
         let change = self.change.get_or_insert(Change { first: now, what });
         change.what = change.what.min(what);
-        let quiet = (now + QUIET).min(change.first + RESTLESS);
+        let first = change.first;
+        let quiet = quiet_after(if self.follows_start(first) { self.own_changes } else { 0 });
+        let quiet = (now + quiet).min(first + RESTLESS.max(quiet));
         self.timers.arm(Timer::Quiet, if planted!(self, RestartPerChange) { now } else { quiet });
     }
 
@@ -44,6 +52,9 @@ impl Engine {
     pub(super) fn changes_are_over(&mut self) {
         let Some(change) = self.change.take() else { return };
         self.note(Note::Changed { what: change.what });
+        if change.what == Changed::Watched {
+            self.count_own_changes(change.first);
+        }
         // What the old files did says nothing of the new ones.
         self.backoff.forgive();
         match (self.phase, change.what) {
@@ -61,6 +72,19 @@ impl Engine {
             (Phase::Waiting | Phase::Crashed | Phase::Draining | Phase::Stopping | Phase::Stopped, _)
             | (Phase::Serving | Phase::Starting, Changed::Executable) => {}
         }
+    }
+
+    /// Counts in a row the changes that followed a start so soon that the start may be their cause.
+    fn count_own_changes(&mut self, first: Duration) {
+        self.own_changes = if self.follows_start(first) { self.own_changes.saturating_add(1) } else { 0 };
+        if self.own_changes == RESTARTS_OF_ITS_OWN {
+            self.note(Note::ChangesByItself);
+        }
+    }
+
+    /// Whether a change came so soon after the last start that this may be its cause.
+    fn follows_start(&self, change: Duration) -> bool {
+        change < self.last_attempt + OWN_DOING
     }
 
     /// Whether the child has a request that it is to finish.
@@ -97,6 +121,12 @@ impl Engine {
         // It has nothing to finish, and the host waits.
         self.climb(Rung::Term);
     }
+}
+
+/// For how long it must be quiet after so many changes in a row that may be the server's own doing.
+fn quiet_after(own_changes: u32) -> Duration {
+    let doublings = own_changes.saturating_sub(RESTARTS_OF_ITS_OWN - 1).min(16);
+    (QUIET * 2_u32.pow(doublings)).min(LONGEST_QUIET)
 }
 
 /// Why a child is replaced after a change.

@@ -155,6 +155,7 @@ impl Stage {
             Output::Note(Note::ReplayRefused { method }) => format!("refused: {method}"),
             Output::Note(Note::Replaced { reason, .. }) => format!("replaced: {reason}"),
             Output::Note(Note::Changed { what }) => format!("changed: {what:?}"),
+            Output::Note(Note::ChangesByItself) => "changes by itself".to_owned(),
             Output::Note(_) => return,
         };
         writeln!(self.text, "    {line}").expect("writing to a string");

@@ -145,6 +145,11 @@ impl Log {
                 target: "mcp-supervise:session", server,
                 "the server's executable has changed; a server that runs goes on as it is"
             ),
+            Note::ChangesByItself => warn!(
+                target: "mcp-supervise:session", server,
+                "watched files have changed soon after each of the last starts: the server is restarted less often from \
+                 now on; if it or its log writes them, let --watch leave them out"
+            ),
             Note::LoginShellAnswered { shell, reason: None } => info!(
                 target: "mcp-supervise:child", server, shell, "the login shell was asked for its PATH"
             ),

@@ -272,6 +272,7 @@ impl Checker {
             Note::Hung { child } => return self.is_hung(child.0),
             Note::Replaced { child, .. } => return self.is_replaced(child.0),
             Note::Changed { .. } => return self.has_changed(),
+            Note::ChangesByItself => self.cover.hit("files change with each start"),
             Note::LoginShellAnswered { .. } => self.cover.hit("login shell asked"),
             Note::HandedOff { .. } => self.cover.hit("handed off by code 75"),
             Note::Salvaged { .. } => self.cover.hit("message salvaged from noise"),
