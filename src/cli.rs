@@ -12,7 +12,9 @@ use std::ffi::OsString;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use clap::builder::{BoolishValueParser, NonEmptyStringValueParser, PathBufValueParser};
+use clap::builder::{
+    BoolishValueParser, NonEmptyStringValueParser, PathBufValueParser, TypedValueParser as _,
+};
 use clap::{ArgAction, CommandFactory, Parser, Subcommand, ValueEnum};
 
 pub use parse::{Refusal, UsageError, parse};
@@ -208,7 +210,7 @@ pub struct Run {
         long,
         value_name = "PATH",
         env = "MCP_SUPERVISE_WATCH",
-        value_parser = PathBufValueParser::new(),
+        value_parser = PathBufValueParser::new().try_map(value::full_path),
         action = ArgAction::Append,
         help_heading = "Restarting"
     )]

@@ -1,5 +1,6 @@
 //! Words in, exit code out. Plain on purpose: the guardian is forked here, before any thread or runtime exists.
 
+use std::env;
 use std::fmt::Display;
 use std::process;
 
@@ -9,7 +10,8 @@ use mcp_supervise::command::{completions, demo, manual, run};
 use mcp_supervise::{exit_code, report};
 
 fn main() {
-    let code = match cli::parse(std::env::args_os()) {
+    forget_empty_settings();
+    let code = match cli::parse(env::args_os()) {
         Ok(Command::Run(options)) => match run::run(options, guardian()) {
             Ok(code) => code,
             Err(error) => failed(format_args!("{error:#}")),
@@ -26,6 +28,22 @@ fn main() {
     };
     // Not by returning: a read of a terminal may still occupy a thread.
     process::exit(code);
+}
+
+/// A setting that is there and empty is none: hosts write `"X": ""`, or `${X}` of a variable that is not set.
+fn forget_empty_settings() {
+    for (name, value) in env::vars_os() {
+        if value.is_empty() && name.as_encoded_bytes().starts_with(b"MCP_SUPERVISE_") {
+            #[expect(
+                unsafe_code,
+                reason = "the options are read from the environment wherever they are declared"
+            )]
+            // SAFETY: this is the only thread.
+            unsafe {
+                env::remove_var(&name);
+            }
+        }
+    }
 }
 
 /// Without a guardian the server outlives us if we are killed; everything else works all the same.

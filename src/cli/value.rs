@@ -1,6 +1,7 @@
 //! The texts of options: durations and sizes. Pure functions; their errors are whole sentences that name the forms
 //! which would have been accepted, because clap shows nothing else.
 
+use std::path::PathBuf;
 use std::time::Duration;
 
 /// No wait is longer than this: the engine adds durations to points in time, and must never overflow.
@@ -46,6 +47,14 @@ pub fn size(text: &str) -> Result<usize, String> {
         .and_then(|size| usize::try_from(size).ok())
         .ok_or_else(|| format!("larger than 1 GiB; {FORMS}"))?;
     if size == 0 { Err(format!("must not be 0; {FORMS}")) } else { Ok(size) }
+}
+
+/// A path that no shell has looked at: hosts hand on what is written, and `~` is a shell's word for the home directory.
+pub fn full_path(path: PathBuf) -> Result<PathBuf, String> {
+    if path.starts_with("~") {
+        return Err("write the path in full; only a shell knows what `~` stands for".to_owned());
+    }
+    Ok(path)
 }
 
 /// The digits in front and the unit behind them. The number is `None` when it has too many digits to be counted.

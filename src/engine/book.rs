@@ -122,7 +122,7 @@ impl Book {
         cursor: Option<&str>,
         result: &str,
     ) -> Option<Bytes> {
-        let list = edit::find(result, &[member])?;
+        let list = edit::find(result, &[member]).filter(|list| list.starts_with('['))?;
         let empty = list.trim_matches(['[', ']', ' ', '\t']).is_empty();
         let pages = self.pages.entry(method).or_default();
         if empty && pages.by_cursor.values().any(|page| !page.is_empty()) {

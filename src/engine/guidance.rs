@@ -81,13 +81,14 @@ impl Guidance {
     }
 }
 
-/// An exit in words: `exited with code 1`, `killed by signal 9 (SIGKILL), perhaps out of memory`.
-pub fn exit_words(exit: Exit) -> String {
+/// An exit in words: `exited with code 1`, `killed by signal 9 (SIGKILL), perhaps out of memory`. There is no guess where
+/// the signal may be ours.
+pub fn exit_words(exit: Exit, by_us: bool) -> String {
     match exit {
         Exit::Code(code) => format!("exited with code {code}"),
         Exit::Signal(signal) => {
             let name = signal_name(signal).map_or_else(String::new, |name| format!(" ({name})"));
-            let perhaps = if signal == 9 { ", perhaps out of memory" } else { "" };
+            let perhaps = if signal == 9 && !by_us { ", perhaps out of memory" } else { "" };
             format!("killed by signal {signal}{name}{perhaps}")
         }
     }

@@ -1,7 +1,8 @@
 //! A command that is not found: hosts give a bare `PATH`, and the user's login shell knows a better one.
 //!
 //! The shell is asked only after a lookup has failed: the command itself was not found, or a child exited as a shell does
-//! that did not find a command, before it ever served. What waits for the server goes on waiting meanwhile.
+//! that did not find a command, before it ever served. Later it is asked again when a call or a change has led to the
+//! attempt, and not by routine. What waits for the server goes on waiting meanwhile.
 
 use std::ffi::OsString;
 use std::time::Duration;
@@ -69,6 +70,10 @@ impl Engine {
     fn ask_login_shell(&mut self, fallback: Fallback) -> bool {
         let now = self.now.mono;
         let lately = self.lookup.asked_at.is_some_and(|at| now < at + AGAIN);
+        // A shell's files may start what stays: nobody who waits for nothing asks it again and again.
+        if self.trying && self.by_routine {
+            return false;
+        }
         if lately && !planted!(self, AskShellAlways) {
             return false;
         }

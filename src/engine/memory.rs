@@ -10,7 +10,7 @@ use super::good::{Era, Good};
 use super::inflight::Pending;
 use super::io::{Gen, Output};
 use super::phase::Phase;
-use super::replay::Replay;
+use super::replay::{Replay, is_greeted_revision, string_at};
 use super::{Engine, planted};
 use crate::wire::edit;
 
@@ -32,10 +32,10 @@ impl Engine {
             good.iter().filter(fits).partition(|good| good.cursor.is_none());
         for Good { method, cursor, result, .. } in first.into_iter().chain(later) {
             match (method.as_str(), era) {
-                ("initialize", Era::Legacy) => {
+                ("initialize", Era::Legacy) if is_greeting(result) => {
                     self.replay.good_greeting.get_or_insert_with(|| result.clone());
                 }
-                (DISCOVER, Era::Modern) => {
+                (DISCOVER, Era::Modern) if edit::find_in(result, &["supportedVersions"]).is_some() => {
                     self.replay.discovered.get_or_insert_with(|| result.clone());
                 }
                 (method, _) => self.book.recall(method, cursor.as_deref(), result),
@@ -90,4 +90,11 @@ impl Engine {
             self.replay.discovered = Some(result);
         }
     }
+}
+
+/// Whether this is a result of `initialize` that a host can be given: whoever edits the file may err.
+fn is_greeting(result: &[u8]) -> bool {
+    let version = string_at(result, &["protocolVersion"]);
+    version.is_some_and(|version| is_greeted_revision(&version))
+        && edit::find_in(result, &["capabilities"]).is_some_and(|capabilities| capabilities.starts_with('{'))
 }

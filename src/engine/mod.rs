@@ -122,6 +122,8 @@ pub struct Engine {
     started: u32,
     /// Whether the current child is an attempt to leave the degraded phase.
     trying: bool,
+    /// That attempt was made because it was time for one, and nobody asked for it.
+    by_routine: bool,
     last_attempt: Duration,
     last_handoff: Option<Duration>,
     backoff: Backoff,
@@ -188,6 +190,7 @@ impl Engine {
             generation: Gen(0),
             started: 0,
             trying: false,
+            by_routine: false,
             last_attempt: now.mono,
             last_handoff: None,
             inflight: Inflight::default(),
@@ -285,6 +288,7 @@ impl Engine {
         }
         if self.timers.fired(Timer::Retry, now) && self.phase == Phase::Degraded {
             self.retry();
+            self.by_routine = true;
         }
         if self.timers.fired(Timer::Greeting, now) {
             self.greeting_overdue();

@@ -99,6 +99,8 @@ pub enum Note {
         exit: Exit,
         /// Whether this was unasked for.
         crash: bool,
+        /// Whether it was on the ladder, so that a signal was ours.
+        by_us: bool,
     },
     /// A child is to be ended because it cannot be used; why.
     Unusable {

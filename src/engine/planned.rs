@@ -55,6 +55,21 @@ impl Engine {
         if change.what == Changed::Watched {
             self.count_own_changes(change.first);
         }
+        if self.changes_by_itself() {
+            if self.phase == Phase::Serving && change.what == Changed::Watched {
+                self.set_phase(Phase::Draining);
+                self.timers.arm(Timer::Drain, self.now.mono + DRAIN);
+            }
+            if self.phase == Phase::Waiting
+                && !self.lookup.is_under_way()
+                && !self.timers.is_armed(Timer::Restart)
+            {
+                // It waits for these changes to be over, and for nothing else.
+                self.start();
+            }
+            // A server that does not come to serve is otherwise tried again as if nothing had changed.
+            return;
+        }
         // What the old files did says nothing of the new ones.
         self.backoff.forgive();
         match (self.phase, change.what) {
@@ -80,6 +95,16 @@ impl Engine {
         if self.own_changes == RESTARTS_OF_ITS_OWN {
             self.note(Note::ChangesByItself);
         }
+    }
+
+    /// Whether the starts themselves seem to be what changes the files.
+    fn changes_by_itself(&self) -> bool {
+        self.own_changes >= RESTARTS_OF_ITS_OWN
+    }
+
+    /// Whether a child that fails now may have been half of what it will be.
+    pub(super) fn may_be_half(&self) -> bool {
+        self.change.is_some() && !self.changes_by_itself()
     }
 
     /// Whether a change came so soon after the last start that this may be its cause.

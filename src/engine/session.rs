@@ -37,6 +37,7 @@ impl Engine {
     pub(super) fn retry(&mut self) {
         self.note(Note::Retrying);
         self.trying = true;
+        self.by_routine = false;
         self.timers.disarm(Timer::Retry);
         self.start();
     }
@@ -82,7 +83,7 @@ impl Engine {
                 self.timers.arm(Timer::Restart, self.now.mono + BUSY_PAUSE);
             }
             // The file may be half of what it will be.
-            _ if self.change.is_some() => self.set_phase(Phase::Waiting),
+            _ if self.may_be_half() => self.set_phase(Phase::Waiting),
             SpawnFault::NotFound if self.look_up_command() => {}
             SpawnFault::NotFound | SpawnFault::NotExecutable => self.degrade(),
             SpawnFault::Busy | SpawnFault::System if self.trying => self.degrade(),
@@ -153,7 +154,7 @@ impl Engine {
         }
         let stopping = self.phase == Phase::Stopping;
         self.exit_code = if by_ladder(exit, rung) { 0 } else { exit.shell_code() };
-        self.note(Note::Exited { child, exit, crash: crash && !stopping });
+        self.note(Note::Exited { child, exit, crash: crash && !stopping, by_us: rung.is_some() });
         if stopping {
             // Its output is read to the end, but not for ever.
             self.timers.arm(Timer::Rung, self.now.mono + self.config.graces.term);
@@ -211,7 +212,7 @@ impl Engine {
             Some(Doom::Replace(_)) => self.start(),
             Some(Doom::Degrade(_)) => self.degrade(),
             // What was started may have been half of what it will be.
-            None if !child.served && self.change.is_some() => self.set_phase(Phase::Waiting),
+            None if !child.served && self.may_be_half() => self.set_phase(Phase::Waiting),
             None if !child.served && self.look_up_interpreter(child.exited) => {}
             // It was to be seen whether it serves, and it has not.
             _ if self.trying => self.degrade(),

@@ -63,8 +63,8 @@ impl Trouble {
             (Some((SpawnFault::Busy, _)), ..) => "its file is being written".to_owned(),
             (Some((SpawnFault::System, _)), ..) => "the system could not start it".to_owned(),
             (None, Some(reason), _) => reason.clone(),
-            (None, None, Some(exit @ Exit::Code(_))) => format!("it {}", exit_words(exit)),
-            (None, None, Some(exit @ Exit::Signal(_))) => format!("it was {}", exit_words(exit)),
+            (None, None, Some(exit @ Exit::Code(_))) => format!("it {}", exit_words(exit, false)),
+            (None, None, Some(exit @ Exit::Signal(_))) => format!("it was {}", exit_words(exit, false)),
             (None, None, None) => "it could not be ended".to_owned(),
         }
     }
@@ -179,7 +179,12 @@ impl Engine {
                     Some(Status::ServerUnavailable),
                 );
             }
-            _ if book::is_list(method) => self.list_from_us(method, detail, era),
+            // What waits is too much, and that passes: it is no reason to show the tool of a server that is away.
+            _ if book::is_list(method)
+                && (why != Why::QueueFull || self.book.page(method, detail).is_some()) =>
+            {
+                self.list_from_us(method, detail, era)
+            }
             _ => None,
         };
         if let Some(result) = result {
@@ -337,7 +342,11 @@ impl Engine {
             retry_after_ms: retry_after
                 .and_then(|after| u64::try_from(after.as_micros().div_ceil(1000)).ok()),
             server: name.clone(),
-            exit: trouble.and_then(|trouble| trouble.exit).map(|exit| exit.to_string()),
+            // Where we have ended it, the reason says more than the signal that we sent.
+            exit: trouble
+                .filter(|trouble| trouble.reason.is_none())
+                .and_then(|trouble| trouble.exit)
+                .map(|exit| exit.to_string()),
             restarts: Some(self.restarts()).filter(|restarts| *restarts > 0),
             stderr_tail: Some(tail.to_owned()).filter(|tail| !tail.is_empty()),
             detail: trouble.and_then(|trouble| self.detail(trouble.fault.as_ref(), trouble.exit)),

@@ -60,6 +60,11 @@ impl Timers {
         self.0[kept as usize] = at;
     }
 
+    /// Whether a deadline of this name is set.
+    pub(super) fn is_armed(&self, timer: Timer) -> bool {
+        self.0[timer as usize].is_some()
+    }
+
     /// Whether the deadline has come; it is taken away then.
     pub(super) fn fired(&mut self, timer: Timer, now: Duration) -> bool {
         let due = self.0[timer as usize].is_some_and(|at| at <= now);

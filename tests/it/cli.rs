@@ -36,17 +36,34 @@ fn what_was_asked_for_is_on_stdout_and_nothing_on_stderr() {
 }
 
 #[test]
+fn an_empty_variable_is_none() {
+    for name in ["DATA_DIR", "WATCH", "CALL_TIMEOUT", "NAME", "HOLD", "NO_STORE", "LOG_FILE"] {
+        let (code, stdout, stderr) =
+            ends(program().args(["--no-store", "true"]).env(format!("MCP_SUPERVISE_{name}"), ""));
+        assert_eq!((code, stdout.as_str(), stderr.as_str()), (0, "", ""), "{name}");
+    }
+}
+
+#[test]
+fn a_path_that_only_a_shell_understands_is_refused() {
+    for words in [["--watch", "~/src", "true"], ["--watch=~", "--no-store", "true"]] {
+        let (code, _, stderr) = ends(program().args(words));
+        assert_eq!(code, 2, "{stderr}");
+        assert!(stderr.contains("write the path in full"), "{stderr}");
+    }
+}
+
+#[test]
 fn a_bad_value_in_a_variable_is_told_by_the_variables_name() {
     for (name, value) in [
         ("MCP_SUPERVISE_HOLD", "soon"),
-        ("MCP_SUPERVISE_HOLD", ""),
         ("MCP_SUPERVISE_MAX_ANSWER", "10MB"),
         ("MCP_SUPERVISE_MAX_RESTARTS", "many"),
         ("MCP_SUPERVISE_LOG", "loud"),
         ("MCP_SUPERVISE_INSTANT_START", "perhaps"),
-        ("MCP_SUPERVISE_WATCH", ""),
         ("MCP_SUPERVISE_WATCH", "a::b"),
         ("MCP_SUPERVISE_WATCH", "/a:"),
+        ("MCP_SUPERVISE_WATCH", "/a:~/b"),
     ] {
         for words in [&["server"][..], &["run", "server"], &["--name", "x", "run", "server"]] {
             let (code, stdout, stderr) = ends(program().env(name, value).args(words));

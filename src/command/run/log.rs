@@ -63,11 +63,15 @@ impl MakeWriter<'_> for LogLines {
 pub(super) struct Log {
     server: String,
     lines: LogLines,
+    /// Why the server could last not be started. `None` once it has been. The same again, a minute later, is no news.
+    failure: Option<String>,
+    /// It was told that the server is not available, and it has not served since.
+    unavailable: bool,
 }
 
 impl Log {
     pub(super) fn new(server: String, lines: LogLines) -> Self {
-        Self { server, lines }
+        Self { server, lines, failure: None, unavailable: false }
     }
 
     pub(super) fn next_line(&self) -> Option<Bytes> {
@@ -90,8 +94,36 @@ impl Log {
         debug!(target: "mcp-supervise:beside", server = self.server, "watching for changes");
     }
 
+    /// Whether a fact is worth a person's attention again: what is tried every minute may fail every minute. Logs it
+    /// quietly if it is not.
+    fn is_news(&mut self, note: &Note) -> bool {
+        let server = &self.server;
+        if let Note::SpawnFailed { reason, .. } = note {
+            if self.failure.as_ref() == Some(reason) {
+                info!(target: "mcp-supervise:child", server, reason, "failed to start, as before");
+                return false;
+            }
+            self.failure = Some(reason.clone());
+        }
+        if let Note::Phase { to, .. } = note {
+            if *to == Phase::Degraded && self.unavailable {
+                info!(target: "mcp-supervise:session", server, "the server is still not available");
+                return false;
+            }
+            self.unavailable |= *to == Phase::Degraded;
+            if *to == Phase::Serving {
+                self.failure = None;
+                self.unavailable = false;
+            }
+        }
+        true
+    }
+
     /// Logs a fact.
-    pub(super) fn note(&self, note: &Note) {
+    pub(super) fn note(&mut self, note: &Note) {
+        if !self.is_news(note) {
+            return;
+        }
         let server = self.server.as_str();
         match note {
             Note::Phase { to: Phase::Degraded, .. } => warn!(
@@ -115,12 +147,12 @@ impl Log {
             Note::ReplayRefused { method } => warn!(
                 target: "mcp-supervise:session", server, method, "the restarted server refused what it was told again"
             ),
-            Note::Exited { child, exit, crash: true } => {
-                let how = exit_words(*exit);
+            Note::Exited { child, exit, crash: true, by_us } => {
+                let how = exit_words(*exit, *by_us);
                 warn!(target: "mcp-supervise:child", server, child = child.0, how, "the server ended");
             }
-            Note::Exited { child, exit, crash: false } => {
-                let how = exit_words(*exit);
+            Note::Exited { child, exit, crash: false, by_us } => {
+                let how = exit_words(*exit, *by_us);
                 info!(target: "mcp-supervise:child", server, child = child.0, how, "the server ended");
             }
             Note::Unusable { child, reason } => warn!(

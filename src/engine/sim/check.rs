@@ -197,7 +197,7 @@ impl Checker {
             | Input::Timer => {}
             Input::Inspected { child, stopped } => self.is_inspected(child.0, *stopped),
             Input::LastGood(good) => self.recalls(good),
-            Input::Changed(_) => self.plans.changes(now),
+            Input::Changed(what) => self.plans.changes(now, *what),
         }
     }
 

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use super::Violation;
 use super::check::{Checked, Checker, violated};
+use crate::engine::io::Changed;
 use crate::engine::phase::Phase;
 
 /// For how long nothing must change for changes to be over, and how long is waited at most.
@@ -30,6 +31,9 @@ pub(super) struct Pulse {
 pub(super) struct Plans {
     first_change: Option<Duration>,
     last_change: Option<Duration>,
+    watched: bool,
+    /// How many changes in a row the starts themselves may have caused.
+    own: u32,
     pub changed_at: Option<Duration>,
     /// The next child takes the place of one that was replaced.
     replaces: bool,
@@ -41,14 +45,15 @@ pub(super) struct Plans {
 }
 
 impl Plans {
-    pub(super) fn changes(&mut self, now: Duration) {
+    pub(super) fn changes(&mut self, now: Duration, what: Changed) {
+        self.watched |= what == Changed::Watched;
         self.first_change.get_or_insert(now);
         self.last_change = Some(now);
     }
 
-    /// Whether files change, and it has not been quiet yet.
+    /// Whether files change, and it has not been quiet yet; not those that the starts themselves may change.
     pub(super) fn is_changing(&self) -> bool {
-        self.last_change.is_some()
+        self.last_change.is_some() && self.own < 3
     }
 
     pub(super) fn replaces(&mut self) {
@@ -109,6 +114,18 @@ impl Checker {
             violated!("changes in a row are one", "the last was at {last:?}");
         }
         self.cover.hit("files have changed");
+        if std::mem::take(&mut self.plans.watched) {
+            let by_start = first < self.kids[&self.living].spawned + Duration::from_secs(5);
+            self.plans.own = if by_start { self.plans.own + 1 } else { 0 };
+        }
+        if self.plans.own >= 3 {
+            self.cover.hit("files change with each start");
+            if self.phase == Phase::Waiting {
+                // A child that failed meanwhile was not counted, and is followed now.
+                self.plans.changed_at = Some(self.now);
+            }
+            return Ok(());
+        }
         self.plans.changed_at = Some(self.now);
         self.crashes.clear();
         self.in_a_row = 0;
