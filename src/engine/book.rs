@@ -46,6 +46,8 @@ pub(super) struct Book {
 #[derive(Debug, Default)]
 struct Pages {
     from: Gen,
+    /// Whether there is an entry on any of them.
+    filled: bool,
     by_cursor: BTreeMap<String, Bytes>,
 }
 
@@ -125,7 +127,7 @@ impl Book {
         let list = edit::find(result, &[member]).filter(|list| list.starts_with('['))?;
         let empty = list.trim_matches(['[', ']', ' ', '\t']).is_empty();
         let pages = self.pages.entry(method).or_default();
-        if empty && pages.by_cursor.values().any(|page| !page.is_empty()) {
+        if empty && pages.filled {
             return None;
         }
         if pages.from != child && cursor.is_some() {
@@ -136,7 +138,9 @@ impl Book {
             self.bytes -= pages.by_cursor.values().map(Bytes::len).sum::<usize>();
             pages.by_cursor.clear();
             pages.from = child;
+            pages.filled = false;
         }
+        pages.filled |= !empty;
         let cursor = cursor.unwrap_or_default().to_owned();
         if self.bytes + result.len() > BOOK_BYTES {
             return None;
@@ -151,7 +155,7 @@ impl Book {
     pub(super) fn recall(&mut self, method: &str, cursor: Option<&str>, result: &Bytes) {
         let Ok(text) = std::str::from_utf8(result) else { return };
         let Some((method, member)) = LISTS.iter().find(|(list, _)| *list == method) else { return };
-        let of_this_run = self.pages.get(method).is_some_and(|pages| pages.from != Gen(0));
+        let of_this_run = self.pages.get(method).is_some_and(|pages| pages.from != Gen(0) && pages.filled);
         if of_this_run {
             return;
         }

@@ -17,6 +17,8 @@ use crate::wire::Id;
 
 /// How many answers in a row an idle server may miss before it counts as hung.
 const MISSES: u32 = 3;
+/// Of how many pings an answer is still expected.
+const UNANSWERED: usize = 8;
 /// For how many intervals a stopped process is let be.
 const STOPPED_INTERVALS: u32 = 3;
 /// A request that is older than this no longer keeps the server from being asked.
@@ -80,7 +82,10 @@ impl Engine {
             }
         }
         child.pulse.asked = true;
-        child.own.retain(|_, own| *own != Own::Ping);
+        if child.own.values().filter(|own| **own == Own::Ping).count() >= UNANSWERED {
+            // It says other things, and answers no pings.
+            child.own.retain(|_, own| *own != Own::Ping);
+        }
         let id = self.fresh_own_id("ping");
         let line = self.own_request(&id, if self.is_modern() { "server/discover" } else { "ping" }, None);
         if let Some(child) = &mut self.child {

@@ -249,6 +249,10 @@ impl Checker {
         let batch = said.shape == Shape::Batch && self.told.as_deref() != Some("2025-03-26");
         if said.shape == Shape::TooMuch {
             self.kid().spoke |= said.inner.iter().any(|line| line.contains("\"result\":"));
+            for message in said.inner.iter().filter_map(|line| parse::message(line)) {
+                // Nobody is given it, and nobody waits for it any more.
+                message.id.filter(|_| message.method.is_none()).map(|id| self.kid().compares.remove(&id));
+            }
         }
         if batch || matches!(said.shape, Shape::Noise | Shape::TooMuch) {
             return;
@@ -272,6 +276,9 @@ impl Checker {
             }
             let Some(id) = message.id.clone().filter(|_| message.method.is_none()) else { continue };
             let result = message.result.as_ref().filter(|_| !large);
+            if large {
+                self.kid().compares.remove(&id);
+            }
             if let Some(request) = self.kid().late.remove(&id).filter(|_| !large) {
                 self.cover.hit("late answer kept");
                 self.memory.late = Some(id.clone());
