@@ -1,4 +1,4 @@
-"""The processes of this machine, and waiting for what happens to them.
+"""Processes as the system lists them, and waiting for what happens to them.
 
 What differs between the systems is here and nowhere else: Linux tells in /proc, others by `ps`.
 """

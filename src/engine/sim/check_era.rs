@@ -129,6 +129,10 @@ impl Checker {
     pub(super) fn recalls(&mut self, good: &[Good]) {
         self.memory.disk = good.to_vec();
         self.memory.read_at = Some(self.now);
+        if matches!(self.opened, Opened::Nothing | Opened::Bare) {
+            // What comes when an opening was refused is for the next one.
+            self.memory.kept_as = None;
+        }
         self.fits();
     }
 
