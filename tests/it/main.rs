@@ -13,6 +13,8 @@ mod noise;
 mod real_sdk;
 mod relay;
 mod restart;
+mod said;
+mod second_copy;
 mod slow_start;
 mod stopping;
 mod support;
