@@ -19,4 +19,5 @@ mod slow_start;
 mod stopping;
 mod support;
 mod tidy;
+mod traps;
 mod watching;
