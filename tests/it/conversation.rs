@@ -34,6 +34,19 @@ const CAPABILITIES: &str = r#"{"tools":{"listChanged":true},"resources":{"listCh
 /// The envelope of the modern requests of the host in `modern` and `listen`.
 const ENVELOPE: &str = r#""_meta":{"io.modelcontextprotocol/protocolVersion":"2026-07-28","io.modelcontextprotocol/clientInfo":{"name":"h","version":"1"},"io.modelcontextprotocol/clientCapabilities":{}}"#;
 
+/// What goes in and out at one moment of a conversation.
+#[derive(Debug)]
+pub(crate) enum Event {
+    /// The host says this line.
+    Host(Vec<u8>),
+    /// The host is told this, and by whom.
+    ToHost(Bytes, Origin),
+    /// A child is told this.
+    ToChild(Gen, Bytes),
+    /// A server has given this result in an earlier run.
+    Recalled(Bytes),
+}
+
 struct Stage {
     config: Config,
     engine: Option<Engine>,
@@ -51,6 +64,7 @@ struct Stage {
     /// Whether what is to be kept on disk is shown.
     remembers: bool,
     text: String,
+    events: Vec<Event>,
 }
 
 impl Stage {
@@ -76,6 +90,7 @@ impl Stage {
             last_good: Vec::new(),
             remembers: false,
             text: String::new(),
+            events: Vec::new(),
         }
     }
 
@@ -117,6 +132,11 @@ impl Stage {
     }
 
     fn show(&mut self, output: &Output) {
+        if let Output::ToHost(bytes, origin) = output {
+            self.events.push(Event::ToHost(bytes.clone(), *origin));
+        } else if let Output::ToChild(child, bytes) = output {
+            self.events.push(Event::ToChild(*child, bytes.clone()));
+        }
         let line = match output {
             Output::ToHost(bytes, Origin::Server) => format!("host <- {}", printable(bytes)),
             Output::ToHost(bytes, Origin::Supervisor) => format!("host <= {}", printable(bytes)),
@@ -177,7 +197,10 @@ impl Stage {
         }
         match word {
             "config" => rest.split(' ').for_each(|pair| self.configure(pair)),
-            "host" => self.line(rest, Input::Host),
+            "host" => {
+                self.events.push(Event::Host(unescape(rest)));
+                self.line(rest, Input::Host);
+            }
             "server" => {
                 let (child, line) = match rest.split_once(' ').map(|(child, line)| (child.parse(), line)) {
                     Some((Ok(child), line)) => (Gen(child), line),
@@ -253,6 +276,7 @@ impl Stage {
             }
             "recall" => {
                 let good = std::mem::take(&mut self.last_good);
+                self.events.extend(good.iter().map(|good| Event::Recalled(good.result.clone())));
                 self.input(Input::LastGood(good));
             }
             "login-path" => self.login(Ok(rest.into())),
@@ -402,7 +426,26 @@ fn printable(bytes: &Bytes) -> String {
     if text.len() > 4000 { format!("({} bytes)", line.len()) } else { text }
 }
 
-fn replay(script: &str) -> String {
+/// All that goes in and out when a conversation is played.
+pub(crate) fn events(script: &str) -> Vec<Event> {
+    play(script).events
+}
+
+/// The conversations in the tree: their names and texts.
+pub(crate) fn all() -> Vec<(String, String)> {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("fixtures/session");
+    let mut files: Vec<_> = std::fs::read_dir(folder)
+        .expect("the fixtures are there")
+        .map(|entry| entry.expect("the fixture can be listed").path())
+        .filter(|path| path.extension().is_some_and(|extension| extension == "txt"))
+        .collect();
+    files.sort();
+    let named = |path: &std::path::PathBuf| path.file_stem().expect("a file").to_string_lossy().into_owned();
+    let text = |path| std::fs::read_to_string(path).expect("a fixture is text");
+    files.iter().map(|path| (named(path), text(path))).collect()
+}
+
+fn play(script: &str) -> Stage {
     let mut stage = Stage::new();
     for line in script.lines() {
         if line.starts_with("    ") {
@@ -414,34 +457,27 @@ fn replay(script: &str) -> String {
             stage.play(line);
         }
     }
-    stage.text
+    stage
 }
 
 #[test]
 fn every_conversation_goes_as_written() {
-    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("fixtures/session");
-    let mut files: Vec<_> = std::fs::read_dir(folder)
-        .expect("the fixtures are there")
-        .map(|entry| entry.expect("the fixture can be listed").path())
-        .filter(|path| path.extension().is_some_and(|extension| extension == "txt"))
-        .collect();
-    files.sort();
-    assert!(files.len() >= 40, "only {} conversations", files.len());
+    let conversations = all();
+    assert!(conversations.len() >= 40, "only {} conversations", conversations.len());
     let overwrite = std::env::var("SNAPSHOTS").is_ok_and(|action| action == "overwrite");
     let mut wrong = Vec::new();
-    for file in files {
-        let script = std::fs::read_to_string(&file).expect("a fixture is text");
-        assert!(script.starts_with("# "), "{}: the first line says what it shows", file.display());
-        let played = replay(&script);
+    for (name, script) in conversations {
+        assert!(script.starts_with("# "), "{name}: the first line says what it shows");
+        let played = play(&script).text;
         if overwrite && played != script {
-            std::fs::write(&file, &played).expect("a fixture can be written");
+            let file = format!("{}/fixtures/session/{name}.txt", env!("CARGO_MANIFEST_DIR"));
+            std::fs::write(file, &played).expect("a fixture can be written");
         } else if played != script {
-            let name = file.file_name().expect("a file").to_string_lossy().into_owned();
             let diff = script;
             let at = played.lines().zip(diff.lines()).position(|(now, then)| now != then).unwrap_or_default();
             let line = |text: &str| text.lines().nth(at).unwrap_or("(nothing)").to_owned();
             wrong.push(format!(
-                "{name}:{}\n  written: {}\n  now:     {}",
+                "{name}.txt:{}\n  written: {}\n  now:     {}",
                 at + 1,
                 line(&diff),
                 line(&played)

@@ -7,7 +7,7 @@ use std::thread;
 use nix::fcntl::OFlag;
 use serde_json::json;
 
-use crate::support::{Kind, Plan, call, join, message, process, request, text_of};
+use crate::support::{Host, Kind, Plan, call, join, message, process, request, text_of};
 
 /// The line of `echo` with a text of about this many bytes.
 fn echo(id: usize, bytes: usize) -> String {
@@ -153,6 +153,39 @@ fn the_hosts_descriptors_keep_their_flags() {
         host.exit();
         assert_eq!(host.flags(), before, "{kind:?}");
     }
+}
+
+#[cfg(target_os = "linux")]
+#[test]
+fn a_call_costs_nothing_but_its_own_two_lines() {
+    const CALLS: usize = 200;
+    let mut host = Plan::new().start();
+    host.greet();
+    host.list();
+    let server = host.server(1);
+    let open = process::descriptors(host.pid());
+    // How many bytes were written and with how many calls, and how many bytes of lines went through.
+    let written = |host: &Host| {
+        let (bytes, calls) = process::written(host.pid()).expect("the system tells");
+        let to_server: usize = host.heard(server).iter().map(|line| line.len() + 1).sum();
+        let to_host: usize = host.lines().iter().map(Vec::len).sum();
+        (bytes, calls, (to_server + to_host) as u64)
+    };
+    // No log, no store, no book: what is written is what is forwarded, a line at a time. What is kept of the greeting and
+    // the list is written when they have settled, once for all, and that may be during one of the rounds.
+    let mut rounds = (0..4).map(|round| {
+        let before = written(&host);
+        for call in 0..CALLS {
+            host.ask(format!("{round}.{call}"), "pid", &json!({}));
+        }
+        let after = written(&host);
+        (after.0 - before.0 - (after.2 - before.2), after.1 - before.1 - 2 * CALLS as u64)
+    });
+    let more: Vec<_> = rounds.by_ref().take_while(|more| *more != (0, 0)).collect();
+    assert!(more.len() < 4, "bytes and calls to write more than the lines have: {more:?}");
+    let still_open = process::descriptors(host.pid());
+    assert_eq!(still_open, open);
+    assert_eq!(host.finish(), 0);
 }
 
 #[cfg(target_os = "linux")]

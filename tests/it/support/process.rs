@@ -98,6 +98,20 @@ pub(crate) fn descriptors(pid: i32) -> Vec<(i32, PathBuf)> {
     open
 }
 
+/// The inodes of the sockets that a process has open.
+#[cfg(target_os = "linux")]
+pub(crate) fn sockets(pid: i32) -> Vec<u64> {
+    let inode = |path: PathBuf| path.to_str()?.strip_prefix("socket:[")?.strip_suffix(']')?.parse().ok();
+    descriptors(pid).into_iter().filter_map(|(_, path)| inode(path)).collect()
+}
+
+/// The inodes of all sockets of this kind that the process could have: `tcp`, `udp6`...
+#[cfg(target_os = "linux")]
+pub(crate) fn inodes(pid: i32, network: &str) -> Vec<u64> {
+    let table = fs::read_to_string(format!("/proc/{pid}/net/{network}")).unwrap_or_default();
+    table.lines().skip(1).filter_map(|line| line.split_whitespace().nth(9)?.parse().ok()).collect()
+}
+
 /// A number from `/proc/PID/<file>`, on the line that starts so.
 pub(crate) fn figure(pid: i32, file: &str, name: &str) -> Option<u64> {
     let text = fs::read_to_string(format!("/proc/{pid}/{file}")).ok()?;
@@ -114,6 +128,11 @@ pub(crate) fn memory(pid: i32) -> Option<u64> {
 /// How many bytes a process has read. `None` where the system does not tell.
 pub(crate) fn bytes_read(pid: i32) -> Option<u64> {
     figure(pid, "io", "rchar")
+}
+
+/// How many bytes a process has written, and with how many calls. `None` where the system does not tell.
+pub(crate) fn written(pid: i32) -> Option<(u64, u64)> {
+    Some((figure(pid, "io", "wchar")?, figure(pid, "io", "syscw")?))
 }
 
 /// Whether a thread of the process waits inside a write to its stdout. `None` where the system does not tell.
