@@ -277,6 +277,7 @@ def rmcp_steps(_: Path) -> list[Step]:
         tool("echo", {"text": "crab \U0001f980"}),
         tool("add", {"left": 40, "right": 2}),
         tool("touch"),
+        tool("who"),
         tool("pid", settle=without(r"\d{2,}")),
         tool("none"),
         read("fixture://greeting"),
