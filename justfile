@@ -11,10 +11,15 @@ check:
 test:
     cargo test
 
-# Servers from PyPI behind the release build, in both eras of the protocol
-pypi:
+# Published servers and clients, from npm and PyPI, with the release build in between
+real:
     cargo build --release
-    tests/real/pypi.sh "${CARGO_TARGET_DIR:-target}/release/mcp-supervise"
+    cargo build --examples
+    tests/real/run "${CARGO_TARGET_DIR:-target}/release/mcp-supervise" "${CARGO_TARGET_DIR:-target}/debug/examples"
+
+# What the supervisor costs, beside the same without it and beside a byte copy: the table of the README
+bench:
+    cargo bench
 
 # The engine against random hosts, servers and failures: a million seeds
 sim:

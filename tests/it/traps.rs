@@ -163,11 +163,7 @@ const SHOWN: &[Entry] = &[
         Test("stopping", "a_server_that_has_to_be_told_twice_leaves_no_helper"),
         &[Test("stopping", "nothing_is_left_of_a_stubborn_server")],
     ),
-    (
-        "host EOF: last stderr bytes relayed",
-        Test("stopping", "last_answers_and_last_words_arrive"),
-        &[Real("pypi", "same")],
-    ),
+    ("host EOF: last stderr bytes relayed", Test("stopping", "last_answers_and_last_words_arrive"), &[]),
     (
         "SIGKILL of the supervisor: the child dies",
         Test("stopping", "nothing_is_left_of_a_stubborn_server"),
@@ -194,7 +190,7 @@ const SHOWN: &[Entry] = &[
     (
         "crash during server/discover",
         Conversation("probe-kills"),
-        &[Simulator("RepeatProbe"), Real("pypi", "deadly_probe")],
+        &[Simulator("RepeatProbe"), Real("eras", "deadly_probe")],
     ),
     (
         "crash loop with backoff",
@@ -242,7 +238,7 @@ const SHOWN: &[Entry] = &[
     (
         "modern: subscriptions/listen re-sent",
         Conversation("listen-crash"),
-        &[Conversation("listen-several"), Real("pypi", "listening")],
+        &[Conversation("listen-several"), Real("eras", "listening")],
     ),
     (
         "modern: the ack of a re-sent listen swallowed",
@@ -270,8 +266,7 @@ const SHOWN: &[Entry] = &[
         &[
             Simulator("WriteBeforeGreeting"),
             Simulator("KeepProbedChild"),
-            Real("pypi", "same"),
-            Real("pypi", "probe_then_greeting"),
+            Real("eras", "probe_then_greeting"),
         ],
     ),
     (
@@ -409,7 +404,7 @@ fn a_table_that_rots_is_found() {
     let tree = Tree(Path::new(env!("CARGO_MANIFEST_DIR")));
     let first = |first: Layer| faults(&["a"], &[("a", first, &[])], &tree);
     for there in
-        [THERE, Simulator("NeverKill"), Test("traps", "every_trap_has_its_test"), Real("pypi", "same")]
+        [THERE, Simulator("NeverKill"), Test("traps", "every_trap_has_its_test"), Real("eras", "listening")]
     {
         assert_eq!(first(there), Vec::<String>::new(), "{there:?}");
     }
@@ -421,8 +416,8 @@ fn a_table_that_rots_is_found() {
         Test("traps", "is_test"),
         Test("traps", "every_trap"),
         Test("relay", "every_trap_has_its_test"),
-        Real("pypi", "no_such"),
-        Real("pypi", "serves"),
+        Real("eras", "no_such"),
+        Real("eras", "serves"),
         ToCome("src/lib.rs"),
         ToCome("src/no_such.rs"),
     ] {

@@ -61,7 +61,7 @@ class Degraded:
         folder.mkdir()
         command = folder / "server"
         if known:
-            server = Path(__file__).with_name("server.py")
+            server = Path(__file__).with_name("small.py")
             command.write_text(f'#!/bin/sh\nexec "{sys.executable}" "{server}" "{folder / "journal"}"\n')
             command.chmod(0o755)
         with self.host(folder, command, revision) as host:

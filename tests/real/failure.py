@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import traceback
 
 
 class Failure(Exception):
@@ -20,4 +21,4 @@ def reasons(error: BaseException) -> list[str]:
         return [reason for inner in error.exceptions for reason in reasons(inner)]
     if isinstance(error, asyncio.CancelledError):
         return []
-    return [str(error) if isinstance(error, Failure) else repr(error)]
+    return [str(error) if isinstance(error, Failure) else "".join(traceback.format_exception(error))]

@@ -4,6 +4,7 @@ What differs between the systems is here and nowhere else: Linux tells in /proc,
 """
 
 import asyncio
+import os
 import subprocess
 import sys
 from collections.abc import Callable
@@ -44,6 +45,15 @@ def processes() -> list[Process]:
         ["ps", "-A", "-ww", "-o", "pid=,ppid=,pgid=,stat=,args="], check=True, capture_output=True, text=True
     )
     return [from_ps(line) for line in listing.stdout.splitlines()]
+
+
+def alive(pid: int) -> bool:
+    """Whether there is such a process, be it one that has ended and is not yet reaped."""
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    return True
 
 
 def from_proc(folder: Path) -> Process | None:

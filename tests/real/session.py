@@ -6,8 +6,6 @@ A supervised session ends with a look at what is left: no process, and nothing i
 
 import asyncio
 import json
-import os
-import signal
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
@@ -21,112 +19,12 @@ from mcp.client.stdio import StdioServerParameters, get_default_environment, std
 from mcp.shared.message import SessionMessage
 
 from failure import Failure
-from processes import PATIENCE, Process, processes, until
+from processes import PATIENCE
+from supervised import Supervised
 
 T = TypeVar("T")
 
 Message = dict[str, Any]
-
-OPTIONS = ["--max-restarts", "1000", "--backoff-initial", "0", "--hold", f"{PATIENCE:.0f}s"]
-"""Here a server is killed more often than one that is given up, and it is waited for on a busy machine too."""
-
-
-@dataclass
-class Place:
-    """Where all this takes place, and what of it is counted."""
-
-    binary: Path
-    folder: Path
-    kills: int = 0
-    compared: int = 0
-    sessions: int = 0
-
-
-class Supervised:
-    """One run of the supervisor with its server, seen from outside. Its name is in its arguments and in no others'."""
-
-    def __init__(self, place: Place, name: str, server: list[str]) -> None:
-        self.place = place
-        self.name = name
-        self.folder = place.folder / name
-        self.folder.mkdir()
-        self.log = self.folder / "stderr"
-        self.argv = [str(place.binary), "--name", name, *OPTIONS, "--", *server]
-        self.env = {"MCP_SUPERVISE_DATA_DIR": str(self.folder / "data"), "HOME": str(self.folder)}
-        self.killed: set[int] = set()
-        self.said: list[str] = []
-        """What the server itself is known to write to stderr, in lines."""
-        self.groups: set[int] = set()
-        """The process groups that its servers have led."""
-
-    def left(self) -> list[Process]:
-        """What still runs of the servers' groups."""
-        return [process for process in processes() if process.group in self.groups and process.state != "Z"]
-
-    def gone(self) -> bool | None:
-        """Whether neither the supervisor nor its guardian runs. `None` if one does."""
-        mark = f" --name {self.name} "
-        return None if any(mark in process.command for process in processes()) else True
-
-    def find(self) -> Process | None:
-        """The living server. `None` if none runs just now, or it still has the supervisor's arguments."""
-        mark = f"{self.place.binary} --name {self.name} "
-        everyone = processes()
-        started = [process for process in everyone if process.parent == os.getpid()]
-        parents = {process.pid for process in started if process.command.startswith(mark)}
-        for process in everyone:
-            own = process.parent in parents and process.command and not process.command.startswith(mark)
-            if own and process.pid not in self.killed:
-                self.groups.add(process.group)
-                return process
-        return None
-
-    async def server(self) -> Process:
-        """The living server, as soon as there is one."""
-        return await until(self.find, "no server runs")
-
-    async def kill(self) -> int:
-        """Kills the server, and waits until the supervisor has taken note. Gives the process id."""
-        pid = (await self.server()).pid
-        os.kill(pid, signal.SIGKILL)
-        await self.died(pid)
-        return pid
-
-    async def died(self, pid: int) -> None:
-        """Waits until the supervisor has taken note that the server was killed: it reaps it then."""
-        self.killed.add(pid)
-        self.place.kills += 1
-        await self.reaped(pid)
-
-    async def reaped(self, pid: int) -> None:
-        """Waits until there is no such process, not even one that has ended."""
-        await until(
-            lambda: None if any(process.pid == pid for process in processes()) else True,
-            f"process {pid} is still there",
-        )
-
-    async def stop(self) -> int:
-        """Stops the server as SIGSTOP does, and waits until it stands. Gives the process id."""
-        pid = (await self.server()).pid
-        os.kill(pid, signal.SIGSTOP)
-        await until(
-            lambda: next((process for process in processes() if process.pid == pid and process.state == "T"), None),
-            f"process {pid} does not stop",
-        )
-        return pid
-
-    async def over(self) -> None:
-        """The client has ended, and the supervisor has: no process is left, and stderr tells of the kills alone."""
-        if left := self.left():
-            raise Failure(f"processes are left: {left}")
-        await until(self.gone, "the supervisor or its guardian is still there")
-        lines = self.log.read_text(encoding="utf-8").splitlines()
-        kills = [line for line in lines if "the server ended" in line and "killed by signal 9 (SIGKILL)" in line]
-        others = [line for line in lines if line not in kills]
-        if len(kills) != len(self.killed) or sorted(others) != sorted(self.said):
-            raise Failure(f"{len(self.killed)} kills, and on stderr:\n" + "\n".join(lines))
-        self.place.sessions += 1
-
 
 @dataclass
 class Wire:
@@ -228,6 +126,16 @@ async def patiently(awaited: Awaitable[T], what: str, patience: float = PATIENCE
             return await awaited
     except TimeoutError:
         raise Failure(f"waited {patience:.0f} s in vain: {what}") from None
+
+
+async def list_tools(client: Client) -> object:
+    """Asks for the list of tools."""
+    return await client.list_tools()
+
+
+def call(name: str, **arguments: object) -> Callable[[Client], Awaitable[object]]:
+    """Asks for a call of a tool."""
+    return lambda client: client.call_tool(name, arguments)
 
 
 def without_id(answer: Message) -> Message:

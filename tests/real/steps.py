@@ -1,68 +1,59 @@
-"""What is asked of the servers, one thing after the other, and how two answers to it are compared."""
+"""What is asked of a server, one thing after the other, and how two answers to it are compared."""
 
-import json
 import re
-from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
-from datetime import UTC, datetime
-from pathlib import Path
+from collections.abc import Callable
+from dataclasses import dataclass, field
 from typing import Any
 
-from mcp.client import Client
-
-from session import Message
+Settle = Callable[[str], str]
 
 
 @dataclass(frozen=True)
 class Step:
-    """One thing that a client asks for."""
+    """One request, or one list to its end."""
 
-    what: str
-    call: Callable[[Client], Awaitable[object]]
-    settle: Callable[[str], str] = lambda text: text
+    method: str
+    params: dict[str, Any] = field(default_factory=dict)
+    settle: Settle = lambda text: text
     """Takes out of an answer, as JSON text, what differs from one time to the next."""
+    kept: bool = False
+    """Whether it asks for what only the process that served the step before it knows: it is not killed in between."""
 
-    def settled(self, answer: Message) -> Message:
-        """An answer without what differs from one time to the next."""
-        settled: Message = json.loads(self.settle(json.dumps(answer)))
-        return settled
+    def what(self) -> str:
+        """What is asked for, for a person."""
+        return f"{self.method} {self.params}" if self.params else self.method
 
 
-def tool(name: str, arguments: dict[str, Any], settle: Callable[[str], str] = lambda text: text) -> Step:
+def tool(name: str, arguments: dict[str, Any] | None = None, settle: Settle = lambda text: text, **more: bool) -> Step:
     """The call of a tool."""
-    return Step(f"the tool {name} with {arguments}", lambda client: client.call_tool(name, arguments), settle)
+    return Step("tools/call", {"name": name, "arguments": arguments or {}}, settle, **more)
 
 
-LISTS = [
-    Step("the list of tools", lambda client: client.list_tools()),
-    Step("the list of resources", lambda client: client.list_resources()),
-    Step("the list of resource templates", lambda client: client.list_resource_templates()),
-    Step("the list of prompts", lambda client: client.list_prompts()),
-]
+def read(uri: str, settle: Settle = lambda text: text, **more: bool) -> Step:
+    """A resource."""
+    return Step("resources/read", {"uri": uri}, settle, **more)
 
 
-def time_steps() -> list[Step]:
-    """What is asked of mcp-server-time: in a timezone where it is about noon, for a new day would be a difference."""
-    ahead = 12 - datetime.now(UTC).hour
-    zone = f"Etc/GMT{-ahead:+d}"
-    at_noon = {"source_timezone": zone, "time": "13:30", "target_timezone": "Asia/Kathmandu"}
-    return [
-        *LISTS,
-        tool("get_current_time", {"timezone": zone}, lambda text: re.sub(r"T\d\d:\d\d:\d\d", "Thh:mm:ss", text)),
-        tool("convert_time", at_noon),
-        tool("convert_time", at_noon | {"time": "noon"}),
-        tool("no_such_tool", {}),
-    ]
+def prompt(name: str, /, **arguments: str) -> Step:
+    """A prompt."""
+    return Step("prompts/get", {"name": name, "arguments": arguments})
 
 
-def small_steps(gate: Path) -> list[Step]:
-    """What is asked of the server of `server.py`. `gate` is a file that is there."""
-    return [
-        *LISTS,
-        Step("a resource", lambda client: client.read_resource("small://greeting")),
-        Step("a resource of a template", lambda client: client.read_resource("small://anybody/length")),
-        Step("a prompt", lambda client: client.get_prompt("question", {"topic": "a kill"})),
-        tool("pid", {}, lambda text: re.sub(r"\d{2,}", "0", text)),
-        tool("look", {"gate": str(gate)}),
-        tool("note", {"text": "a line"}),
-    ]
+def complete(kind: str, name: str, argument: str, value: str) -> Step:
+    """The completion of an argument of a prompt, or of the template of a resource."""
+    ref = {"type": "ref/prompt", "name": name} if kind == "prompt" else {"type": "ref/resource", "uri": name}
+    return Step("completion/complete", {"ref": ref, "argument": {"name": argument, "value": value}})
+
+
+LISTS = [Step(method) for method in ("tools/list", "resources/list", "resources/templates/list", "prompts/list")]
+
+
+def without(*patterns: str) -> Settle:
+    """Takes out what these patterns match."""
+
+    def settle(text: str) -> str:
+        for pattern in patterns:
+            text = re.sub(pattern, "*", text)
+        return text
+
+    return settle

@@ -1,10 +1,8 @@
-"""Servers made with the SDK of PyPI behind the supervisor, in both eras of the protocol, killed now and then.
+"""Servers of the Python SDK behind the supervisor, killed or stopped at the worst moments, in both eras of the protocol.
 
-`pypi.py BINARY` drives the supervisor BINARY with the clients of `session.py`, against the server `mcp-server-time` and
-the one of `server.py`. It prints a line for each thing that it has shown:
+`eras.py BINARY` drives the supervisor BINARY with the clients of `session.py`, against the server of `small.py`. It prints
+a line for each thing that it has shown:
 
-- the greeting, the lists and the tools are the same with the supervisor in between as without, and stay the same when
-  the server is killed between every two requests; the client greets once;
 - a server that is killed between the probe for the era and what the client opens with: a fresh one serves that, in
   either era, though it would refuse it had it heard anything else before;
 - a server that does not answer the probe in time, or dies of it, is replaced by one that has not heard it;
@@ -17,7 +15,6 @@ Ends with 1 and a message at the first difference.
 """
 
 import asyncio
-import copy
 import json
 import os
 import sys
@@ -28,8 +25,8 @@ from contextlib import nullcontext
 from pathlib import Path
 
 from failure import Failure, expect, reasons
-from session import Lines, Message, Place, Supervised, Talk, connect, lines, patiently, supervised
-from steps import LISTS, Step, small_steps, time_steps, tool
+from session import Lines, Message, Talk, call, lines, list_tools, patiently, supervised
+from supervised import Place, Supervised
 
 AT_A_TIME = 3
 """How many conversations go on at once: on few cores, more of them would only make each other slow."""
@@ -54,12 +51,9 @@ class Program:
     def __init__(self, place: Place) -> None:
         self.place = place
         self.turns = asyncio.Semaphore(AT_A_TIME)
-        self.gate = place.folder / "gate"
-        self.gate.touch()
 
     async def all(self) -> None:
         """Shows everything, what takes long first."""
-        clock = [sys.executable, "-m", "mcp_server_time", "--local-timezone", "UTC"]
         async with asyncio.TaskGroup() as tasks:
 
             def begin(name: str, scenario: Callable[..., Awaitable[str]], *what: object) -> None:
@@ -68,8 +62,6 @@ class Program:
             begin("stopped-lines", self.stopped_lines)
             begin("stopped-sdk", self.stopped_sdk)
             for era, mode in (("legacy", "legacy"), ("modern", "auto")):
-                begin(f"small-{era}", self.same, self.small, mode, small_steps(self.gate))
-                begin(f"time-{era}", self.same, lambda _: clock, mode, time_steps())
                 begin(f"in-flight-{era}", self.in_flight, mode)
             begin("listening", self.listening)
             begin("probe-greeting", self.probe_then_greeting)
@@ -91,36 +83,8 @@ class Program:
         return self.place.folder / f"{name}.journal"
 
     def small(self, name: str) -> list[str]:
-        """The command of the server of `server.py`, with the journal of this name."""
-        return [sys.executable, str(Path(__file__).with_name("server.py")), str(self.journal(name))]
-
-    async def same(self, name: str, server: Callable[[str], list[str]], mode: str, steps: list[Step]) -> str:
-        """One conversation without the supervisor, the same with it, and the same once more with kills."""
-        log = self.place.folder / f"{name}-alone.stderr"
-        async with connect(server(f"{name}-alone"), {"HOME": str(self.place.folder)}, log, mode) as talk:
-            wanted = [await talk.ask(step.call) for step in steps]
-            greeting, opened = talk.wire.answers()[0], talk.wire.handshakes()
-
-        run = Supervised(self.place, name, server(name))
-        run.said = log.read_text(encoding="utf-8").splitlines() * 2
-        async with supervised(run, mode) as talk:
-            if opened == ["initialize"]:
-                greeting = with_list_changed(greeting)
-            self.compare("the greeting", talk.wire.answers()[0], greeting)
-            for kill in (False, True):
-                for step, answer in zip(steps, wanted, strict=True):
-                    if kill:
-                        await run.kill()
-                    self.compare(step.what, step.settled(await talk.ask(step.call)), step.settled(answer))
-            expect(talk.wire.handshakes(), opened, "the client greets once")
-            heard = [message["method"] for message in talk.wire.heard if "method" in message]
-            expect(heard, [], "nothing but answers is heard")
-        if (journal := self.journal(name)).exists():
-            expect(journal.read_text(), "a line\n" * 2, "what was done, once each time")
-        return (
-            f"{opened[0]} ({talk.version}) and {len(steps)} answers are the same without the supervisor and with it,"
-            f" and again with {len(run.killed)} kills in between"
-        )
+        """The command of the server of `small.py`, with the journal of this name."""
+        return [sys.executable, str(Path(__file__).with_name("small.py")), str(self.journal(name))]
 
     def compare(self, what: str, given: Message, wanted: Message) -> None:
         """Fails unless the two answers are the same."""
@@ -132,7 +96,7 @@ class Program:
         gate = self.place.folder / f"{name}.gate"
         run = Supervised(self.place, name, self.small(name))
         async with supervised(run, mode) as talk:
-            await talk.ask(LISTS[0].call)
+            await talk.ask(list_tools)
 
             guided(run, mode, await kill_during(run, talk, "hang", {"text": "hang"}))
             await serves(run, talk)
@@ -145,10 +109,10 @@ class Program:
 
             look = {"gate": str(gate)}
             answer = await kill_during(run, talk, "look", look, before=gate.touch)
-            self.compare("a safe call in flight is repeated", answer, await talk.ask(tool("look", look).call))
+            self.compare("a safe call in flight is repeated", answer, await talk.ask(call("look", **look)))
 
             pid = (await run.server()).pid
-            answer = await talk.ask(tool("crash", {}).call)
+            answer = await talk.ask(call("crash"))
             await run.died(pid)
             guided(run, mode, answer)
             await serves(run, talk)
@@ -161,10 +125,10 @@ class Program:
         uri = "small://greeting"
         run = Supervised(self.place, name, self.small(name))
         async with supervised(run, "auto") as talk:
-            await talk.ask(LISTS[0].call)
+            await talk.ask(list_tools)
             async with talk.client.listen(resource_subscriptions=[uri]) as changes:
                 for _ in range(2):
-                    await talk.ask(tool("announce", {"uri": uri}).call)
+                    await talk.ask(call("announce", uri=uri))
                     await patiently(anext(changes), "the server announces a change")
                     await run.kill()
                     await patiently(anext(changes), "what may have changed while nobody listened is announced")
@@ -237,15 +201,6 @@ class Program:
         return f"the client falls back to initialize ({talk.version}), and a fresh server serves it"
 
 
-def with_list_changed(greeting: Message) -> Message:
-    """The answer to `initialize` with the one thing that the supervisor changes in it."""
-    greeting = copy.deepcopy(greeting)
-    for name, capability in greeting["result"]["capabilities"].items():
-        if name in ("tools", "prompts", "resources"):
-            capability["listChanged"] = True
-    return greeting
-
-
 async def kill_during(
     run: Supervised, talk: Talk, name: str, arguments: Message, before: Callable[[], object] = lambda: None
 ) -> Message:
@@ -289,7 +244,7 @@ def text_of(answer: Message) -> str:
 
 async def serves(run: Supervised, talk: Talk) -> None:
     """The server that runs now answers."""
-    answer = await talk.ask(tool("pid", {}).call)
+    answer = await talk.ask(call("pid"))
     expect(text_of(answer), str((await run.server()).pid), "who answers")
 
 

@@ -1,4 +1,4 @@
-"""A small MCP server of both eras, made with the SDK of PyPI: `server.py JOURNAL`.
+"""A small MCP server of both eras, made with the SDK of PyPI: `small.py JOURNAL`.
 
 The SDK locks a process to the era of the first request that it hears: after `server/discover` it refuses `initialize`,
 and after `initialize` whatever comes in an envelope. A process that was not opened as its client goes on gives itself
