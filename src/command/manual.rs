@@ -133,6 +133,8 @@ fn forwarding() -> Roff {
         "an answer longer than --max-answer is replaced by one that tells its size",
         "a JSON message that follows noise on the same line is cut out of it; other lines of the server's stdout that \
          are no message go to stderr",
+        "bytes that are no UTF-8 in an answer or a notification become U+FFFD, as hosts that read such a line at all read \
+         it",
         "a batch of which an element is one of these is put together again without it",
     ] {
         roff.control("IP", ["\\(bu", "2"]);

@@ -69,6 +69,7 @@ impl Engine {
             Parsed::Batch(elements) if self.replay.told.as_deref() == Some(BATCH_REVISION) => {
                 self.child_batch(child, &frame.bytes, elements);
             }
+            Parsed::Malformed(Malformed::NotJson) if self.mended(child, &frame.bytes) => {}
             Parsed::Malformed(Malformed::NotJson) => self.salvage(child, &frame.bytes),
             // Whole JSON with nothing in front of it: a message inside it is quoted, in a log for instance.
             Parsed::Batch(_) | Parsed::Malformed(Malformed::NotJsonRpc) => self.noise(child, frame.bytes),
@@ -108,6 +109,35 @@ impl Engine {
             // What the host would not take as one line it takes one by one.
             (false, _, true) => parts.into_iter().for_each(|part| self.forward_to_host(part)),
         }
+    }
+
+    /// A message in which a text is no UTF-8 is handed on with U+FFFD in its place, as hosts that read such a line at all
+    /// read it: an answer that somebody waits for must not get lost for that. `false` if it is no such message.
+    fn mended(&mut self, child: Gen, line: &Bytes) -> bool {
+        if std::str::from_utf8(line).is_ok() {
+            return false;
+        }
+        let frame = Frame::read(String::from_utf8_lossy(line).into_owned().into());
+        let Parsed::One(message) = frame.parsed else { return false };
+        let believed = match &message {
+            Message::Response(response) => response.id.as_ref().is_some_and(|id| self.is_awaited(child, id)),
+            Message::Notification(notification) => is_server_method(&notification.method),
+            // Its answer would go back under an id that may not be the one it was asked under.
+            Message::Request(_) => false,
+        };
+        if !believed {
+            return false;
+        }
+        if let Some(current) = &mut self.child {
+            current.pulse.felt();
+        }
+        self.note(Note::Mended { child });
+        if len_of(&frame.bytes) > self.config.max_answer {
+            self.message_too_large(child, &message, len_of(&frame.bytes) as u64);
+        } else if let Admission::Forward(passed) = self.admit(child, &message, &frame.bytes) {
+            self.forward_to_host(passed);
+        }
+        true
     }
 
     /// Messages behind noise on the same line are cut out, if somebody waits for them or a server may send them.

@@ -28,7 +28,7 @@
 //!    tokens and `notifications/cancelled.requestId`; a leading byte order mark; progress that a repetition would send
 //!    backwards; acknowledgements of what we asked again; answers that came too late or twice; host notifications that a
 //!    fresh or dead child must not hear; lines longer than `--max-answer`; a message behind noise on the same line is cut
-//!    out of it; a batch of which an element is one of these; `ttlMs` in answers that we give again; `listChanged: true`
+//!    out of it; what is no UTF-8 in an answer or a notification becomes U+FFFD; a batch of which an element is one of these; `ttlMs` in answers that we give again; `listChanged: true`
 //!    in the capabilities that an `initialize` answer names.
 //! 7. At most one child at a time; every queue, buffer and delay is bounded; a stop always ends in [`Output::Exit`].
 

@@ -193,6 +193,11 @@ pub enum Note {
         /// Its length in bytes.
         bytes: usize,
     },
+    /// A message of a child was no UTF-8 in some text, and was handed on with U+FFFD in its place.
+    Mended {
+        /// Which.
+        child: Gen,
+    },
     /// A message was cut out of noise and handed on.
     Salvaged {
         /// Which child.

@@ -208,6 +208,9 @@ impl Log {
             Note::Noise { child, bytes } => {
                 trace!(target: "mcp-supervise:session", server, child = child.0, bytes, "no message on stdout");
             }
+            Note::Mended { child } => {
+                debug!(target: "mcp-supervise:session", server, child = child.0, "a text that is no UTF-8 was mended");
+            }
             Note::Salvaged { child } => {
                 debug!(target: "mcp-supervise:session", server, child = child.0, "a message was cut out of noise");
             }

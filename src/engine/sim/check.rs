@@ -275,6 +275,7 @@ impl Checker {
             Note::ChangesByItself => self.cover.hit("files change with each start"),
             Note::LoginShellAnswered { .. } => self.cover.hit("login shell asked"),
             Note::HandedOff { .. } => self.cover.hit("handed off by code 75"),
+            Note::Mended { .. } => self.cover.hit("text that is no UTF-8 mended"),
             Note::Salvaged { .. } => self.cover.hit("message salvaged from noise"),
             Note::ReplayRefused { .. } => self.cover.hit("replay refused"),
             Note::Retrying => self.cover.hit("degraded server tried again"),
