@@ -9,9 +9,11 @@
 mod codec;
 pub mod edit;
 mod id;
+mod json;
 #[cfg(test)]
 mod laws;
 mod message;
+mod method;
 mod salvage;
 
 pub use codec::{ENDS, Line, LineCodec, NOISE_LIMIT, Oversize};
@@ -20,4 +22,5 @@ pub use message::{
     ENVELOPE_VERSION, Element, Frame, Malformed, Message, Notification, Params, Parsed, Request, Response,
     peek,
 };
+pub use method::Method;
 pub use salvage::{SALVAGE_STARTS, Salvaged, ends, salvage};

@@ -32,7 +32,7 @@ impl Engine {
         let frame = Frame::read(bytes);
         match frame.parsed {
             Parsed::One(Message::Request(request)) if !self.inflight.contains(&request.id) => {
-                self.host_request(&request, &frame.bytes);
+                self.host_request(request, &frame.bytes);
             }
             Parsed::One(Message::Notification(notification)) => {
                 if let Some(line) = self.host_notification(&notification, frame.bytes) {
@@ -50,7 +50,10 @@ impl Engine {
     }
 
     /// Enters a request. `false` if it has been answered already.
-    fn register(&mut self, request: &Request, bytes: &Bytes, batch: Option<u64>) -> bool {
+    fn register(&mut self, request: Request, bytes: &Bytes, batch: Option<u64>) -> bool {
+        let id = request.id.clone();
+        // While a child is drained, a ping would wait for the next one.
+        let ping = &*request.method == "ping" && self.phase != Phase::Serving && !request.params.enveloped;
         let detail = match &*request.method {
             "logging/setLevel" => edit::find_in(bytes, &["params", "level"]),
             "resources/subscribe" | "resources/unsubscribe" => edit::find_in(bytes, &["params", "uri"]),
@@ -66,33 +69,32 @@ impl Engine {
         let status_tool = self.is_status_tool(&pending);
         self.inflight.register(pending);
         if too_many {
-            self.answer_ourselves(std::slice::from_ref(&request.id), Why::QueueFull);
+            self.answer_ourselves(std::slice::from_ref(&id), Why::QueueFull);
             return false;
         }
         if status_tool && self.phase == Phase::Serving {
-            self.answer_with(&request.id, self.status_tool_while_serving(&request.id));
+            self.answer_with(&id, self.status_tool_while_serving(&id));
             return false;
         }
-        // While a child is drained, a ping would wait for the next one.
-        if &*request.method == "ping" && self.phase != Phase::Serving && !request.params.enveloped {
-            self.answer_with(&request.id, answers::result(&request.id, "{}"));
+        if ping {
+            self.answer_with(&id, answers::result(&id, "{}"));
             return false;
         }
         true
     }
 
-    fn host_request(&mut self, request: &Request, bytes: &Bytes) {
+    fn host_request(&mut self, request: Request, bytes: &Bytes) {
         let greets = &*request.method == "initialize"
             && self.opening != Opening::Enveloped
             && self.replay.greeting.is_none();
         if greets {
             self.replay.greeting = Some(bytes.clone());
         }
-        self.open_with(request, bytes);
+        self.open_with(&request, bytes);
+        let id = request.id.clone();
         if !self.register(request, bytes, None) {
             return;
         }
-        let id = request.id.clone();
         if self.inflight.get(&id).is_some_and(|pending| pending.stream) {
             // It waits for a child in its own place, for as long as it is open.
             return self.listens.open(&id);
@@ -122,8 +124,9 @@ impl Engine {
             let bytes = line.slice(element.range);
             match element.message {
                 Ok(Message::Request(request)) if !self.inflight.contains(&request.id) => {
-                    if self.register(&request, &bytes, Some(batch)) {
-                        waiting.push(BatchElement::Request(request.id));
+                    let id = request.id.clone();
+                    if self.register(request, &bytes, Some(batch)) {
+                        waiting.push(BatchElement::Request(id));
                     } else {
                         whole = None;
                     }

@@ -10,11 +10,13 @@ use bytes::Bytes;
 
 use super::io::Gen;
 use super::listen::LISTEN;
-use crate::wire::{Id, Request};
+use crate::wire::{Id, Method, Request};
 
 /// The bytes of written requests that are kept for a repetition, all together at most, in bytes. What does not fit is
 /// not repeated.
 const KEPT: usize = 16 * 1024 * 1024;
+/// Up to this length, in bytes, a request that is kept is copied out of the buffer that it was read into.
+const SMALL: usize = 4096;
 
 /// A request of the host that is not answered yet.
 #[derive(Clone, Debug)]
@@ -24,7 +26,7 @@ pub(super) struct Pending {
     /// Its id.
     pub id: Id,
     /// Its method.
-    pub method: Box<str>,
+    pub method: Method,
     /// The tool's or prompt's name. `None` where it has none.
     pub name: Option<Box<str>>,
     /// Whether it is task-augmented.
@@ -65,15 +67,16 @@ pub(super) struct Pending {
 
 impl Pending {
     /// A request that has just arrived.
-    pub(super) fn new(request: &Request, bytes: Bytes, arrived: Duration, detail: Option<Box<str>>) -> Self {
+    pub(super) fn new(request: Request, bytes: Bytes, arrived: Duration, detail: Option<Box<str>>) -> Self {
+        let params = request.params;
         Self {
             seq: 0,
-            id: request.id.clone(),
-            method: request.method.clone(),
-            name: request.params.name.clone(),
-            task: request.params.task,
-            enveloped: request.params.enveloped,
-            stream: request.params.enveloped && &*request.method == LISTEN,
+            id: request.id,
+            stream: params.enveloped && &*request.method == LISTEN,
+            method: request.method,
+            name: params.name,
+            task: params.task,
+            enveloped: params.enveloped,
             detail,
             arrived,
             deadline: None,
@@ -83,7 +86,7 @@ impl Pending {
             kept: Some(bytes),
             batch: None,
             cancelled: false,
-            token: request.params.meta_progress_token.clone(),
+            token: params.meta_progress_token,
             progress: None,
             unsent: false,
             floor: None,
@@ -99,7 +102,8 @@ impl Pending {
 /// The table.
 #[derive(Debug, Default)]
 pub(super) struct Inflight {
-    requests: BTreeMap<Id, Pending>,
+    /// Boxed, for a tree moves what it holds whenever something comes or goes.
+    requests: BTreeMap<Id, Box<Pending>>,
     tokens: BTreeMap<Id, Id>,
     /// The deadlines in the order in which they come.
     deadlines: BTreeSet<(Duration, Id)>,
@@ -118,7 +122,7 @@ impl Inflight {
             self.tokens.insert(token.clone(), pending.id.clone());
         }
         self.owed += usize::from(pending.is_owed());
-        self.requests.insert(pending.id.clone(), pending);
+        self.requests.insert(pending.id.clone(), Box::new(pending));
     }
 
     /// Whether this id is in flight.
@@ -128,7 +132,7 @@ impl Inflight {
 
     /// The request with this id.
     pub(super) fn get(&self, id: &Id) -> Option<&Pending> {
-        self.requests.get(id)
+        self.requests.get(id).map(|pending| &**pending)
     }
 
     /// Notes that a request was written to this child, in this line. Its bytes are kept only if it may be repeated and they fit.
@@ -146,13 +150,17 @@ impl Inflight {
         }
         if again && (self.kept + size <= KEPT || pending.stream) {
             self.kept += size;
+            if let Some(bytes) = pending.kept.as_mut().filter(|bytes| bytes.len() <= SMALL) {
+                // Else a few bytes would keep all that was read with them.
+                *bytes = Bytes::copy_from_slice(bytes);
+            }
         } else {
             pending.kept = None;
         }
     }
 
     /// Takes a request out because it is answered, or nobody waits for it any more.
-    pub(super) fn take(&mut self, id: &Id) -> Option<Pending> {
+    pub(super) fn take(&mut self, id: &Id) -> Option<Box<Pending>> {
         let pending = self.requests.remove(id)?;
         // The host may have given another request the same token since.
         if let Some(token) = &pending.token
@@ -169,7 +177,7 @@ impl Inflight {
     }
 
     /// Takes a request out because this child has answered it. `None` if the child does not have it.
-    pub(super) fn complete(&mut self, id: &Id, child: Gen) -> Option<Pending> {
+    pub(super) fn complete(&mut self, id: &Id, child: Gen) -> Option<Box<Pending>> {
         if self.requests.get(id)?.written == Some(child) { self.take(id) } else { None }
     }
 
@@ -194,7 +202,7 @@ impl Inflight {
         let bound: Vec<Id> = self.deadlines.iter().map(|(_, id)| id.clone()).collect();
         for id in bound {
             let free = |pending: &Pending| pending.written == Some(child) && &*pending.method != "tools/call";
-            if self.requests.get(&id).is_some_and(free) {
+            if self.get(&id).is_some_and(free) {
                 self.set_deadline(&id, None);
             }
         }
@@ -203,7 +211,7 @@ impl Inflight {
     /// Notes that a request which was written to this child, in this line and as these bytes, never left us.
     pub(super) fn unsend(&mut self, id: &Id, child: Gen, line: u64, bytes: Bytes) {
         // Another request with the same id may have been passed on untracked.
-        let is_it = |pending: &&mut Pending| pending.written == Some(child) && pending.line == line;
+        let is_it = |pending: &&mut Box<Pending>| pending.written == Some(child) && pending.line == line;
         let Some(pending) = self.requests.get_mut(id).filter(is_it) else { return };
         pending.unsent = true;
         pending.times_written = pending.times_written.saturating_sub(1);
@@ -256,7 +264,8 @@ impl Inflight {
 
     /// The requests that fulfil `wanted`, in the order of their arrival.
     pub(super) fn ids(&self, wanted: impl Fn(&Pending) -> bool) -> Vec<Id> {
-        let mut found: Vec<&Pending> = self.requests.values().filter(|pending| wanted(pending)).collect();
+        let mut found: Vec<&Box<Pending>> =
+            self.requests.values().filter(|pending| wanted(pending)).collect();
         found.sort_unstable_by_key(|pending| pending.seq);
         found.into_iter().map(|pending| pending.id.clone()).collect()
     }
@@ -269,14 +278,14 @@ impl Inflight {
     /// The requests whose answers have been waited for long enough, in the order of their arrival.
     pub(super) fn overdue(&self, now: Duration) -> Vec<Id> {
         let due = self.deadlines.iter().take_while(|(deadline, _)| *deadline <= now);
-        let mut found: Vec<&Pending> = due.filter_map(|(_, id)| self.requests.get(id)).collect();
+        let mut found: Vec<&Box<Pending>> = due.filter_map(|(_, id)| self.requests.get(id)).collect();
         found.sort_unstable_by_key(|pending| pending.seq);
         found.into_iter().map(|pending| pending.id.clone()).collect()
     }
 
     /// Whether there is a request like this.
     pub(super) fn any(&self, wanted: impl Fn(&Pending) -> bool) -> bool {
-        self.requests.values().any(wanted)
+        self.requests.values().any(|pending| wanted(pending))
     }
 
     /// The oldest request that the host has cancelled and no server has answered.

@@ -163,9 +163,10 @@ mod tests {
         );
         let frame = Frame::read(line.into());
         let Parsed::One(Message::Request(request)) = frame.parsed else { panic!("it is a request") };
-        inflight.register(Pending::new(&request, Bytes::new(), Now::default().mono, None));
-        listens.open(&request.id);
-        request.id
+        let id = request.id.clone();
+        inflight.register(Pending::new(request, Bytes::new(), Now::default().mono, None));
+        listens.open(&id);
+        id
     }
 
     #[test]

@@ -283,6 +283,9 @@ impl Engine {
 
     fn fire_timers(&mut self) {
         let now = self.now.mono;
+        if self.timers.next().is_none_or(|at| at > now) {
+            return;
+        }
         if self.timers.fired(Timer::Restart, now) {
             self.start();
         }

@@ -8,7 +8,7 @@ use super::guidance::Status;
 use super::io::Changed;
 use super::phase::Phase;
 use super::process::{Exit, Gen, SpawnFault};
-use crate::wire::Id;
+use crate::wire::{Id, Method};
 
 /// Why we stop.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -153,7 +153,7 @@ pub enum Note {
         /// Its id.
         id: Id,
         /// Its method.
-        method: Box<str>,
+        method: Method,
         /// From its arrival to its answer.
         took: Duration,
         /// Whether the answer is a JSON-RPC error.
@@ -166,7 +166,7 @@ pub enum Note {
         /// Its id.
         id: Id,
         /// Its method.
-        method: Box<str>,
+        method: Method,
         /// The guidance's status. `None` for an answer that is no guidance.
         status: Option<Status>,
         /// From its arrival to its answer.
@@ -177,7 +177,7 @@ pub enum Note {
         /// Its id.
         id: Id,
         /// Its method.
-        method: Box<str>,
+        method: Method,
     },
     /// A message was not handed on.
     Dropped {

@@ -8,7 +8,7 @@ use bytes::Bytes;
 
 use super::answers;
 use super::io::Gen;
-use crate::wire::{Id, edit};
+use crate::wire::{Id, Method, edit};
 
 /// The most subscriptions that are told again.
 const SUBSCRIPTIONS: usize = 4096;
@@ -62,7 +62,7 @@ pub(super) enum Own {
     /// A page of a list that the host has asked for, and that we have answered meanwhile.
     Page {
         /// The list.
-        method: Box<str>,
+        method: Method,
         /// Its cursor, as JSON text. `None` for the first page.
         cursor: Option<Box<str>>,
     },

@@ -113,7 +113,9 @@ impl Engine {
             for _ in 0..self.queue.clear() {
                 self.dropped(DropCause::NotificationToDead, 0);
             }
-        } else if !planted!(self, HoldForEver) {
+        } else if self.inflight.earliest_deadline().is_some_and(|at| at <= now)
+            && !planted!(self, HoldForEver)
+        {
             let (mut waiting, mut unproven, mut slow) = (Vec::new(), Vec::new(), Vec::new());
             for id in self.inflight.overdue(now) {
                 let Some(pending) = self.inflight.get(&id) else { continue };

@@ -24,13 +24,24 @@ impl Id {
     /// The id that this JSON text stands for. `None` if it is neither a string nor an integer.
     pub fn from_json(raw: &str) -> Option<Self> {
         let key = match raw.as_bytes().first()? {
-            b'"' => Key::Text(serde_json::from_str::<Box<str>>(raw).ok()?),
+            b'"' => Key::Text(match raw.get(1..)?.strip_suffix('"') {
+                Some(inner) if inner.bytes().all(|byte| byte >= 0x20 && !matches!(byte, b'"' | b'\\')) => {
+                    inner.into()
+                }
+                _ => serde_json::from_str::<Box<str>>(raw).ok()?,
+            }),
             b'-' | b'0'..=b'9' => integer(raw)?,
             _ => return None,
         };
-        let plain = Self { key, raw: None };
-        let raw = (plain.to_json() != raw).then(|| raw.into());
-        Some(Self { raw, ..plain })
+        let plain = match &key {
+            Key::Int(_) => {
+                let digits = raw.strip_prefix('-').unwrap_or(raw);
+                raw == "0" || !digits.starts_with('0') && digits.bytes().all(|byte| byte.is_ascii_digit())
+            }
+            Key::Big(digits) => **digits == *raw,
+            Key::Text(text) => raw.len() == text.len() + 2 && memchr::memchr(b'\\', raw.as_bytes()).is_none(),
+        };
+        Some(Self { key, raw: (!plain).then(|| raw.into()) })
     }
 
     /// The string id with this value.
@@ -90,7 +101,11 @@ impl PartialOrd for Id {
 
 impl Ord for Id {
     fn cmp(&self, other: &Self) -> Ordering {
-        self.key.cmp(&other.key)
+        match (&self.key, &other.key) {
+            // What nearly all of them are.
+            (Key::Int(this), Key::Int(other)) => this.cmp(other),
+            (this, other) => this.cmp(other),
+        }
     }
 }
 

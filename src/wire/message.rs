@@ -1,18 +1,17 @@
 //! The peek: what a line is, without parsing what it carries.
 //!
-//! One pass of `serde_json` validates the line and picks out the few members that a supervisor must know. Payloads are
-//! skipped over. Traps that this avoids: a derived struct takes an array for its fields; `Option` turns `"id": null`
-//! into a missing id; borrowed strings fail on escapes.
+//! One pass validates the line and picks out the few members that a supervisor must know ([`Walk`]). Payloads are skipped
+//! over. Names may be written with escapes, an id may be `null`, and a member may be there twice.
 
-use std::borrow::Cow;
 use std::fmt;
 use std::ops::Range;
 
 use bytes::Bytes;
-use serde::de::{Deserializer, IgnoredAny, MapAccess, SeqAccess, Visitor};
 use serde_json::value::RawValue;
 
 use super::id::Id;
+use super::json::{NoJson, Text, Walk};
+use super::method::Method;
 
 /// The member of `_meta` that names the protocol version of a request.
 pub const ENVELOPE_VERSION: &str = "io.modelcontextprotocol/protocolVersion";
@@ -63,7 +62,7 @@ pub struct Request {
     /// Its id.
     pub id: Id,
     /// Its method.
-    pub method: Box<str>,
+    pub method: Method,
     /// What was seen of its parameters.
     pub params: Params,
 }
@@ -72,7 +71,7 @@ pub struct Request {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Notification {
     /// Its method.
-    pub method: Box<str>,
+    pub method: Method,
     /// What was seen of its parameters.
     pub params: Params,
 }
@@ -164,33 +163,52 @@ pub fn peek(text: &str) -> Result<Message, Malformed> {
     if !text.starts_with('{') {
         return Err(Malformed::NotJsonRpc);
     }
-    let mut deserializer = serde_json::Deserializer::from_str(text);
-    let envelope = deserializer.deserialize_map(EnvelopeVisitor).map_err(|_| Malformed::NotJson)?;
-    deserializer.end().map_err(|_| Malformed::NotJson)?;
+    let envelope = Envelope::read(text).map_err(|NoJson| Malformed::NotJson)?;
     envelope.message().ok_or(Malformed::NotJsonRpc)
 }
 
+/// The members of a message; each is the JSON text of its value.
 #[derive(Default)]
-struct Envelope<'de> {
-    version: Option<&'de RawValue>,
-    id: Option<&'de RawValue>,
-    method: Option<&'de RawValue>,
+struct Envelope<'t> {
+    version: Option<Text<'t>>,
+    id: Option<Text<'t>>,
+    method: Option<Text<'t>>,
     params: Option<Params>,
     result: bool,
     error: bool,
     repeated: bool,
 }
 
-impl Envelope<'_> {
+impl<'t> Envelope<'t> {
+    fn read(text: &'t str) -> Result<Self, NoJson> {
+        let mut envelope = Self::default();
+        let mut walk = Walk::new(text);
+        walk.object(|walk, name| {
+            let repeated = match name {
+                b"jsonrpc" => envelope.version.replace(walk.value()?).is_some(),
+                b"id" => envelope.id.replace(walk.value()?).is_some(),
+                b"method" => envelope.method.replace(walk.value()?).is_some(),
+                b"params" => envelope.params.replace(Params::read(walk)?).is_some(),
+                b"result" => walk.pass().map(|()| std::mem::replace(&mut envelope.result, true))?,
+                b"error" => walk.pass().map(|()| std::mem::replace(&mut envelope.error, true))?,
+                _ => walk.pass().map(|()| false)?,
+            };
+            envelope.repeated |= repeated;
+            Ok(())
+        })?;
+        walk.end()?;
+        Ok(envelope)
+    }
+
     fn message(self) -> Option<Message> {
-        if self.repeated || text(self.version?)? != "2.0" {
+        if self.repeated || self.version?.string()? != "2.0" {
             return None;
         }
-        let id = self.id.map(|raw| Id::from_json(raw.get()));
+        let id = self.id.map(|id| Id::from_json(id.json));
         let answers = self.result || self.error;
         match (self.method, id) {
             (Some(method), id) if !answers => {
-                let method = text(method)?.into();
+                let method = Method::new(&method.string()?);
                 let params = self.params.unwrap_or_default();
                 match id {
                     Some(id) => Some(Message::Request(Request { id: id?, method, params })),
@@ -208,148 +226,43 @@ impl Envelope<'_> {
     }
 }
 
-/// The string in a JSON text. `None` if it is no string.
-fn text(raw: &RawValue) -> Option<Cow<'_, str>> {
-    let inner = raw.get().strip_prefix('"')?.strip_suffix('"')?;
-    if inner.contains('\\') {
-        serde_json::from_str(raw.get()).ok().map(Cow::Owned)
-    } else {
-        Some(Cow::Borrowed(inner))
-    }
-}
-
-/// A member's name, of which only the named ones matter.
-struct KeyVisitor(&'static [&'static str]);
-
-impl<'de> serde::de::DeserializeSeed<'de> for KeyVisitor {
-    type Value = Option<usize>;
-
-    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<Self::Value, D::Error> {
-        deserializer.deserialize_str(self)
-    }
-}
-
-impl Visitor<'_> for KeyVisitor {
-    type Value = Option<usize>;
-
-    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("a member name")
-    }
-
-    fn visit_str<E>(self, name: &str) -> Result<Self::Value, E> {
-        Ok(self.0.iter().position(|known| *known == name))
-    }
-}
-
-struct EnvelopeVisitor;
-
-impl<'de> Visitor<'de> for EnvelopeVisitor {
-    type Value = Envelope<'de>;
-
-    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("a JSON-RPC message")
-    }
-
-    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Envelope<'de>, A::Error> {
-        const NAMES: [&str; 6] = ["jsonrpc", "id", "method", "params", "result", "error"];
-        let mut envelope = Envelope::default();
-        let mut seen = [false; NAMES.len()];
-        while let Some(name) = map.next_key_seed(KeyVisitor(&NAMES))? {
-            if let Some(name) = name {
-                envelope.repeated |= seen[name];
-                seen[name] = true;
-            }
-            match name {
-                Some(0) => envelope.version = Some(map.next_value()?),
-                Some(1) => envelope.id = Some(map.next_value()?),
-                Some(2) => envelope.method = Some(map.next_value()?),
-                Some(3) => envelope.params = Some(map.next_value_seed(ParamsVisitor { meta: false })?),
-                Some(member) => {
-                    map.next_value::<IgnoredAny>()?;
-                    envelope.result |= member == 4;
-                    envelope.error |= member == 5;
-                }
-                None => {
-                    map.next_value::<IgnoredAny>()?;
-                }
-            }
+impl Params {
+    /// Goes over the value of `params`, of whatever type it is.
+    fn read(walk: &mut Walk<'_>) -> Result<Self, NoJson> {
+        let mut params = Self::default();
+        if walk.peek() != b'{' {
+            walk.pass()?;
+            return Ok(params);
         }
-        Ok(envelope)
-    }
-}
-
-/// Reads `params`, or the `_meta` inside it, of whatever type it is.
-struct ParamsVisitor {
-    meta: bool,
-}
-
-impl<'de> serde::de::DeserializeSeed<'de> for ParamsVisitor {
-    type Value = Params;
-
-    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<Params, D::Error> {
-        deserializer.deserialize_any(self)
-    }
-}
-
-impl<'de> Visitor<'de> for ParamsVisitor {
-    type Value = Params;
-
-    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("parameters")
-    }
-
-    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Params, A::Error> {
-        const NAMES: [&str; 7] =
-            ["name", "task", "requestId", "progressToken", "progress", "_meta", ENVELOPE_VERSION];
-        let mut params = Params::default();
-        while let Some(name) = map.next_key_seed(KeyVisitor(&NAMES))? {
-            let scalar = |map: &mut A| map.next_value::<&'de RawValue>();
+        walk.object(|walk, name| {
             match name {
-                Some(0) if !self.meta => params.name = text(scalar(&mut map)?).map(Into::into),
-                Some(1) if !self.meta => params.task = scalar(&mut map)?.get() != "null",
-                Some(2) if !self.meta => params.request_id = Id::from_json(scalar(&mut map)?.get()),
-                Some(3) => params.progress_token = Id::from_json(scalar(&mut map)?.get()),
-                Some(4) if !self.meta => params.progress = Some(scalar(&mut map)?.get().into()),
-                Some(5) if !self.meta => {
-                    let meta = map.next_value_seed(Self { meta: true })?;
-                    params.meta_progress_token = meta.progress_token;
-                    params.enveloped = meta.enveloped;
-                }
-                Some(6) if self.meta => params.enveloped = scalar(&mut map)?.get().starts_with('"'),
-                _ => {
-                    map.next_value::<IgnoredAny>()?;
-                }
+                b"name" => params.name = walk.value()?.string().map(Into::into),
+                b"task" => params.task = walk.value()?.json != "null",
+                b"requestId" => params.request_id = Id::from_json(walk.value()?.json),
+                b"progressToken" => params.progress_token = Id::from_json(walk.value()?.json),
+                b"progress" => params.progress = Some(walk.value()?.json.into()),
+                b"_meta" => params.read_meta(walk)?,
+                _ => walk.pass()?,
             }
-        }
+            Ok(())
+        })?;
         Ok(params)
     }
 
-    fn visit_seq<A: SeqAccess<'de>>(self, mut seq: A) -> Result<Params, A::Error> {
-        while seq.next_element::<IgnoredAny>()?.is_some() {}
-        Ok(Params::default())
-    }
-
-    fn visit_bool<E>(self, _: bool) -> Result<Params, E> {
-        Ok(Params::default())
-    }
-
-    fn visit_i64<E>(self, _: i64) -> Result<Params, E> {
-        Ok(Params::default())
-    }
-
-    fn visit_u64<E>(self, _: u64) -> Result<Params, E> {
-        Ok(Params::default())
-    }
-
-    fn visit_f64<E>(self, _: f64) -> Result<Params, E> {
-        Ok(Params::default())
-    }
-
-    fn visit_str<E>(self, _: &str) -> Result<Params, E> {
-        Ok(Params::default())
-    }
-
-    fn visit_unit<E>(self) -> Result<Params, E> {
-        Ok(Params::default())
+    fn read_meta(&mut self, walk: &mut Walk<'_>) -> Result<(), NoJson> {
+        (self.meta_progress_token, self.enveloped) = (None, false);
+        if walk.peek() != b'{' {
+            return walk.pass();
+        }
+        walk.object(|walk, name| {
+            match name {
+                b"progressToken" => self.meta_progress_token = Id::from_json(walk.value()?.json),
+                name if name == ENVELOPE_VERSION.as_bytes() => {
+                    self.enveloped = walk.value()?.json.starts_with('"');
+                }
+                _ => walk.pass()?,
+            }
+            Ok(())
+        })
     }
 }

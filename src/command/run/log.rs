@@ -5,6 +5,7 @@
 
 use std::collections::VecDeque;
 use std::io::{self, Write};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -28,20 +29,34 @@ const NOISE_LINE: usize = 4096;
 
 /// Log lines on their way to stderr.
 #[derive(Clone, Debug, Default)]
-pub(super) struct LogLines(Arc<Mutex<VecDeque<Bytes>>>);
+pub(super) struct LogLines(Arc<Pile>);
+
+#[derive(Debug, Default)]
+struct Pile {
+    lines: Mutex<VecDeque<Bytes>>,
+    /// There may be some: looked at after every message.
+    some: AtomicBool,
+}
 
 impl LogLines {
     fn pop(&self) -> Option<Bytes> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).pop_front()
+        if !self.0.some.load(Ordering::Acquire) {
+            return None;
+        }
+        let mut lines = self.0.lines.lock().unwrap_or_else(PoisonError::into_inner);
+        let line = lines.pop_front();
+        self.0.some.store(!lines.is_empty(), Ordering::Release);
+        line
     }
 }
 
 impl Write for LogLines {
     fn write(&mut self, line: &[u8]) -> io::Result<usize> {
-        let mut lines = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut lines = self.0.lines.lock().unwrap_or_else(PoisonError::into_inner);
         if lines.len() < LINES {
             lines.push_back(Bytes::copy_from_slice(line));
         }
+        self.0.some.store(true, Ordering::Release);
         Ok(line.len())
     }
 
@@ -190,17 +205,17 @@ impl Log {
             ),
             Note::Retrying => info!(target: "mcp-supervise:session", server, "trying the server again"),
             Note::Done { id, method, took, is_error, bytes } => debug!(
-                target: "mcp-supervise:request", server, %id, method, took_ms = millis(*took), is_error, bytes, "done"
+                target: "mcp-supervise:request", server, %id, method = &**method, took_ms = millis(*took), is_error, bytes, "done"
             ),
             Note::Answered { id, method, status, took } => {
                 let status = status.map_or("", |status| status.as_str());
                 debug!(
-                    target: "mcp-supervise:request", server, %id, method, status, took_ms = millis(*took),
+                    target: "mcp-supervise:request", server, %id, method = &**method, status, took_ms = millis(*took),
                     "answered for the server"
                 );
             }
             Note::Repeated { id, method } => {
-                info!(target: "mcp-supervise:request", server, %id, method, "sent again to the restarted server");
+                info!(target: "mcp-supervise:request", server, %id, method = &**method, "sent again to the restarted server");
             }
             Note::Dropped { cause, bytes } => {
                 trace!(target: "mcp-supervise:session", server, ?cause, bytes, "not handed on");
