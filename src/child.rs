@@ -6,7 +6,7 @@
 //! that was given the same number.
 //!
 //! ```text
-//! spawn -> Child { process, stdin, stdout, stderr }      four values, so that one select! can poll all of them
+//! spawn -> Child { process, stdin, stdout, stderr }      four values, so that all of them can be polled
 //!            process.exited()                             does not reap
 //!            process.signal(Term | Kill)                  to the group; Kill ends a container as well
 //!            process.forget(group_left)                   off the guardian's list, then reaped
@@ -27,10 +27,12 @@ mod tail;
 mod tests;
 
 use std::ffi::OsString;
+use std::future::poll_fn;
 use std::io;
 use std::os::fd::OwnedFd;
 use std::os::unix::process::CommandExt as _;
 use std::process::{self, Command, Stdio};
+use std::task::{Context, Poll};
 use std::thread;
 
 use nix::errno::Errno;
@@ -183,7 +185,12 @@ impl Process {
 
     /// Resolves when the process has ended. Cancel-safe, and may be asked again. It does not reap.
     pub async fn exited(&self) -> Exit {
-        self.exit.exited().await
+        poll_fn(|cx| self.poll_exited(cx)).await
+    }
+
+    /// The same to be polled: the last who asked is woken.
+    pub fn poll_exited(&self, cx: &mut Context<'_>) -> Poll<Exit> {
+        self.exit.poll_exited(cx)
     }
 
     /// Whether the process is stopped at this moment, as by SIGSTOP or SIGTSTP. `false` once it goes on, and once it has

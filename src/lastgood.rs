@@ -31,10 +31,8 @@ mod tests;
 
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::time::Duration;
 
 use tokio::sync::{mpsc, oneshot};
-use tokio::time::timeout;
 
 use crate::engine::io::Good;
 pub use fault::{Fault, Misfit, Unusable};
@@ -106,15 +104,19 @@ impl LastGood {
         }
     }
 
-    /// Writes what is not yet written, and waits for that, but no longer than `within`. Must be called inside a runtime
-    /// that has time. What went wrong with the writing is reported as always.
+    /// Writes what is not yet written, and waits for that until `late` resolves. What went wrong with the writing is reported
+    /// as always.
     ///
     /// # Errors
     /// [`Fault::Late`] if the time was not enough. The thread goes on for as long as the process lives.
-    pub async fn finish(mut self, within: Duration) -> Result<(), Fault> {
+    pub async fn finish(mut self, late: impl Future<Output = ()>) -> Result<(), Fault> {
         self.queue.close();
-        // The thread never sends: that its end of the channel is gone says that it has ended.
-        timeout(within, &mut self.ended).await.map(drop).map_err(|_| Fault::Late)
+        tokio::select! {
+            biased;
+            // The thread never sends: that its end of the channel is gone says that it has ended.
+            _ = &mut self.ended => Ok(()),
+            () = late => Err(Fault::Late),
+        }
     }
 }
 

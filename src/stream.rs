@@ -24,7 +24,6 @@ mod polled;
 #[cfg(test)]
 mod tests;
 
-use std::future;
 use std::io::{self, IoSlice};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::pin::Pin;
@@ -71,13 +70,13 @@ impl Source {
         }
     }
 
-    /// Resolves when nothing more can come than what can be read already: the last writer of a pipe is gone, or the peer
-    /// of a socket has ended its side. Never resolves for terminals and files. Cancel-safe, and may be asked again.
-    pub async fn writer_lost(&self) {
+    /// Ready when nothing more can come than what can be read already: the last writer of a pipe is gone, or the peer of
+    /// a socket has ended its side. Never for terminals and files. May be asked again; the last who asked is woken.
+    pub fn poll_writer_lost(&self, cx: &mut Context<'_>) -> Poll<()> {
         match &self.0 {
-            Reading::Polled(polled) => polled.writer_lost().await,
-            Reading::File(_) => future::pending().await,
-            Reading::Closed => {}
+            Reading::Polled(polled) => polled.poll_writer_lost(cx),
+            Reading::File(_) => Poll::Pending,
+            Reading::Closed => Poll::Ready(()),
         }
     }
 
@@ -130,14 +129,14 @@ impl Sink {
         Ok(Self(Writing::Polled(Outgoing::new(inherited::own(fd)?)?)))
     }
 
-    /// Resolves when nobody can read any more what is written here, also while nothing is being written: the last
-    /// reader of a pipe is gone, or the peer of a socket has closed it. A peer that only ended its own writing still
-    /// reads. Never resolves for terminals and files. Cancel-safe, and may be asked again and again.
-    pub async fn reader_lost(&self) {
+    /// Ready when nobody can read any more what is written here, also while nothing is being written: the last reader of
+    /// a pipe is gone, or the peer of a socket has closed it. A peer that only ended its own writing still reads. Never
+    /// for terminals and files. May be asked again and again; the last who asked is woken.
+    pub fn poll_reader_lost(&self, cx: &mut Context<'_>) -> Poll<()> {
         match &self.0 {
-            Writing::Polled(polled) => polled.reader_lost().await,
-            Writing::File(_) => future::pending().await,
-            Writing::Closed => {}
+            Writing::Polled(polled) => polled.poll_reader_lost(cx),
+            Writing::File(_) => Poll::Pending,
+            Writing::Closed => Poll::Ready(()),
         }
     }
 

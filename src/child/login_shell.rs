@@ -11,8 +11,7 @@
 //! stop it or to be taken; it reads `/dev/null`, inherits no descriptors, has [`LIMIT`] for everything, and is killed with
 //! its whole group as soon as it has answered, or need not answer any more. Its process is guarded like a server's.
 //!
-//! It never holds up the thread on which it is asked, except to fork and execute. It does not decide when to ask, nor what
-//! is done with the answer.
+//! It never holds up the thread on which it is asked. It does not decide when to ask, nor what is done with the answer.
 
 #[cfg(test)]
 mod tests;
@@ -26,7 +25,7 @@ use std::os::unix::process::CommandExt as _;
 use std::path::{Path, PathBuf};
 use std::pin::Pin;
 use std::process::{self, Stdio};
-use std::thread;
+use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
 use memchr::memmem;
@@ -54,9 +53,61 @@ const FALLBACK: &str = "/bin/sh";
 
 type Env = Vec<(OsString, Option<OsString>)>;
 
-/// A question to the user's login shell, and its answer. Dropping it kills the shell.
+/// The user's login shell, asked on a thread of its own. Dropping it kills the shell and waits for that.
 #[derive(Debug)]
 pub struct LoginShell {
+    told: oneshot::Receiver<LoginPath>,
+    /// Gone as soon as nobody wants to know any more.
+    wanted: Option<oneshot::Sender<()>>,
+    thread: Option<JoinHandle<()>>,
+}
+
+impl LoginShell {
+    /// Starts the shell: `$SHELL`, if that is the absolute path of a file that can be executed; else the one in the user
+    /// database; else `/bin/sh`. A shell that cannot be started is told by [`LoginShell::answer`].
+    pub fn ask(guardian: Option<&Guardian>) -> Self {
+        let entry = guardian.map(Guardian::entry);
+        let (tell, told) = oneshot::channel();
+        let (wanted, unwanted) = oneshot::channel::<()>();
+        let asking = move || {
+            // The shell is the child of this thread, which therefore ends after it.
+            let Ok(runtime) = tokio::runtime::Builder::new_current_thread().enable_all().build() else {
+                return;
+            };
+            runtime.block_on(async {
+                let mut question = Question::ask(entry);
+                tokio::select! {
+                    // Nobody may want to know any more.
+                    answer = question.answer() => drop(tell.send(answer)),
+                    _ = unwanted => {}
+                }
+            });
+        };
+        let thread = thread::Builder::new().name("login-shell".to_owned()).spawn(asking).ok();
+        Self { told, wanted: Some(wanted), thread }
+    }
+
+    /// Resolves when the shell has answered, cannot answer any more, or 5 s have passed since it was asked; by then it is
+    /// killed. Cancel-safe; answers once.
+    pub async fn answer(&mut self) -> LoginPath {
+        let nobody = |_| LoginPath { shell: "it".to_owned(), path: Err("could not be asked".to_owned()) };
+        (&mut self.told).await.unwrap_or_else(nobody)
+    }
+}
+
+impl Drop for LoginShell {
+    fn drop(&mut self) {
+        self.wanted = None;
+        if let Some(thread) = self.thread.take() {
+            // Whatever became of the thread, its shell is no longer ours.
+            let _ = thread.join();
+        }
+    }
+}
+
+/// A question to a shell, and its answer. Dropping it kills the shell.
+#[derive(Debug)]
+struct Question {
     limit: Pin<Box<Sleep>>,
     state: State,
 }
@@ -74,13 +125,9 @@ enum State {
     Told(LoginPath),
 }
 
-impl LoginShell {
-    /// Starts the shell: `$SHELL`, if that is the absolute path of a file that can be executed; else the one in the user
-    /// database; else `/bin/sh`. A shell that cannot be started is told by [`LoginShell::answer`].
-    ///
-    /// Must be called inside the runtime, on the main thread like [`super::spawn`].
-    pub fn ask(guardian: Option<&Guardian>) -> Self {
-        let entry = guardian.map(Guardian::entry);
+impl Question {
+    /// Must be called inside a runtime, on a thread that lives longer than it.
+    fn ask(entry: Option<Entry>) -> Self {
         match usable(env::var_os("SHELL")) {
             Some(shell) => Self::start(shell, Env::new(), entry),
             None => Self::choose(look_up(), Env::new(), entry),
@@ -96,9 +143,9 @@ impl LoginShell {
         Self { limit: Box::pin(sleep(LIMIT)), state: State::Choosing { shell, patience, env, entry } }
     }
 
-    /// Resolves when the shell has answered, cannot answer any more, or 5 s have passed since it was asked; by then it is
-    /// killed. Cancel-safe, and may be asked again. Must be awaited on the main thread.
-    pub async fn answer(&mut self) -> LoginPath {
+    /// Resolves when there is an answer, or none can come any more. Cancel-safe, and may be asked again. Must be awaited on the
+    /// thread that it was asked on.
+    async fn answer(&mut self) -> LoginPath {
         loop {
             self.state = match &mut self.state {
                 State::Choosing { shell, patience, env, entry } => {

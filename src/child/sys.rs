@@ -2,13 +2,14 @@
 //!
 //! | | Linux | elsewhere |
 //! |---|---|---|
-//! | the exit is seen by | a pidfd; where the system refuses one, as elsewhere | a thread in `waitid` |
+//! | the exit is seen by | a pidfd; where the system refuses one, as elsewhere | a thread in `waitid`, and a pipe that it closes |
 //! | the parent dies | the child gets SIGTERM | only the guardian notices |
 //! | closing what a fork inherited, at once or on exec | `close_range`; under an old kernel, as elsewhere | one by one |
 
 use std::io;
 use std::mem;
 use std::os::fd::{OwnedFd, RawFd};
+use std::task::{Context, Poll, ready};
 use std::thread;
 
 use nix::errno::Errno;
@@ -16,7 +17,6 @@ use nix::libc;
 use nix::unistd::{Pid, SysconfVar, getppid, sysconf};
 use tokio::io::Interest;
 use tokio::io::unix::AsyncFd;
-use tokio::sync::watch;
 
 use crate::engine::io::Exit;
 use crate::stream::register;
@@ -28,50 +28,37 @@ const UNKNOWN: Exit = Exit::Code(255);
 #[derive(Debug)]
 pub(super) struct ExitWatch {
     pid: Pid,
-    by: By,
-}
-
-#[derive(Debug)]
-enum By {
-    Pidfd(AsyncFd<OwnedFd>),
-    Thread(watch::Receiver<Option<Exit>>),
+    /// Can be read when the process has ended.
+    ended: AsyncFd<OwnedFd>,
 }
 
 impl ExitWatch {
     pub(super) fn new(pid: Pid) -> io::Result<Self> {
         match pidfd(pid) {
-            Ok(pidfd) => Ok(Self { pid, by: By::Pidfd(register(pidfd, Interest::READABLE)?) }),
+            Ok(ended) => Ok(Self { pid, ended: register(ended, Interest::READABLE)? }),
             // An old kernel, a sandbox, or no Linux.
             Err(_) => Self::by_thread(pid),
         }
     }
 
     pub(super) fn by_thread(pid: Pid) -> io::Result<Self> {
-        let (tell, told) = watch::channel(None);
+        let (ended, end) = io::pipe()?;
         thread::Builder::new().name("waiter".to_owned()).stack_size(64 * 1024).spawn(move || {
-            let exit = peek(pid, 0).ok().flatten().unwrap_or(UNKNOWN);
-            tell.send_replace(Some(exit));
+            let _ = peek(pid, 0);
+            drop(end);
         })?;
-        Ok(Self { pid, by: By::Thread(told) })
+        Ok(Self { pid, ended: register(OwnedFd::from(ended), Interest::READABLE)? })
     }
 
-    pub(super) async fn exited(&self) -> Exit {
-        match &self.by {
-            By::Pidfd(pidfd) => loop {
-                // It fails only when the runtime is going down; whoever asks is going down with it.
-                let Ok(mut guard) = pidfd.readable().await else {
-                    return UNKNOWN;
-                };
-                match peek(self.pid, libc::WNOHANG) {
-                    Ok(Some(exit)) => return exit,
-                    Ok(None) => guard.clear_ready(),
-                    Err(_) => return UNKNOWN,
-                }
-            },
-            By::Thread(told) => {
-                let mut told = told.clone();
-                let exit = told.wait_for(Option::is_some).await;
-                exit.ok().and_then(|exit| *exit).unwrap_or(UNKNOWN)
+    /// Ready when the process has ended. The last who asked is woken.
+    pub(super) fn poll_exited(&self, cx: &mut Context<'_>) -> Poll<Exit> {
+        loop {
+            // It fails only when the runtime is going down; whoever asks is going down with it.
+            let Ok(mut guard) = ready!(self.ended.poll_read_ready(cx)) else { return Poll::Ready(UNKNOWN) };
+            match peek(self.pid, libc::WNOHANG) {
+                Ok(Some(exit)) => return Poll::Ready(exit),
+                Ok(None) => guard.clear_ready(),
+                Err(_) => return Poll::Ready(UNKNOWN),
             }
         }
     }

@@ -1,6 +1,7 @@
 //! Children that are real processes.
 
 use std::fs;
+use std::future::poll_fn;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 
@@ -96,7 +97,7 @@ async fn the_thread_sees_the_same_exits_as_the_pidfd() {
         let watch = sys::ExitWatch::by_thread(pid_of(&child)).unwrap();
         let mut child = child;
         drop(child.stdin.take());
-        assert_eq!(watch.exited().await, exit, "{script}");
+        assert_eq!(poll_fn(|cx| watch.poll_exited(cx)).await, exit, "{script}");
         assert_eq!(child.process.exited().await, exit, "{script}");
         child.process.forget(false);
     }
@@ -161,7 +162,7 @@ async fn writing_to_a_child_that_does_not_read_is_an_error_and_nothing_more() {
     let mut line = String::new();
     BufReader::new(&mut child.stdout).read_line(&mut line).await.unwrap();
     let mut stdin = child.stdin.take().unwrap();
-    stdin.reader_lost().await;
+    poll_fn(|cx| stdin.poll_reader_lost(cx)).await;
     assert_eq!(stdin.write(b"x").await.unwrap_err().kind(), std::io::ErrorKind::BrokenPipe);
     child.process.signal(GroupSignal::Kill).unwrap();
     child.process.exited().await;

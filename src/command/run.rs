@@ -3,9 +3,11 @@
 //! The only place where the engine and the doers meet. What is set up here is handed to the relay, which loops until
 //! the engine says that it is done.
 
+mod alarm;
 mod beside;
 mod input;
 mod log;
+mod memory;
 mod outbox;
 mod relay;
 mod running;
@@ -22,6 +24,7 @@ use tokio::time::Instant;
 use tracing_subscriber::filter::LevelFilter;
 use tracing_subscriber::fmt::format::FmtSpan;
 
+use self::alarm::Alarm;
 use self::beside::Beside;
 use self::log::{Log, LogLines, Noise};
 use self::relay::{Relay, Setup};
@@ -43,8 +46,7 @@ use crate::stream::{self, Sink, Source};
 pub fn run(options: Run, guardian: Option<Guardian>) -> Result<i32> {
     let lines = LogLines::default();
     start_log(&options, &lines)?;
-    let runtime =
-        tokio::runtime::Builder::new_current_thread().enable_all().build().context("failed to start")?;
+    let runtime = Alarm::runtime().context("failed to start")?;
     let code = runtime.block_on(supervise(options, guardian, lines));
     stream::restore_flags();
     // A read of a terminal may still occupy its thread: it is not waited for.
@@ -106,7 +108,7 @@ async fn supervise(options: Run, guardian: Option<Guardian>, lines: LogLines) ->
         stderr: Sink::stderr().context("failed to use stderr")?,
     };
     let engine = Engine::new(config, Now::default());
-    let relay = Relay::new(engine, started, setup).context("failed to listen for signals")?;
+    let relay = Relay::new(engine, started, setup).context("failed to listen for signals and the time")?;
     Ok(relay.run().await)
 }
 

@@ -8,8 +8,9 @@ use std::panic::resume_unwind;
 use std::path::Path;
 use std::process::{Command, Output};
 use std::sync::mpsc::{Receiver, Sender, channel};
+use std::time::Duration;
 
-use tokio::time::timeout;
+use tokio::time::{sleep, timeout};
 
 use super::entries::Entry;
 use super::laws::good;
@@ -110,7 +111,7 @@ async fn what_one_run_has_learned_the_next_one_is_told() {
     for good in &goods {
         room.remember(good.clone());
     }
-    room.finish(LONG).await.unwrap();
+    room.finish(sleep(LONG)).await.unwrap();
     assert!(reports.try_next().is_none());
     assert_eq!(left(dir.path()).await, goods);
 }
@@ -120,7 +121,7 @@ async fn what_was_handed_in_before_the_disk_was_read_is_written_too() {
     let dir = tempfile::tempdir().unwrap();
     let (room, mut reports) = open(dir.path());
     room.remember(greeting("v"));
-    room.finish(LONG).await.unwrap();
+    room.finish(sleep(LONG)).await.unwrap();
     assert!(loaded(&mut reports).await.is_empty());
     assert_eq!(left(dir.path()).await, [greeting("v")]);
 }
@@ -132,7 +133,7 @@ async fn two_at_once_undo_nothing() {
     assert!(loaded(&mut from_one).await.is_empty() && loaded(&mut from_other).await.is_empty());
     one.remember(greeting("one"));
     other.remember(greeting("other"));
-    let (one, other) = tokio::join!(one.finish(LONG), other.finish(LONG));
+    let (one, other) = tokio::join!(one.finish(sleep(LONG)), other.finish(sleep(LONG)));
     one.unwrap();
     other.unwrap();
     let mut versions: Vec<_> = left(dir.path()).await.into_iter().map(|good| good.version).collect();
@@ -149,7 +150,7 @@ async fn what_comes_in_a_burst_is_one_write() {
     }
     drop(say);
     assert_eq!(loaded(&mut reports).await, [greeting("loaded")]);
-    room.finish(LONG).await.unwrap();
+    room.finish(sleep(LONG)).await.unwrap();
     assert_eq!(given.into_iter().collect::<Vec<_>>(), [["a", "b", "c"]]);
 }
 
@@ -183,7 +184,7 @@ async fn a_disk_that_hangs_holds_up_nobody() {
     room.remember(greeting("too many"));
     assert!(matches!(fault(&mut reports).await, Fault::Behind));
     assert!(reports.try_next().is_none(), "told once");
-    assert!(matches!(room.finish(Duration::from_millis(1)).await, Err(Fault::Late)));
+    assert!(matches!(room.finish(sleep(Duration::from_millis(1))).await, Err(Fault::Late)));
     drop(say);
     assert_eq!(next(&given), (0..1024).map(|at| at.to_string()).collect::<Vec<_>>());
 }
@@ -204,7 +205,7 @@ async fn a_disk_that_hangs_is_not_paid_for_in_memory() {
     }
     assert!(matches!(fault(&mut reports).await, Fault::Behind));
     drop(say);
-    room.finish(LONG).await.unwrap();
+    room.finish(sleep(LONG)).await.unwrap();
     assert_eq!(next(&given), ["a", "b"]);
 }
 
@@ -226,7 +227,7 @@ async fn what_could_not_be_written_is_told_once_and_tried_again_with_the_next() 
     assert_eq!(next(&given), ["a", "b", "c"]);
     room.remember(greeting("d"));
     assert_eq!(next(&given), ["d"]);
-    room.finish(LONG).await.unwrap();
+    room.finish(sleep(LONG)).await.unwrap();
     assert!(reports.try_next().is_none());
     assert!(given.try_recv().is_err(), "there was nothing left to write");
 }
@@ -248,7 +249,7 @@ async fn what_is_kept_for_another_try_is_bounded() {
         say.send(Verdict::Failed).unwrap();
     }
     drop(say);
-    room.finish(LONG).await.unwrap();
+    room.finish(sleep(LONG)).await.unwrap();
     assert_eq!(next(&given), ["c", "d"]);
 }
 
@@ -272,7 +273,7 @@ async fn a_panic_leaves_the_room_dark_and_is_told() {
         for _ in 0..2000 {
             room.remember(greeting("b"));
         }
-        room.finish(LONG).await.unwrap();
+        room.finish(sleep(LONG)).await.unwrap();
         assert!(reports.try_next().is_none());
         assert_eq!(given.into_iter().count(), planned.len() - 1);
     }
@@ -286,7 +287,7 @@ async fn one_answer_that_cannot_be_kept_is_told_and_costs_no_other() {
     room.remember(greeting("v"));
     room.remember(good("v", "tools/list", None, "{\n}"));
     room.remember(good("v", "prompts/list", None, "[]"));
-    room.finish(LONG).await.unwrap();
+    room.finish(sleep(LONG)).await.unwrap();
     let told = fault(&mut reports).await;
     assert_eq!(told.to_string(), "keep an answer to tools/list: it is not a JSON object on one line");
     assert!(reports.try_next().is_none());
@@ -302,7 +303,7 @@ async fn a_place_that_cannot_be_used_is_told_once_for_reading_and_writing() {
     assert!(matches!(fault(&mut reports).await, Fault::Folder { why: Unusable::NotAFolder, .. }));
     assert!(loaded(&mut reports).await.is_empty());
     room.remember(greeting("v"));
-    room.finish(LONG).await.unwrap();
+    room.finish(sleep(LONG)).await.unwrap();
     assert!(reports.try_next().is_none());
 }
 
@@ -311,7 +312,7 @@ async fn a_file_that_cannot_be_read_is_told_once_and_replaced() {
     let dir = tempfile::tempdir().unwrap();
     let (room, _) = open(dir.path());
     room.remember(greeting("old"));
-    room.finish(LONG).await.unwrap();
+    room.finish(sleep(LONG)).await.unwrap();
     fs::write(dir.path().join("last-good").join(key().file_name()), "{").unwrap();
     let (room, mut reports) = open(dir.path());
     let told = fault(&mut reports).await.to_string();
@@ -322,7 +323,7 @@ async fn a_file_that_cannot_be_read_is_told_once_and_replaced() {
     );
     assert!(loaded(&mut reports).await.is_empty());
     room.remember(greeting("new"));
-    room.finish(LONG).await.unwrap();
+    room.finish(sleep(LONG)).await.unwrap();
     assert!(reports.try_next().is_none());
     assert_eq!(left(dir.path()).await, [greeting("new")]);
 }
@@ -361,7 +362,7 @@ async fn a_disk_that_is_full_is_told_once_and_keeps_what_it_has() {
         let dir = tempfile::tempdir().unwrap();
         let (room, _) = open(dir.path());
         room.remember(greeting("old"));
-        room.finish(LONG).await.unwrap();
+        room.finish(sleep(LONG)).await.unwrap();
         let name = "a_disk_that_is_full_is_told_once_and_keeps_what_it_has";
         let prepare = "trap '' XFSZ; ulimit -f 16;";
         assert_passed(&again(name, prepare, &[("MCP_SUPERVISE_TEST_DIR", Some(dir.path()))]));
@@ -381,7 +382,7 @@ async fn a_disk_that_is_full_is_told_once_and_keeps_what_it_has() {
     );
     // The large one is tried again along with this one, and fails again.
     room.remember(greeting("new"));
-    room.finish(LONG).await.unwrap();
+    room.finish(sleep(LONG)).await.unwrap();
     assert!(reports.try_next().is_none());
 }
 
@@ -394,7 +395,7 @@ async fn without_a_directory_the_platforms_is_used_and_without_a_home_none() {
         }
         assert!(loaded(&mut reports).await.is_empty());
         room.remember(greeting("v"));
-        room.finish(LONG).await.unwrap();
+        room.finish(sleep(LONG)).await.unwrap();
         assert!(reports.try_next().is_none());
         return;
     }

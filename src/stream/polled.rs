@@ -12,9 +12,7 @@ use std::task::{Context, Poll, ready};
 
 use nix::errno::Errno;
 use nix::libc;
-use nix::sys::socket::{MsgFlags, send, sendmsg};
-use nix::sys::uio::writev;
-use nix::unistd;
+use rustix::net::{RecvFlags, SendAncillaryBuffer, SendFlags};
 use tokio::io::unix::AsyncFd;
 use tokio::io::{Interest, ReadBuf};
 
@@ -65,7 +63,7 @@ impl Incoming {
         }
     }
 
-    pub(super) async fn writer_lost(&self) {
+    pub(super) fn poll_writer_lost(&self, cx: &mut Context<'_>) -> Poll<()> {
         if self.lost.get().is_none() {
             let registered = self
                 .io
@@ -74,14 +72,15 @@ impl Incoming {
                 .try_clone_to_owned()
                 .and_then(|fd| register(fd, Interest::READABLE));
             // Without a descriptor to spare the loss shows when the next read is made.
-            let Ok(registered) = registered else { return std::future::pending().await };
+            let Ok(registered) = registered else { return Poll::Pending };
             let _ = self.lost.set(registered);
         }
-        let Some(lost) = self.lost.get() else { return };
+        let Some(lost) = self.lost.get() else { return Poll::Pending };
         loop {
-            let Ok(mut guard) = lost.ready(Interest::READABLE).await else { return };
+            // It fails only when the runtime is going down; whoever asks is going down with it.
+            let Ok(mut guard) = ready!(lost.poll_read_ready(cx)) else { return Poll::Ready(()) };
             if guard.ready().is_read_closed() {
-                return;
+                return Poll::Ready(());
             }
             // Only data; whoever asks is not going to read it now.
             guard.clear_ready();
@@ -105,14 +104,12 @@ pub(super) struct Outgoing {
     room: Option<AsyncFd<Arc<Fd>>>,
     /// Asks for the loss of the reader and for nothing else. A descriptor of its own, because one can be registered once.
     lost: AsyncFd<OwnedFd>,
-    lost_interest: Interest,
 }
 
 impl Outgoing {
     pub(super) fn new(fd: Fd) -> io::Result<Self> {
-        let lost_interest = lost_interest(fd.is_socket);
-        let lost = register(fd.as_fd().try_clone_to_owned()?, lost_interest)?;
-        Ok(Self { fd: Arc::new(fd), room: None, lost, lost_interest })
+        let lost = register(fd.as_fd().try_clone_to_owned()?, lost_interest(fd.is_socket))?;
+        Ok(Self { fd: Arc::new(fd), room: None, lost })
     }
 
     pub(super) fn poll_write(
@@ -155,15 +152,13 @@ impl Outgoing {
         }
     }
 
-    pub(super) async fn reader_lost(&self) {
+    pub(super) fn poll_reader_lost(&self, cx: &mut Context<'_>) -> Poll<()> {
         loop {
-            // It fails only when the runtime is going down; whoever asks is going down with it.
-            let Ok(mut guard) = self.lost.ready(self.lost_interest).await else {
-                return;
-            };
-            let ready = guard.ready();
-            if ready.is_error() || ready.is_read_closed() || ready.is_write_closed() {
-                return;
+            // It fails only when the runtime is going down; whoever asks is going down with it. What both interests lead
+            // to is reported as the end of writing: EPOLLERR alone, EPOLLHUP, and kqueue's end of file.
+            let Ok(mut guard) = ready!(self.lost.poll_write_ready(cx)) else { return Poll::Ready(()) };
+            if guard.ready().is_write_closed() {
+                return Poll::Ready(());
             }
             guard.clear_ready();
         }
@@ -215,17 +210,14 @@ fn uninterrupted<T>(mut call: impl FnMut() -> io::Result<T>) -> io::Result<T> {
 /// One read into the unfilled part, which need not be initialised first: that would cost more than the read.
 fn read(fd: &Fd, buf: &mut ReadBuf<'_>) -> io::Result<usize> {
     #[expect(unsafe_code, reason = "the safe wrappers read into initialised memory only")]
-    // SAFETY: the slice is valid for writes of its length, the system writes at most that many bytes, and exactly the
-    // bytes that it reports as written are declared initialised.
+    // SAFETY: nothing is taken out of the slice, and exactly the bytes that were read into it are declared initialised.
     unsafe {
         let unfilled = buf.unfilled_mut();
-        let (start, len) = (unfilled.as_mut_ptr().cast(), unfilled.len());
         let count = if fd.dont_wait {
-            libc::recv(fd.as_raw_fd(), start, len, libc::MSG_DONTWAIT)
+            rustix::net::recv(fd, unfilled, RecvFlags::DONTWAIT)?.1
         } else {
-            libc::read(fd.as_raw_fd(), start, len)
+            rustix::io::read(fd, unfilled)?.0.len()
         };
-        let count = usize::try_from(count).map_err(|_| io::Error::last_os_error())?;
         buf.assume_init(count);
         buf.advance(count);
         Ok(count)
@@ -234,12 +226,12 @@ fn read(fd: &Fd, buf: &mut ReadBuf<'_>) -> io::Result<usize> {
 
 /// One write. Rust's runtime ignores SIGPIPE, so a lost reader is an error like any other.
 fn write(fd: &Fd, slices: &[IoSlice<'_>]) -> io::Result<usize> {
-    let flags = MsgFlags::MSG_DONTWAIT | MsgFlags::from_bits_retain(libc::MSG_NOSIGNAL);
+    let flags = SendFlags::DONTWAIT | SendFlags::NOSIGNAL;
     let written = match (slices, fd.dont_wait) {
-        ([bytes], true) => send(fd.as_raw_fd(), bytes, flags),
-        ([bytes], false) => unistd::write(fd, bytes),
-        (_, true) => sendmsg::<()>(fd.as_raw_fd(), slices, &[], flags, None),
-        (_, false) => writev(fd, slices),
+        ([bytes], true) => rustix::net::send(fd, bytes, flags),
+        ([bytes], false) => rustix::io::write(fd, bytes),
+        (_, true) => rustix::net::sendmsg(fd, slices, &mut SendAncillaryBuffer::default(), flags),
+        (_, false) => rustix::io::writev(fd, slices),
     };
     Ok(written?)
 }

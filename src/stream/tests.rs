@@ -32,6 +32,14 @@ async fn is_pending(future: impl Future<Output = ()>) -> bool {
     true
 }
 
+async fn reader_lost(sink: &Sink) {
+    std::future::poll_fn(|cx| sink.poll_reader_lost(cx)).await;
+}
+
+async fn writer_lost(source: &Source) {
+    std::future::poll_fn(|cx| source.poll_writer_lost(cx)).await;
+}
+
 /// Fills what is behind the sink until it takes no more, and returns how much that was.
 async fn fill(sink: &mut Sink) -> usize {
     let chunk = vec![b'x'; 100_000];
@@ -143,29 +151,29 @@ async fn one_socket_serves_as_stdin_and_as_stdout() {
     let (host, answer) = talk.join().unwrap();
     assert_eq!((&asked, &answer), (b"ping", b"pong"));
     // The host has only ended its own side: it still reads.
-    assert!(is_pending(sink.reader_lost()).await);
+    assert!(is_pending(reader_lost(&sink)).await);
     drop(host);
-    sink.reader_lost().await;
+    reader_lost(&sink).await;
     assert!(is_blocking(&zero) && is_blocking(&one));
 }
 
 #[tokio::test]
 async fn the_loss_of_the_reader_is_noticed_without_a_write() {
     let (reader, _writer, source, mut sink) = inherited_pipe();
-    assert!(is_pending(sink.reader_lost()).await);
+    assert!(is_pending(reader_lost(&sink)).await);
     fill(&mut sink).await;
-    assert!(is_pending(sink.reader_lost()).await);
+    assert!(is_pending(reader_lost(&sink)).await);
     drop((reader, source));
-    sink.reader_lost().await;
-    sink.reader_lost().await;
+    reader_lost(&sink).await;
+    reader_lost(&sink).await;
     assert_eq!(sink.write(b"x").await.unwrap_err().kind(), io::ErrorKind::BrokenPipe);
 
     let (host, ours) = UnixStream::pair().unwrap();
     let mut sink = Sink::inherited(ours.as_fd()).unwrap();
     fill(&mut sink).await;
-    assert!(is_pending(sink.reader_lost()).await);
+    assert!(is_pending(reader_lost(&sink)).await);
     drop(host);
-    sink.reader_lost().await;
+    reader_lost(&sink).await;
     assert_eq!(sink.write(b"x").await.unwrap_err().kind(), io::ErrorKind::BrokenPipe);
 }
 
@@ -174,23 +182,23 @@ async fn the_loss_of_the_writer_is_noticed_although_nothing_is_read() {
     let (reader, mut writer) = pipe().unwrap();
     let mut source = Source::inherited(reader.as_fd()).unwrap();
     writer.write_all(b"unread").unwrap();
-    assert!(is_pending(source.writer_lost()).await);
+    assert!(is_pending(writer_lost(&source)).await);
     writer.write_all(b" and more").unwrap();
-    assert!(is_pending(source.writer_lost()).await);
+    assert!(is_pending(writer_lost(&source)).await);
     drop(writer);
-    source.writer_lost().await;
+    writer_lost(&source).await;
     let mut rest = String::new();
     source.read_to_string(&mut rest).await.unwrap();
     assert_eq!(rest, "unread and more");
-    source.writer_lost().await;
+    writer_lost(&source).await;
 
     // A host on node ends its side of a socket and keeps the other one open.
     let (ours, mut theirs) = UnixStream::pair().unwrap();
     let source = Source::inherited(ours.as_fd()).unwrap();
     theirs.write_all(b"unread").unwrap();
-    assert!(is_pending(source.writer_lost()).await);
+    assert!(is_pending(writer_lost(&source)).await);
     theirs.shutdown(std::net::Shutdown::Write).unwrap();
-    source.writer_lost().await;
+    writer_lost(&source).await;
 }
 
 #[tokio::test]
@@ -250,7 +258,7 @@ async fn a_file_is_read_to_its_end_and_has_no_reader_to_lose() {
     source.read_to_string(&mut text).await.unwrap();
     assert_eq!(text, "from a file");
     let sink = Sink::inherited(file.as_fd()).unwrap();
-    assert!(is_pending(sink.reader_lost()).await);
+    assert!(is_pending(reader_lost(&sink)).await);
 
     let null = File::options().read(true).write(true).open("/dev/null").unwrap();
     let mut source = Source::inherited(null.as_fd()).unwrap();
@@ -298,7 +306,7 @@ async fn a_closed_descriptor_is_an_ended_stdin_and_a_stdout_without_reader() {
     assert!(matches!(source.0, Reading::Closed));
     assert_eq!(source.read(&mut [0; 8]).await.unwrap(), 0);
     let mut sink = Sink::inherited(closed).unwrap();
-    sink.reader_lost().await;
+    reader_lost(&sink).await;
     assert_eq!(sink.write(b"x").await.unwrap_err().kind(), io::ErrorKind::BrokenPipe);
 }
 

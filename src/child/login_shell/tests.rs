@@ -30,12 +30,12 @@ impl Fake {
         Self { dir, shell }
     }
 
-    fn ask(&self) -> LoginShell {
+    fn ask(&self) -> Question {
         self.ask_guarded(None)
     }
 
-    fn ask_guarded(&self, guardian: Option<&Guardian>) -> LoginShell {
-        LoginShell::start(self.shell.clone(), Env::new(), guardian.map(Guardian::entry))
+    fn ask_guarded(&self, guardian: Option<&Guardian>) -> Question {
+        Question::start(self.shell.clone(), Env::new(), guardian.map(Guardian::entry))
     }
 
     /// The other end of `fifo`: a script that opened it tells when it is there, and its end is the end of all who hold it.
@@ -54,7 +54,7 @@ struct Witness {
 
 impl Witness {
     /// Waits for the process id that the script tells, in a line of ten bytes.
-    async fn ready(&mut self, shell: &mut LoginShell) -> Pid {
+    async fn ready(&mut self, shell: &mut Question) -> Pid {
         let mut line = [0; 10];
         tokio::select! {
             told = shell.answer() => panic!("{told:?}"),
@@ -81,7 +81,7 @@ const READY: &str = "trap '' TERM HUP; exec 3>fifo; sleep 1000 & printf '%9d\\n'
 const HANG: &str = "sleep 1000; sleep 1000\n";
 
 /// The answer, with a future of its own for each time that it is polled.
-async fn answer_of(shell: &mut LoginShell) -> LoginPath {
+async fn answer_of(shell: &mut Question) -> LoginPath {
     loop {
         tokio::select! {
             biased;
@@ -199,7 +199,7 @@ async fn a_shell_that_does_not_stop_printing_is_refused() {
 
 #[tokio::test]
 async fn a_shell_that_cannot_be_started_is_told_at_once() {
-    let missing = |shell: &str| LoginShell::start(shell.into(), Env::new(), None);
+    let missing = |shell: &str| Question::start(shell.into(), Env::new(), None);
     let told = missing("/no/such/shell").answer().await;
     assert_eq!(told.shell, "/no/such/shell");
     assert_eq!(told.path, Err("could not be started: /no/such/shell: No such file or directory".to_owned()));
@@ -317,7 +317,7 @@ async fn bash_tells_what_nvm_has_put_into_its_interactive_file() {
                   export NVM_DIR=\"$HOME/.nvm\"\n\
                   PATH=\"$NVM_DIR/versions/node/v20/bin:$PATH\"\n";
     let (home, env) = home(&[(".bash_profile", profile), (".bashrc", bashrc)]);
-    let mut shell = LoginShell::start("/bin/bash".into(), env, None);
+    let mut shell = Question::start("/bin/bash".into(), env, None);
     let told = answer_of(&mut shell).await;
     assert_eq!(told.shell, "/bin/bash");
     assert!(begins_with(&told, &home.path().join(".nvm/versions/node/v20/bin")), "{told:?}");
@@ -329,7 +329,7 @@ async fn where_no_shell_can_be_looked_up_sh_is_asked() {
         let (home, env) = home(&[(".profile", "PATH=\"$HOME/bin:$PATH\"\n")]);
         let (tell, told) = oneshot::channel();
         let mut tell = Some(tell);
-        let mut shell = LoginShell::choose(told, env, None);
+        let mut shell = Question::choose(told, env, None);
         tokio::select! {
             biased;
             told = shell.answer() => panic!("{told:?}"),
@@ -353,7 +353,7 @@ async fn where_no_shell_can_be_looked_up_sh_is_asked() {
 async fn the_shell_that_was_looked_up_is_asked() {
     let fake = Fake::new("PATH=/a; eval \"$2\"").await;
     let (tell, told) = oneshot::channel();
-    let mut shell = LoginShell::choose(told, Env::new(), None);
+    let mut shell = Question::choose(told, Env::new(), None);
     tell.send(fake.shell.clone()).unwrap();
     let told = answer_of(&mut shell).await;
     assert_eq!((told.shell.as_str(), told.path), (fake.shell.to_str().unwrap(), Ok("/a".into())));

@@ -1,13 +1,18 @@
 //! What goes on beside the relay: changes on disk, the login shell, answers that outlive a run.
 //!
 //! Each of these lives on a thread or in a process of its own and is slow or optional: none of it may hold up a message.
-//! What they tell is handed to the engine as it comes, and what goes wrong with them is logged and done without.
+//! A task listens to all of them, so that the relay has one place to ask. What they tell is handed to the engine as it
+//! comes, and what goes wrong with them is logged and done without.
 
 use std::ffi::OsString;
-use std::future::pending;
+use std::future::{pending, poll_fn};
 use std::path::PathBuf;
+use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
+use tokio::sync::mpsc;
+
+use super::alarm::Alarm;
 use crate::child::{Guardian, LoginShell, Spec, executable};
 use crate::engine::io::{Changed, Good, Input};
 use crate::lastgood::{Key, LastGood, Report, Reports};
@@ -24,32 +29,152 @@ pub(super) enum News {
     Fault(String),
 }
 
+/// What the task is told to do.
+#[derive(Debug)]
+enum Errand {
+    /// Wait for the answer of this shell.
+    Await(LoginShell),
+    /// End a shell that is being asked.
+    ForgetLoginShell,
+    /// Watch the file of the command.
+    Watch(PathBuf),
+    /// Tell what was not told yet, and end.
+    End,
+}
+
 /// The rooms beside the relay.
 #[derive(Debug)]
 pub(super) struct Beside {
-    watch: Watch,
-    /// The watch is to be told of once it is ready.
-    watch_awaited: bool,
-    login_shell: Option<LoginShell>,
+    errands: mpsc::UnboundedSender<Errand>,
+    news: mpsc::UnboundedReceiver<News>,
     last_good: Option<LastGood>,
-    reports: Option<Reports>,
+    /// A login shell may still be asked.
+    asking: bool,
 }
 
 impl Beside {
     /// Starts what is needed from the beginning. `kept` says where answers are kept and under which name; `None` to keep
-    /// none.
+    /// none. Must be called inside the runtime.
     pub(super) fn start(spec: &Spec, watched: Vec<PathBuf>, kept: Option<(Option<PathBuf>, Key)>) -> Self {
         let watched = watched.into_iter().map(|path| (Changed::Watched, path));
         let executable = executable(spec).map(|path| (Changed::Executable, path));
         let (last_good, reports) = kept.map(|(folder, key)| LastGood::open(folder, key)).unzip();
         let paths: Vec<_> = watched.chain(executable).collect();
-        let watch_awaited = !paths.is_empty();
-        let watch = Watch::start(paths);
-        Self { watch, watch_awaited, login_shell: None, last_good, reports }
+        let awaited = !paths.is_empty();
+        let ear = Ear { watch: Watch::start(paths), awaited, login_shell: None, reports };
+        let (errands, told) = mpsc::unbounded_channel();
+        let (tell, news) = mpsc::unbounded_channel();
+        tokio::spawn(ear.listen(told, tell));
+        Self { errands, news, last_good, asking: false }
+    }
+
+    /// The next thing that one of them tells.
+    pub(super) fn poll_next(&mut self, cx: &mut Context<'_>) -> Poll<News> {
+        let Some(news) = ready!(self.news.poll_recv(cx)) else { return Poll::Pending };
+        if let News::Input(Input::LoginPath(_)) = news {
+            self.asking = false;
+        }
+        Poll::Ready(news)
+    }
+
+    fn send(&self, errand: Errand) {
+        // The task ends only when it is told to.
+        let _ = self.errands.send(errand);
+    }
+
+    /// Asks the login shell, unless it is being asked.
+    pub(super) fn ask_login_shell(&mut self, guardian: Option<&Guardian>) {
+        if !std::mem::replace(&mut self.asking, true) {
+            self.send(Errand::Await(LoginShell::ask(guardian)));
+        }
+    }
+
+    /// Starts the command with this `PATH` from now on.
+    pub(super) fn use_path(&mut self, spec: &mut Spec, path: OsString) {
+        spec.env.retain(|(name, _)| name != "PATH");
+        spec.env.push(("PATH".into(), Some(path)));
+        if let Some(file) = executable(spec) {
+            self.send(Errand::Watch(file));
+        }
+    }
+
+    /// Keeps an answer for later runs.
+    pub(super) fn remember(&self, good: Good) {
+        if let Some(last_good) = &self.last_good {
+            last_good.remember(good);
+        }
+    }
+
+    /// Ends a login shell that is being asked.
+    pub(super) fn forget_login_shell(&mut self) {
+        self.send(Errand::ForgetLoginShell);
+    }
+
+    /// Ends all of them, and waits for what is still to be written, but no longer than this. What was not told yet.
+    pub(super) async fn end(mut self, alarm: &mut Alarm, within: Duration) -> Vec<String> {
+        let mut faults = Vec::new();
+        if let Some(last_good) = self.last_good.take() {
+            alarm.ring_in(within);
+            let finished = last_good.finish(poll_fn(|cx| alarm.poll(cx))).await;
+            faults.extend(finished.err().map(|fault| fault.to_string()));
+        }
+        self.send(Errand::End);
+        while let Some(news) = self.news.recv().await {
+            if let News::Fault(fault) = news {
+                faults.push(fault);
+            }
+        }
+        faults
+    }
+}
+
+/// The one who listens to all of them.
+#[derive(Debug)]
+struct Ear {
+    watch: Watch,
+    /// The watch is to be told of once it is ready.
+    awaited: bool,
+    login_shell: Option<LoginShell>,
+    reports: Option<Reports>,
+}
+
+impl Ear {
+    async fn listen(mut self, mut told: mpsc::UnboundedReceiver<Errand>, tell: mpsc::UnboundedSender<News>) {
+        loop {
+            let news = tokio::select! {
+                errand = told.recv() => match errand {
+                    None | Some(Errand::End) => break,
+                    Some(errand) => {
+                        self.run(errand);
+                        continue;
+                    }
+                },
+                news = self.next() => news,
+            };
+            if tell.send(news).is_err() {
+                return;
+            }
+        }
+        while let Some(report) = self.reports.as_mut().and_then(Reports::try_next) {
+            // Nobody may want to know any more.
+            let _ = tell.send(news_of(report));
+        }
+    }
+
+    fn run(&mut self, errand: Errand) {
+        match errand {
+            Errand::Await(shell) => self.login_shell = Some(shell),
+            Errand::ForgetLoginShell => self.login_shell = None,
+            Errand::Watch(file) => {
+                self.watch.add(Changed::Executable, file);
+                self.awaited = true;
+            }
+            Errand::End => {}
+        }
     }
 
     /// The next thing that one of them tells. Cancel-safe.
-    pub(super) async fn next(&mut self) -> News {
+    async fn next(&mut self) -> News {
         let shell = async {
             match &mut self.login_shell {
                 Some(shell) => shell.answer().await,
@@ -63,65 +188,25 @@ impl Beside {
             }
         };
         let news = tokio::select! {
-            () = self.watch.ready(), if self.watch_awaited => News::Watching,
-            report = report => match report {
-                Report::Loaded(good) => News::Input(Input::LastGood(good)),
-                Report::Fault(fault) => News::Fault(fault.to_string()),
-            },
+            () = self.watch.ready(), if self.awaited => News::Watching,
+            report = report => news_of(report),
             changed = self.watch.changed() => News::Input(Input::Changed(changed)),
             fault = self.watch.fault() => News::Fault(fault.to_string()),
             answer = shell => News::Input(Input::LoginPath(answer)),
         };
         match news {
-            News::Watching => self.watch_awaited = false,
+            News::Watching => self.awaited = false,
             // It would answer again, and is ended by this.
             News::Input(Input::LoginPath(_)) => self.login_shell = None,
             News::Input(_) | News::Fault(_) => {}
         }
         news
     }
+}
 
-    /// Asks the login shell, unless it is being asked.
-    pub(super) fn ask_login_shell(&mut self, guardian: Option<&Guardian>) {
-        self.login_shell.get_or_insert_with(|| LoginShell::ask(guardian));
-    }
-
-    /// Starts the command with this `PATH` from now on.
-    pub(super) fn use_path(&mut self, spec: &mut Spec, path: OsString) {
-        spec.env.retain(|(name, _)| name != "PATH");
-        spec.env.push(("PATH".into(), Some(path)));
-        if let Some(file) = executable(spec) {
-            self.watch.add(Changed::Executable, file);
-            self.watch_awaited = true;
-        }
-    }
-
-    /// Keeps an answer for later runs.
-    pub(super) fn remember(&self, good: Good) {
-        if let Some(last_good) = &self.last_good {
-            last_good.remember(good);
-        }
-    }
-
-    /// Ends a login shell that is being asked.
-    pub(super) fn forget_login_shell(&mut self) {
-        self.login_shell = None;
-    }
-
-    /// Ends all of them, and waits for what is still to be written, but no longer than this. What was not told yet.
-    pub(super) async fn end(mut self, within: Duration) -> Vec<String> {
-        self.forget_login_shell();
-        let mut faults = Vec::new();
-        if let Some(last_good) = self.last_good.take()
-            && let Err(fault) = last_good.finish(within).await
-        {
-            faults.push(fault.to_string());
-        }
-        while let Some(report) = self.reports.as_mut().and_then(Reports::try_next) {
-            if let Report::Fault(fault) = report {
-                faults.push(fault.to_string());
-            }
-        }
-        faults
+fn news_of(report: Report) -> News {
+    match report {
+        Report::Loaded(good) => News::Input(Input::LastGood(good)),
+        Report::Fault(fault) => News::Fault(fault.to_string()),
     }
 }

@@ -1,8 +1,8 @@
 //! Lines from a descriptor: one read at a time, all its lines at once.
 
-use std::future::poll_fn;
 use std::io;
 use std::pin::Pin;
+use std::task::{Context, Poll, ready};
 
 use bytes::BytesMut;
 use tokio_util::codec::Decoder as _;
@@ -12,6 +12,8 @@ use crate::wire::{Line, LineCodec};
 
 /// How much room a read is given, in bytes: what a pipe holds.
 const ROOM: usize = 64 * 1024;
+/// What is more than this, in bytes, is not held for longer than it takes: several times what lines usually need.
+const LARGE: usize = 4 * ROOM;
 
 /// A stream of lines.
 #[derive(Debug)]
@@ -29,29 +31,29 @@ impl Lines {
         Self { source, codec: LineCodec::new(max_line), buffer: BytesMut::new(), open: true, left: None }
     }
 
-    /// Reads once. Cancel-safe; must not be called when it is no longer open.
-    pub(super) async fn read(&mut self) -> io::Result<usize> {
+    /// Reads once. An error is the end of it. Must not be called when it is no longer open.
+    pub(super) fn poll_read(&mut self, cx: &mut Context<'_>) -> Poll<()> {
         if self.buffer.capacity() - self.buffer.len() < ROOM / 4 {
-            self.buffer.reserve(ROOM);
+            // Twice as much each time that a line turns out to be longer, for what there is of it may have to be moved.
+            self.buffer.reserve(self.buffer.len().max(ROOM));
         }
-        let read =
-            poll_fn(|cx| tokio_util::io::poll_read_buf(Pin::new(&mut self.source), cx, &mut self.buffer))
-                .await;
-        match &read {
+        let read: io::Result<usize> =
+            ready!(tokio_util::io::poll_read_buf(Pin::new(&mut self.source), cx, &mut self.buffer));
+        match read {
             Ok(0) | Err(_) => self.open = false,
             Ok(count) => {
                 if let Some(left) = &mut self.left {
-                    *left = left.saturating_sub(*count);
+                    *left = left.saturating_sub(count);
                     self.open = *left > 0;
                 }
             }
         }
-        read
+        Poll::Ready(())
     }
 
-    /// Resolves when nothing more will be written to it. Cancel-safe.
-    pub(super) async fn writer_lost(&self) {
-        self.source.writer_lost().await;
+    /// Ready when nothing more will be written to it.
+    pub(super) fn poll_writer_lost(&self, cx: &mut Context<'_>) -> Poll<()> {
+        self.source.poll_writer_lost(cx)
     }
 
     /// The next line of what was read; at the end also one without line feed.
@@ -63,6 +65,18 @@ impl Lines {
         };
         // The codec has no errors of its own.
         line.ok().flatten()
+    }
+
+    /// Whether it holds the memory of a line that was long.
+    pub(super) fn is_large(&self) -> bool {
+        self.buffer.capacity() > LARGE
+    }
+
+    /// Gives back the memory of lines that were long, if none is on its way.
+    pub(super) fn shrink(&mut self) {
+        if self.buffer.is_empty() {
+            self.buffer = BytesMut::new();
+        }
     }
 
     /// Whether more may come.

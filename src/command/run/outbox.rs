@@ -11,8 +11,9 @@ use tokio::io::AsyncWrite;
 use crate::engine::io::Origin;
 use crate::stream::Sink;
 
-/// From how many bytes on nothing more is read that would end up here: four times what a pipe holds.
-const FULL: usize = 256 * 1024;
+/// From how many bytes on nothing more is read that would end up here: enough for the next long line to come in while one
+/// is written.
+const FULL: usize = 1024 * 1024;
 /// How many lines one system call takes at most.
 const SLICES: usize = 64;
 
@@ -68,6 +69,19 @@ impl Outbox {
         if self.lines.is_empty() {
             return Poll::Pending;
         }
+        let written = ready!(match (self.lines.front(), self.lines.len()) {
+            // The most frequent by far: somebody waits for this one.
+            (Some((line, _)), 1) => Pin::new(sink).poll_write(cx, &line[self.written..]),
+            _ => self.poll_write_many(cx, sink),
+        })?;
+        if written == 0 {
+            return Poll::Ready(Err(io::ErrorKind::WriteZero.into()));
+        }
+        self.advance(written);
+        Poll::Ready(Ok(()))
+    }
+
+    fn poll_write_many(&self, cx: &mut Context<'_>, sink: &mut Sink) -> Poll<io::Result<usize>> {
         let mut slices = [IoSlice::new(&[]); SLICES];
         let mut count = 0;
         for (slice, (line, _)) in slices.iter_mut().zip(&self.lines) {
@@ -75,11 +89,14 @@ impl Outbox {
             *slice = IoSlice::new(&line[skip..]);
             count += 1;
         }
-        let written = ready!(Pin::new(sink).poll_write_vectored(cx, &slices[..count]))?;
-        if written == 0 {
-            return Poll::Ready(Err(io::ErrorKind::WriteZero.into()));
+        Pin::new(sink).poll_write_vectored(cx, &slices[..count])
+    }
+
+    /// Writes until nothing is left. Pending while the reader has no room, ready at once while there is nothing to write.
+    pub(super) fn poll_write_all(&mut self, cx: &mut Context<'_>, sink: &mut Sink) -> Poll<io::Result<()>> {
+        while !self.lines.is_empty() {
+            ready!(self.poll_write(cx, sink))?;
         }
-        self.advance(written);
         Poll::Ready(Ok(()))
     }
 

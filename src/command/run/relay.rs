@@ -1,27 +1,33 @@
 //! The loop in which the engine and the doers meet: one input, one step of the engine, all its outputs performed.
 //!
-//! It runs on one thread and waits in one place ([`Relay::wait`]). Each direction has a bounded buffer of its own and
-//! stops reading when that is full, so that neither direction ever waits for the other; only our own answers, when they
-//! fill the host's buffer, stop the reading from the host.
+//! It runs on one thread and waits in one place ([`Relay::poll_event`]). Each direction has a bounded buffer of its own
+//! and stops reading when that is full, so that neither direction ever waits for the other; only our own answers, when
+//! they fill the host's buffer, stop the reading from the host.
+//!
+//! What a message meets on its way is kept short: one wait, one read, one write. Whoever seldom has something to say is
+//! asked only when it has ([`cold`]).
 
+mod cold;
 mod ending;
+mod signals;
 
 use std::collections::VecDeque;
-use std::future::{pending, poll_fn};
+use std::future::poll_fn;
 use std::io;
-use std::mem::MaybeUninit;
-use std::pin::Pin;
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::task::{Context, Poll};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use bytes::Bytes;
-use nix::libc;
-use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::task::yield_now;
-use tokio::time::{Instant, Sleep, sleep_until};
+use tokio::time::Instant;
 
+use self::cold::Cold;
+use self::signals::Signals;
+use super::alarm::Alarm;
 use super::beside::{Beside, News};
 use super::input::Lines;
 use super::log::{Log, Noise};
+use super::memory;
 use super::outbox::Outbox;
 use super::running::Running;
 use crate::child::{Guardian, Spec, spawn};
@@ -73,53 +79,17 @@ pub(super) struct Relay {
     log_gone: bool,
     signals: Signals,
     in_haste: bool,
-    timer: Pin<Box<Sleep>>,
+    alarm: Alarm,
+    /// When the alarm rings. `None` while it is not set, or nobody waits for it.
+    alarm_at: Option<Duration>,
+    cold: Cold,
+    /// Which side's turn it is to be asked first: whoever always has something to say must not keep the other from being
+    /// heard.
+    host_first: bool,
+    /// When memory is given back, in monotonic time. `None` while there is none to be given.
+    rest_at: Option<Duration>,
+    now: Now,
     inputs: VecDeque<Input>,
-}
-
-#[derive(Debug)]
-struct Signals {
-    term: Signal,
-    /// `None` where whoever started us wants it ignored, as `nohup` does: then it stays so, for the server too.
-    int: Option<Signal>,
-    hup: Option<Signal>,
-}
-
-impl Signals {
-    fn new() -> io::Result<Self> {
-        Ok(Self {
-            term: signal(SignalKind::terminate())?,
-            int: heeded(SignalKind::interrupt())?,
-            hup: heeded(SignalKind::hangup())?,
-        })
-    }
-
-    async fn next(&mut self) -> StopSignal {
-        tokio::select! {
-            _ = self.term.recv() => StopSignal::Term,
-            () = received(&mut self.int) => StopSignal::Int,
-            () = received(&mut self.hup) => StopSignal::Hup,
-        }
-    }
-}
-
-async fn received(signal: &mut Option<Signal>) {
-    match signal {
-        Some(signal) => drop(signal.recv().await),
-        None => pending().await,
-    }
-}
-
-/// Listens for a signal, unless it is ignored.
-fn heeded(kind: SignalKind) -> io::Result<Option<Signal>> {
-    let mut current = MaybeUninit::<libc::sigaction>::uninit();
-    #[expect(unsafe_code, reason = "the safe wrappers change the disposition that is to be asked for")]
-    // SAFETY: without a new action the call only writes the present one, which is read only if it was written.
-    let ignored = unsafe {
-        libc::sigaction(kind.as_raw_value(), std::ptr::null(), current.as_mut_ptr()) == 0
-            && current.assume_init().sa_sigaction == libc::SIG_IGN
-    };
-    if ignored { Ok(None) } else { signal(kind).map(Some) }
 }
 
 /// What ended the waiting.
@@ -128,14 +98,15 @@ enum Event {
     ChildExited(Exit),
     ChildRead,
     ChildStderr(Bytes),
-    ChildWritten(io::Result<()>),
+    ChildDeaf,
     HostRead,
     HostEnding,
-    HostWritten(io::Result<()>),
     HostGone,
-    LogWritten(io::Result<()>),
+    LogGone,
     News(News),
     Timer,
+    /// There is room again where there was none.
+    Room,
 }
 
 impl Relay {
@@ -162,7 +133,12 @@ impl Relay {
             log_gone: false,
             signals: Signals::new()?,
             in_haste: false,
-            timer: Box::pin(sleep_until(started)),
+            alarm: Alarm::new()?,
+            alarm_at: None,
+            cold: Cold::default(),
+            host_first: false,
+            rest_at: None,
+            now: Now::default(),
             inputs: VecDeque::new(),
         })
     }
@@ -196,7 +172,9 @@ impl Relay {
                 yield_now().await;
                 steps = 0;
             }
-            match self.wait().await {
+            let event = poll_fn(|cx| self.poll_event(cx)).await;
+            self.look_at_clock();
+            match event {
                 Event::Signal(signal) => {
                     self.in_haste = true;
                     self.inputs.push_back(Input::Stop(signal));
@@ -204,119 +182,153 @@ impl Relay {
                 Event::ChildExited(exit) => self.child_exited(exit),
                 Event::ChildRead => self.child_lines(),
                 Event::ChildStderr(bytes) => self.child_stderr(bytes),
-                Event::ChildWritten(Err(_)) => self.child_deaf(),
+                Event::ChildDeaf => self.child_deaf(),
                 Event::HostRead => self.host_unheard = true,
                 Event::HostEnding => self.host_ending = true,
-                Event::HostWritten(Err(_)) | Event::HostGone => self.lose_host(),
-                Event::LogWritten(Err(_)) => self.log_gone = true,
+                Event::HostGone => self.lose_host(),
+                Event::LogGone => self.log_gone = true,
                 Event::News(News::Input(input)) => self.inputs.push_back(input),
                 Event::News(News::Watching) => self.log.watching(),
                 Event::News(News::Fault(fault)) => self.log.fault(&fault),
-                Event::Timer => self.inputs.push_back(Input::Timer),
-                Event::ChildWritten(Ok(())) | Event::HostWritten(Ok(())) | Event::LogWritten(Ok(())) => {}
+                Event::Timer => {
+                    self.rest();
+                    self.inputs.push_back(Input::Timer);
+                }
+                Event::Room => {}
             }
         }
     }
 
-    /// The one place where we wait. Everything in it is cancel-safe: what did not happen has taken nothing.
-    async fn wait(&mut self) -> Event {
-        let deadline = self.engine.deadline().map(|at| self.started + at);
-        if let Some(deadline) = deadline.filter(|at| *at != self.timer.deadline()) {
-            self.timer.as_mut().reset(deadline);
+    /// The one place where we wait: what is on its way is written, then the two sides are read.
+    fn poll_event(&mut self, cx: &mut Context<'_>) -> Poll<Event> {
+        self.set_alarm();
+        if let Some(waker) = self.cold.due(cx) {
+            let event = self.poll_cold(&mut Context::from_waker(&waker));
+            if event.is_ready() {
+                // The others may have something to say as well.
+                self.cold.ask_again();
+                return event;
+            }
         }
+        if !self.to_host.is_empty() && !self.host_gone {
+            let was_full = self.to_host.is_full_of_own();
+            if let Poll::Ready(Err(_)) = self.to_host.poll_write_all(cx, &mut self.stdout) {
+                return Poll::Ready(Event::HostGone);
+            }
+            if was_full && self.host_unheard && !self.to_host.is_full_of_own() {
+                return Poll::Ready(Event::Room);
+            }
+        }
+        if let Some(child) = self.child.as_mut().filter(|child| !child.exited && !child.stdin.is_empty())
+            && let Poll::Ready(Err(_)) = child.stdin.poll_write(cx)
+        {
+            return Poll::Ready(Event::ChildDeaf);
+        }
+        self.host_first = !self.host_first;
+        let first = if self.host_first { self.poll_host(cx) } else { self.poll_child(cx) };
+        if first.is_ready() {
+            return first;
+        }
+        if self.host_first { self.poll_child(cx) } else { self.poll_host(cx) }
+    }
+
+    fn poll_child(&mut self, cx: &mut Context<'_>) -> Poll<Event> {
         let host_reads = !self.to_host.is_full();
-        let log_reads = !self.to_log.is_full() || self.log_gone;
+        match &mut self.child {
+            Some(child) if child.stdout.is_open() && host_reads => {
+                child.stdout.poll_read(cx).map(|()| Event::ChildRead)
+            }
+            _ => Poll::Pending,
+        }
+    }
+
+    fn poll_host(&mut self, cx: &mut Context<'_>) -> Poll<Event> {
+        if !self.from_host.is_open() {
+            return Poll::Pending;
+        }
         let child_reads = self.child.as_ref().is_none_or(|child| !child.stdin.is_full());
         // What a host that has ended its side has still written is bounded: it is read whatever is full, for without it
         // the end would never be seen.
-        let hear_host = self.host_ending || (child_reads && !self.to_host.is_full_of_own());
-        let hear_gone = !self.host_gone;
-        let (mut stdin, mut stdout, mut stderr, mut process) = (None, None, None, None);
+        let hear = self.host_ending || (child_reads && !self.to_host.is_full_of_own());
+        if hear && !self.host_unheard {
+            self.from_host.poll_read(cx).map(|()| Event::HostRead)
+        } else {
+            self.from_host.poll_writer_lost(cx).map(|()| Event::HostEnding)
+        }
+    }
+
+    /// Asks those who seldom have something to say; an exit comes before the timer that waits for it.
+    fn poll_cold(&mut self, cx: &mut Context<'_>) -> Poll<Event> {
+        if let Poll::Ready(signal) = self.signals.poll_next(cx) {
+            return Poll::Ready(Event::Signal(signal));
+        }
+        if let Some(child) = self.child.as_mut().filter(|child| !child.exited) {
+            if let Poll::Ready(exit) = child.process.poll_exited(cx) {
+                return Poll::Ready(Event::ChildExited(exit));
+            }
+            if child.stdin.poll_deaf(cx).is_ready() {
+                return Poll::Ready(Event::ChildDeaf);
+            }
+        }
+        if self.alarm_at.is_some() && self.alarm.poll(cx).is_ready() {
+            self.alarm_at = None;
+            return Poll::Ready(Event::Timer);
+        }
+        if let Some(beside) = &mut self.beside
+            && let Poll::Ready(news) = beside.poll_next(cx)
+        {
+            return Poll::Ready(Event::News(news));
+        }
+        if !self.host_gone && self.stdout.poll_reader_lost(cx).is_ready() {
+            return Poll::Ready(Event::HostGone);
+        }
+        if !self.log_gone && !self.to_log.is_empty() {
+            match self.to_log.poll_write(cx, &mut self.stderr) {
+                Poll::Ready(Ok(())) => return Poll::Ready(Event::Room),
+                Poll::Ready(Err(_)) => return Poll::Ready(Event::LogGone),
+                Poll::Pending => {}
+            }
+        }
+        let log_reads = !self.to_log.is_full() || self.log_gone;
+        // What a dead child left behind is bounded too.
+        let stderr =
+            self.child.as_mut().filter(|child| child.stderr.is_open() && (log_reads || child.draining));
+        match stderr {
+            Some(child) => child.stderr.poll_read(cx).map(Event::ChildStderr),
+            None => Poll::Pending,
+        }
+    }
+
+    /// The alarm rings at the engine's deadline, or when memory is to be given back, or before. A deadline that moves on with each message does not move it:
+    /// that is seen when it rings, and costs nothing until then.
+    fn set_alarm(&mut self) {
+        let deadline = self.engine.deadline().into_iter().chain(self.rest_at).min();
+        let Some(deadline) = deadline else { return self.alarm_at = None };
+        if self.alarm_at.is_none_or(|at| deadline < at) {
+            self.alarm.ring_in(deadline.saturating_sub(self.now.mono));
+            self.alarm_at = Some(deadline);
+            self.cold.ask_again();
+        }
+    }
+
+    /// Lines that were long are over for a while: their memory is given back.
+    fn rest(&mut self) {
+        if self.rest_at.is_none_or(|at| at > self.now.mono) {
+            return;
+        }
+        self.rest_at = None;
+        self.from_host.shrink();
         if let Some(child) = &mut self.child {
-            stdin = (!child.exited).then_some(&mut child.stdin);
-            stdout = (child.stdout.is_open() && host_reads).then_some(&mut child.stdout);
-            // What a dead child left behind is bounded too.
-            stderr = (child.stderr.is_open() && (log_reads || child.draining)).then_some(&mut child.stderr);
-            process = (!child.exited).then_some(&child.process);
+            child.stdout.shrink();
         }
-        let write_to_child = async {
-            match stdin {
-                Some(stdin) => stdin.write().await,
-                None => pending().await,
-            }
-        };
-        let read_from_child = async {
-            match stdout {
-                // An error is the end of it, and that the lines know.
-                Some(stdout) => drop(stdout.read().await),
-                None => pending().await,
-            }
-        };
-        let read_stderr = async {
-            match stderr {
-                Some(stderr) => poll_fn(|cx| stderr.poll_read(cx)).await,
-                None => pending().await,
-            }
-        };
-        let exit = async {
-            match process {
-                Some(process) => process.exited().await,
-                None => pending().await,
-            }
-        };
-        let from_host = &mut self.from_host;
-        let unheard = self.host_unheard;
-        let read_from_host = async {
-            if !from_host.is_open() {
-                pending().await
-            } else if hear_host && !unheard {
-                // An error is the end of it, and that the lines know.
-                drop(from_host.read().await);
-                Event::HostRead
-            } else {
-                from_host.writer_lost().await;
-                Event::HostEnding
-            }
-        };
-        let (to_host, sink) = (&mut self.to_host, &mut self.stdout);
-        let host = async {
-            // One of the two at a time, for both need the descriptor: while there is something to write, a lost reader
-            // shows by the error.
-            if to_host.is_empty() {
-                sink.reader_lost().await;
-                Event::HostGone
-            } else {
-                Event::HostWritten(poll_fn(|cx| to_host.poll_write(cx, sink)).await)
-            }
-        };
-        let (to_log, log) = (&mut self.to_log, &mut self.stderr);
-        let beside = &mut self.beside;
-        let news = async {
-            match beside {
-                Some(beside) => Event::News(beside.next().await),
-                None => pending().await,
-            }
-        };
-        // Whoever always has something to say must not keep the others from being heard: no fixed order here.
-        let reads = async {
-            tokio::select! {
-                () = read_from_child => Event::ChildRead,
-                event = read_from_host => event,
-                bytes = read_stderr => Event::ChildStderr(bytes),
-            }
-        };
-        // What is rare comes first, and an exit before the timer that waits for it; what is written was read before.
-        tokio::select! {
-            biased;
-            signal = self.signals.next() => Event::Signal(signal),
-            exit = exit => Event::ChildExited(exit),
-            () = &mut self.timer, if deadline.is_some() => Event::Timer,
-            event = news => event,
-            event = host, if hear_gone => event,
-            written = write_to_child => Event::ChildWritten(written),
-            written = poll_fn(|cx| to_log.poll_write(cx, log)), if !self.log_gone => Event::LogWritten(written),
-            event = reads => event,
-        }
+        memory::give_back();
+    }
+
+    fn look_at_clock(&mut self) {
+        let mono = self.started.elapsed();
+        #[expect(clippy::disallowed_methods, reason = "this is where time is read for the engine")]
+        let wall = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+        self.now = Now { mono, wall };
     }
 
     /// Performs what the engine asks for. The exit code when it asks for the exit.
@@ -337,6 +349,7 @@ impl Relay {
                     if let Some(line) = self.noise.line(&line, self.started.elapsed(), self.to_log.is_full())
                     {
                         self.to_log.push(line, Origin::Server);
+                        self.cold.ask_again();
                     }
                 }
                 Output::Spawn(generation) => self.spawn(generation),
@@ -397,6 +410,7 @@ impl Relay {
         {
             if !self.log_gone {
                 self.to_log.push(line, Origin::Supervisor);
+                self.cold.ask_again();
             }
         }
     }
@@ -406,10 +420,7 @@ impl Relay {
     }
 
     fn handle(&mut self, input: Input) {
-        let mono = self.started.elapsed();
-        #[expect(clippy::disallowed_methods, reason = "this is where time is read for the engine")]
-        let wall = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-        self.engine.handle(Now { mono, wall }, input);
+        self.engine.handle(self.now, input);
     }
 
     fn spawn(&mut self, generation: Gen) {
@@ -421,11 +432,17 @@ impl Relay {
             }
             Err(error) => Input::SpawnFailed(generation, error.fault, error.message),
         };
+        // That took its time, and there is somebody new to listen to.
+        self.look_at_clock();
+        self.cold.ask_again();
         self.inputs.push_back(input);
     }
 
     /// One line of what was read from the host: what it is answered may be far longer than it is.
     fn host_line(&mut self) {
+        if self.from_host.is_large() {
+            self.rest_at = Some(self.now.mono + memory::REST);
+        }
         if let Some(line) = self.from_host.next() {
             self.inputs.push_back(Input::Host(line));
             return;
@@ -445,6 +462,9 @@ impl Relay {
 
     fn child_lines(&mut self) {
         let Some(child) = &mut self.child else { return };
+        if child.stdout.is_large() {
+            self.rest_at = Some(self.now.mono + memory::REST);
+        }
         while let Some(line) = child.stdout.next() {
             self.inputs.push_back(Input::Child(child.generation, line));
         }

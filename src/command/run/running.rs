@@ -1,6 +1,5 @@
 //! A running child and what is on its way to and from it.
 
-use std::future::{pending, poll_fn};
 use std::io;
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
@@ -40,7 +39,7 @@ impl Running {
             generation,
             process: child.process,
             stdout: Lines::new(child.stdout, max_line),
-            stderr: Stderr { source: child.stderr, open: true, left: None },
+            stderr: Stderr { source: child.stderr, buffer: BytesMut::new(), open: true, left: None },
             stdin: Stdin { sink: child.stdin, outbox: Outbox::default(), closing: false },
             tail: Tail::default(),
             exited: false,
@@ -79,6 +78,11 @@ impl Stdin {
         self.outbox.is_full()
     }
 
+    /// Whether nothing is left to write.
+    pub(super) fn is_empty(&self) -> bool {
+        self.outbox.is_empty()
+    }
+
     /// Closes it once all is written.
     pub(super) fn close(&mut self) {
         self.closing = true;
@@ -96,21 +100,23 @@ impl Stdin {
         self.outbox.unsent()
     }
 
-    /// Writes what can be written. An error means that the child no longer reads, which also shows while there is nothing
-    /// to write; it is told once. Cancel-safe.
-    pub(super) async fn write(&mut self) -> io::Result<()> {
-        let Some(sink) = &mut self.sink else { return pending().await };
-        let written = if self.outbox.is_empty() {
-            sink.reader_lost().await;
-            Err(io::ErrorKind::BrokenPipe.into())
-        } else {
-            poll_fn(|cx| self.outbox.poll_write(cx, sink)).await
-        };
-        if written.is_err() {
+    /// Writes what there is, as far as there is room. An error means that the child no longer reads; it is told once.
+    pub(super) fn poll_write(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        let Some(sink) = &mut self.sink else { return Poll::Pending };
+        let written = self.outbox.poll_write_all(cx, sink);
+        if matches!(written, Poll::Ready(Err(_))) {
             self.sink = None;
         }
         self.close_if_done();
         written
+    }
+
+    /// Ready when the child no longer reads, which also shows while there is nothing to write; it is told once.
+    pub(super) fn poll_deaf(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        let Some(sink) = &self.sink else { return Poll::Pending };
+        ready!(sink.poll_reader_lost(cx));
+        self.sink = None;
+        Poll::Ready(())
     }
 }
 
@@ -118,6 +124,7 @@ impl Stdin {
 #[derive(Debug)]
 pub(super) struct Stderr {
     source: Source,
+    buffer: BytesMut,
     open: bool,
     left: Option<usize>,
 }
@@ -133,11 +140,13 @@ impl Stderr {
         self.open &= left > 0;
     }
 
-    /// Reads once. Empty at the end. Cancel-safe.
+    /// Reads once. Empty at the end.
     pub(super) fn poll_read(&mut self, cx: &mut Context<'_>) -> Poll<Bytes> {
-        let mut buffer = BytesMut::with_capacity(STDERR_ROOM);
-        let read =
-            ready!(tokio_util::io::poll_read_buf(Pin::new(&mut self.source), cx, &mut buffer)).unwrap_or(0);
+        if self.buffer.capacity() < STDERR_ROOM / 4 {
+            self.buffer.reserve(STDERR_ROOM);
+        }
+        let read = ready!(tokio_util::io::poll_read_buf(Pin::new(&mut self.source), cx, &mut self.buffer))
+            .unwrap_or(0);
         if read == 0 {
             self.open = false;
         }
@@ -145,6 +154,6 @@ impl Stderr {
             *left = left.saturating_sub(read);
             self.open &= *left > 0;
         }
-        Poll::Ready(buffer.freeze())
+        Poll::Ready(self.buffer.split().freeze())
     }
 }

@@ -1,10 +1,10 @@
 //! The end of the relay: what is still to be written is written, as long as somebody takes it, and not for ever.
 
-use std::future::poll_fn;
+use std::pin::Pin;
+use std::task::Poll;
 use std::time::Duration;
 
-use tokio::io::AsyncWriteExt as _;
-use tokio::time::timeout;
+use tokio::io::AsyncWrite as _;
 
 use super::Relay;
 use crate::engine::io::Origin;
@@ -25,19 +25,18 @@ impl Relay {
             beside.forget_login_shell();
         }
         while !self.to_host.is_empty() && !self.host_gone {
-            let write = timeout(patience, poll_fn(|cx| self.to_host.poll_write(cx, &mut self.stdout)));
-            let written = tokio::select! {
-                _ = self.signals.next() => break,
-                written = write => written,
-            };
-            if !matches!(written, Ok(Ok(()))) {
+            let written = self.alarm.within(patience, |cx| match self.signals.poll_next(cx) {
+                Poll::Ready(_) => Poll::Ready(None),
+                Poll::Pending => self.to_host.poll_write(cx, &mut self.stdout).map(Some),
+            });
+            if !matches!(written.await, Some(Some(Ok(())))) {
                 break;
             }
         }
         // A file or a terminal has what it was given only once it is flushed.
-        let _ = timeout(patience, self.stdout.flush()).await;
+        let _ = self.alarm.within(patience, |cx| Pin::new(&mut self.stdout).poll_flush(cx)).await;
         if let Some(beside) = self.beside.take() {
-            for fault in beside.end(writes).await {
+            for fault in beside.end(&mut self.alarm, writes).await {
                 self.log.fault(&fault);
             }
             self.absorb_log();
@@ -46,12 +45,12 @@ impl Relay {
             self.to_log.push(line, Origin::Supervisor);
         }
         while !self.to_log.is_empty() && !self.log_gone {
-            let write = poll_fn(|cx| self.to_log.poll_write(cx, &mut self.stderr));
-            if !matches!(timeout(IN_HASTE, write).await, Ok(Ok(()))) {
+            let written = self.alarm.within(IN_HASTE, |cx| self.to_log.poll_write(cx, &mut self.stderr));
+            if !matches!(written.await, Some(Ok(()))) {
                 break;
             }
             self.absorb_log();
         }
-        let _ = timeout(IN_HASTE, self.stderr.flush()).await;
+        let _ = self.alarm.within(IN_HASTE, |cx| Pin::new(&mut self.stderr).poll_flush(cx)).await;
     }
 }

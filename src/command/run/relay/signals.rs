@@ -1,0 +1,55 @@
+//! The signals that ask us to stop.
+
+use std::io;
+use std::mem::MaybeUninit;
+use std::task::{Context, Poll};
+
+use nix::libc;
+use tokio::signal::unix::{Signal, SignalKind, signal};
+
+use crate::engine::io::StopSignal;
+
+/// A listener for each of them.
+#[derive(Debug)]
+pub(super) struct Signals {
+    term: Signal,
+    /// `None` where whoever started us wants it ignored, as `nohup` does: then it stays so, for the server too.
+    int: Option<Signal>,
+    hup: Option<Signal>,
+}
+
+impl Signals {
+    /// Listens for them from now on. Must be called inside the runtime.
+    pub(super) fn new() -> io::Result<Self> {
+        Ok(Self {
+            term: signal(SignalKind::terminate())?,
+            int: heeded(SignalKind::interrupt())?,
+            hup: heeded(SignalKind::hangup())?,
+        })
+    }
+
+    /// The next of them.
+    pub(super) fn poll_next(&mut self, cx: &mut Context<'_>) -> Poll<StopSignal> {
+        if self.term.poll_recv(cx).is_ready() {
+            return Poll::Ready(StopSignal::Term);
+        }
+        for (signal, name) in [(&mut self.int, StopSignal::Int), (&mut self.hup, StopSignal::Hup)] {
+            if signal.as_mut().is_some_and(|signal| signal.poll_recv(cx).is_ready()) {
+                return Poll::Ready(name);
+            }
+        }
+        Poll::Pending
+    }
+}
+
+/// Listens for a signal, unless it is ignored.
+fn heeded(kind: SignalKind) -> io::Result<Option<Signal>> {
+    let mut current = MaybeUninit::<libc::sigaction>::uninit();
+    #[expect(unsafe_code, reason = "the safe wrappers change the disposition that is to be asked for")]
+    // SAFETY: without a new action the call only writes the present one, which is read only if it was written.
+    let ignored = unsafe {
+        libc::sigaction(kind.as_raw_value(), std::ptr::null(), current.as_mut_ptr()) == 0
+            && current.assume_init().sa_sigaction == libc::SIG_IGN
+    };
+    if ignored { Ok(None) } else { signal(kind).map(Some) }
+}
