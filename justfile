@@ -25,6 +25,22 @@ bench:
 sim:
     SIM_SEEDS=1000000 cargo test --release --lib engine::sim
 
+# Ten minutes of several hosts at once, with troubles of all kinds: nothing lost, doubled or left, memory flat
+soak:
+    cargo build --release --examples
+    SOAK_SECONDS="${SOAK_SECONDS:-600}" cargo test --release --test it -- --nocapture soak::nothing
+
+# Every line of the unsafe code under valgrind; Debian and Ubuntu have it
+valgrind:
+    cargo build --bin mcp-supervise --example fixture-server
+    tests/memory.sh valgrind "${CARGO_TARGET_DIR:-target}/debug/mcp-supervise" "${CARGO_TARGET_DIR:-target}/debug/examples/fixture-server"
+
+# The same with the address sanitizer, where pidfds are in use, which valgrind does not know
+asan:
+    cargo build --example fixture-server
+    RUSTC_BOOTSTRAP=1 RUSTFLAGS=-Zsanitizer=address cargo build --bin mcp-supervise --target "$(rustc -vV | sed -n 's/^host: //p')" --target-dir "${CARGO_TARGET_DIR:-target}/asan"
+    tests/memory.sh asan "${CARGO_TARGET_DIR:-target}/asan/$(rustc -vV | sed -n 's/^host: //p')/debug/mcp-supervise" "${CARGO_TARGET_DIR:-target}/debug/examples/fixture-server"
+
 # Write the man page anew from the command line's definitions
 man:
     SNAPSHOTS=overwrite cargo test --test it man

@@ -4,11 +4,12 @@
 //! for an event (a line, an exit, a file, a process that is gone), and a watchdog fails it with everything seen so far when
 //! the event does not come. Dropping the host ends every process that the test has started.
 
+pub(crate) mod dice;
 pub(crate) mod ends;
 pub(crate) mod message;
 pub(crate) mod plan;
 pub(crate) mod process;
-mod reader;
+pub(crate) mod reader;
 
 use std::fs::{self, File};
 use std::io::Write as _;

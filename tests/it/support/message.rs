@@ -40,14 +40,18 @@ pub(crate) fn guidance(answer: &Value) -> Option<Value> {
 /// What is wrong with a line that must be one message. `None` if nothing is.
 pub(crate) fn fault(line: &[u8]) -> Option<String> {
     let shown = || shortened(&String::from_utf8_lossy(line));
-    let Ok(message) = serde_json::from_slice::<Value>(line) else {
-        return Some(format!("not JSON on stdout: {}", shown()));
-    };
+    match serde_json::from_slice::<Value>(line) {
+        Ok(message) => (!is_whole(&message)).then(|| format!("no message on stdout: {}", shown())),
+        Err(_) => Some(format!("not JSON on stdout: {}", shown())),
+    }
+}
+
+/// Whether this is one message.
+pub(crate) fn is_whole(message: &Value) -> bool {
     let members = |name| message.get(name).is_some();
-    let whole = message["jsonrpc"] == "2.0"
+    message["jsonrpc"] == "2.0"
         && (members("method") || (members("result") ^ members("error")))
-        && message.get("id").is_none_or(|id| id.is_string() || id.is_number());
-    (!whole).then(|| format!("no message on stdout: {}", shown()))
+        && message.get("id").is_none_or(|id| id.is_string() || id.is_number())
 }
 
 /// Long texts as a person can read them.

@@ -4,7 +4,7 @@ use std::env;
 use std::ffi::{OsStr, OsString};
 use std::fs::File;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
+use std::process::{Child, Command, Stdio};
 use std::sync::{Arc, Once};
 
 use nix::sys::signal::{SigHandler, Signal};
@@ -12,6 +12,18 @@ use tempfile::TempDir;
 
 use super::reader::Reader;
 use super::{Host, Kind, ends};
+
+/// A supervisor that was just started, and the host's ends of its streams.
+pub(crate) struct Started {
+    pub(crate) child: Child,
+    /// `None` where stdin is a file.
+    pub(crate) stdin: Option<File>,
+    /// `None` where stdout is a file.
+    pub(crate) stdout: Option<File>,
+    pub(crate) stderr: File,
+    /// What the plan shares with its clones.
+    pub(crate) dir: Arc<TempDir>,
+}
 
 /// A plan, to be changed word by word and then started. The clones of a plan share its folder, so that supervisors that
 /// are started from them have the same server, with the same records.
@@ -150,6 +162,21 @@ impl Plan {
 
     /// Starts the supervisor.
     pub(crate) fn start(self) -> Host {
+        let unread = self.stderr_unread;
+        let started = self.launch();
+        let reader = |end: File| Reader::new(end, false);
+        Host {
+            child: started.child,
+            stdin: started.stdin,
+            stdout: started.stdout.map(reader),
+            stderr: Reader::new(started.stderr, unread),
+            dir: started.dir,
+            status: None,
+        }
+    }
+
+    /// Starts the supervisor, and leaves its streams to whoever wants to read them in another way.
+    pub(crate) fn launch(self) -> Started {
         let mut command = self.program();
         let (stdin, host_stdin) = ends::stdin(&self.stdin);
         let (stdout, host_stdout) = ends::stdout(&self.stdout);
@@ -158,14 +185,12 @@ impl Plan {
         let child = command.spawn().expect("the program was built for this test");
         // The supervisor's ends must not stay open in here.
         drop(command);
-        let reader = |end: File| Reader::new(end, false);
-        Host {
+        Started {
             child,
             stdin: host_stdin,
-            stdout: host_stdout.map(reader),
-            stderr: Reader::new(host_stderr.expect("stderr is no file"), self.stderr_unread),
+            stdout: host_stdout,
+            stderr: host_stderr.expect("stderr is no file"),
             dir: self.dir,
-            status: None,
         }
     }
 
@@ -222,11 +247,16 @@ fn heed_signals() {
     });
 }
 
-/// The fixture server: an example, which cargo builds next to the folder of this test.
+/// The fixture server.
 pub(crate) fn fixture() -> PathBuf {
+    example("fixture-server")
+}
+
+/// A fixture program: an example, which cargo builds next to the folder of this test.
+pub(crate) fn example(name: &str) -> PathBuf {
     let test = env::current_exe().expect("the system knows what runs");
-    let built = test.parent().and_then(Path::parent).map(|target| target.join("examples/fixture-server"));
+    let built = test.parent().and_then(Path::parent).map(|target| target.join("examples").join(name));
     built.filter(|file| file.exists()).unwrap_or_else(|| {
-        panic!("the fixture server is not built: run `cargo build --examples` first, or `cargo test` without `--test`")
+        panic!("{name} is not built: run `cargo build --examples` first, or `cargo test` without `--test`")
     })
 }

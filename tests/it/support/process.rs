@@ -28,6 +28,24 @@ pub(crate) fn left(deadline: Instant) -> Option<Duration> {
     left.filter(|left| !left.is_zero())
 }
 
+/// A moment from which time is counted.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Since(Instant);
+
+impl Since {
+    pub(crate) fn now() -> Self {
+        #[expect(
+            clippy::disallowed_methods,
+            reason = "tests have watchdogs, and tell how long something took"
+        )]
+        Self(Instant::now())
+    }
+
+    pub(crate) fn elapsed(self) -> Duration {
+        self.0.elapsed()
+    }
+}
+
 /// Waits a moment between two things that a test does, so that they are no single one. Gives how long it became: on a
 /// busy machine, more than it should be.
 pub(crate) fn pause(moment: Duration) -> Duration {
@@ -68,9 +86,14 @@ pub(crate) fn kill_hard(pid: i32) {
 /// Kills a process if it is one of the fixture's.
 pub(crate) fn kill_fixture(pid: i32) {
     let command = fs::read(format!("/proc/{pid}/cmdline")).unwrap_or_default();
-    if String::from_utf8_lossy(&command).contains("fixture-server") {
+    if String::from_utf8_lossy(&command).contains("fixture-") {
         kill_hard(pid);
     }
+}
+
+/// Whether the process has this name.
+pub(crate) fn is_called(pid: i32, name: &str) -> bool {
+    fs::read_to_string(format!("/proc/{pid}/comm")).is_ok_and(|found| found.trim_end() == name)
 }
 
 /// The processes whose parent is this one and whose name is that.
@@ -82,6 +105,17 @@ pub(crate) fn children(parent: i32, name: &str) -> Vec<i32> {
         more.split_whitespace().nth(1) == Some(&parent.to_string()) && start.ends_with(&format!("({name}"))
     };
     all.filter_map(|entry| entry.ok()?.file_name().to_str()?.parse().ok()).filter(mine).collect()
+}
+
+/// The living processes whose command line, or that of the process that they are copies of, contains this. None where the
+/// system does not tell.
+pub(crate) fn mentioning(part: &str) -> Vec<i32> {
+    let Ok(all) = fs::read_dir("/proc") else { return Vec::new() };
+    let mentions = |pid: &i32| {
+        let words = fs::read(format!("/proc/{pid}/cmdline")).unwrap_or_default();
+        String::from_utf8_lossy(&words).contains(part) && !is_gone(*pid)
+    };
+    all.filter_map(|entry| entry.ok()?.file_name().to_str()?.parse().ok()).filter(mentions).collect()
 }
 
 /// What a process has open: numbers and what they are.

@@ -9,6 +9,7 @@ use std::os::fd::AsFd as _;
 use std::os::unix::net::UnixStream;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread;
+use std::time::Duration;
 
 use nix::fcntl::OFlag;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
@@ -16,7 +17,7 @@ use serde_json::Value;
 
 use super::ends;
 use super::message::{fault, shortened};
-use super::process::{deadline, left};
+use super::process::{Since, WATCHDOG};
 
 /// What takes in the bytes of a stream.
 pub(crate) trait Intake: Default + Send + 'static {
@@ -188,9 +189,19 @@ impl<T: Intake> Reader<T> {
         look(&self.shared.lock().seen)
     }
 
+    /// Looks at what has come, and may change what is made of it.
+    pub(crate) fn with<R>(&self, change: impl FnOnce(&mut T) -> R) -> R {
+        change(&mut self.shared.lock().seen)
+    }
+
+    /// Looks again whenever something has come, until there is something. `None` if that takes longer than `limit`.
+    pub(crate) fn wait_within<R>(&self, limit: Duration, mut look: impl FnMut(&T) -> Option<R>) -> Option<R> {
+        self.shared.wait(limit, |state| look(&state.seen))
+    }
+
     /// Looks again whenever something has come, until there is something. `None` if the watchdog has to end it.
-    pub(crate) fn wait<R>(&self, mut look: impl FnMut(&T) -> Option<R>) -> Option<R> {
-        self.shared.wait(|state| look(&state.seen))
+    pub(crate) fn wait<R>(&self, look: impl FnMut(&T) -> Option<R>) -> Option<R> {
+        self.wait_within(WATCHDOG, look)
     }
 
     pub(crate) fn pause(&self, pause: bool) {
@@ -200,7 +211,9 @@ impl<T: Intake> Reader<T> {
     /// Closes our end, and waits until it is closed.
     pub(crate) fn close(&self) {
         self.order(Order::Close);
-        self.shared.wait(|state| state.end.is_none().then_some(())).expect("the thread does as it is told");
+        self.shared
+            .wait(WATCHDOG, |state| state.end.is_none().then_some(()))
+            .expect("the thread does as it is told");
     }
 
     /// The flags of our end. `None` once it is closed.
@@ -228,14 +241,14 @@ impl<T> Shared<T> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn wait<R>(&self, mut look: impl FnMut(&State<T>) -> Option<R>) -> Option<R> {
-        let deadline = deadline();
+    fn wait<R>(&self, limit: Duration, mut look: impl FnMut(&State<T>) -> Option<R>) -> Option<R> {
+        let since = Since::now();
         let mut state = self.lock();
         loop {
             if let Some(found) = look(&state) {
                 return Some(found);
             }
-            let left = left(deadline)?;
+            let left = limit.checked_sub(since.elapsed())?;
             state = self.changed.wait_timeout(state, left).unwrap_or_else(PoisonError::into_inner).0;
         }
     }
