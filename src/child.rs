@@ -268,7 +268,7 @@ fn command(argv: &[OsString], env: &[(OsString, Option<OsString>)]) -> Option<Co
 fn ends_of(child: &mut process::Child) -> io::Result<(sys::ExitWatch, Sink, Source, Source)> {
     let missing = || io::Error::other("a pipe is missing");
     let stdin = Sink::owned(OwnedFd::from(child.stdin.take().ok_or_else(missing)?))?;
-    let stdout = Source::owned(OwnedFd::from(child.stdout.take().ok_or_else(missing)?))?;
+    let stdout = Source::owned_for_long(OwnedFd::from(child.stdout.take().ok_or_else(missing)?))?;
     let stderr = Source::owned(OwnedFd::from(child.stderr.take().ok_or_else(missing)?))?;
     Ok((sys::ExitWatch::new(pid_of(child))?, stdin, stdout, stderr))
 }

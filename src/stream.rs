@@ -62,6 +62,12 @@ impl Source {
         Ok(Self(Reading::Polled(Incoming::new(inherited::own(fd)?)?)))
     }
 
+    /// The same for long lines: if it is a pipe, it is made to hold more.
+    pub fn owned_for_long(fd: OwnedFd) -> io::Result<Self> {
+        inherited::enlarge(fd.as_fd());
+        Self::owned(fd)
+    }
+
     /// How many bytes can be read right now. 0 for terminals and files, which are not asked.
     pub fn unread(&self) -> io::Result<usize> {
         match &self.0 {

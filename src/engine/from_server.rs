@@ -118,7 +118,15 @@ impl Engine {
             return false;
         }
         let frame = Frame::read(String::from_utf8_lossy(line).into_owned().into());
-        let Parsed::One(message) = frame.parsed else { return false };
+        let message = match frame.parsed {
+            Parsed::One(message) => message,
+            Parsed::Batch(elements) if self.replay.told.as_deref() == Some(BATCH_REVISION) => {
+                self.note(Note::Mended { child });
+                self.child_batch(child, &frame.bytes, elements);
+                return true;
+            }
+            Parsed::Batch(_) | Parsed::Malformed(_) => return false,
+        };
         let believed = match &message {
             Message::Response(response) => response.id.as_ref().is_some_and(|id| self.is_awaited(child, id)),
             Message::Notification(notification) => is_server_method(&notification.method),
@@ -131,11 +139,17 @@ impl Engine {
         if let Some(current) = &mut self.child {
             current.pulse.felt();
         }
-        self.note(Note::Mended { child });
         if len_of(&frame.bytes) > self.config.max_answer {
             self.message_too_large(child, &message, len_of(&frame.bytes) as u64);
-        } else if let Admission::Forward(passed) = self.admit(child, &message, &frame.bytes) {
-            self.forward_to_host(passed);
+            return true;
+        }
+        match self.admit(child, &message, &frame.bytes) {
+            Admission::Forward(passed) => {
+                self.note(Note::Mended { child });
+                self.forward_to_host(passed);
+            }
+            Admission::Keep => {}
+            Admission::Noise => return false,
         }
         true
     }

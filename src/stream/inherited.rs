@@ -17,11 +17,6 @@ use nix::errno::Errno;
 use nix::fcntl::{FcntlArg, OFlag, fcntl, open};
 use nix::sys::stat::{Mode, SFlag, fstat};
 
-/// How much a pipe of our own holds, in bytes: four times the usual, so that a long line needs fewer turns. What one user
-/// may have in pipes before the system makes new ones smaller is 64 MiB.
-#[cfg(target_os = "linux")]
-const PIPE: i32 = 256 * 1024;
-
 /// What we want to do with a descriptor.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Access {
@@ -63,14 +58,17 @@ impl AsRawFd for Fd {
 /// Takes a descriptor that nobody else holds.
 pub(super) fn own(fd: OwnedFd) -> io::Result<Fd> {
     set_nonblocking(fd.as_fd())?;
-    let kind = kind(fd.as_fd())?;
-    let is_socket = kind == SFlag::S_IFSOCK;
-    #[cfg(target_os = "linux")]
-    if kind == SFlag::S_IFIFO {
-        // Where the system does not allow it, it stays as it is.
-        let _ = fcntl(&fd, FcntlArg::F_SETPIPE_SZ(PIPE));
-    }
+    let is_socket = kind(fd.as_fd())? == SFlag::S_IFSOCK;
     Ok(Fd { _loan: None, owned: fd, dont_wait: false, is_socket })
+}
+
+/// Lets a pipe hold more, four times the usual, so that a long line needs fewer turns. Where the system does not allow it,
+/// it stays as it is. Not for every pipe: what one user may have in pipes before the system makes new ones smaller is 64 MiB.
+pub(super) fn enlarge(fd: BorrowedFd<'_>) {
+    #[cfg(target_os = "linux")]
+    let _ = fcntl(fd, FcntlArg::F_SETPIPE_SZ(256 * 1024));
+    #[cfg(not(target_os = "linux"))]
+    let _ = fd;
 }
 
 /// Takes a share in a descriptor that others hold as well.

@@ -86,6 +86,8 @@ pub(super) struct Relay {
     /// Which side's turn it is to be asked first: whoever always has something to say must not keep the other from being
     /// heard.
     host_first: bool,
+    /// The same for stderr and the messages.
+    log_first: bool,
     /// When memory is given back, in monotonic time. `None` while there is none to be given.
     rest_at: Option<Duration>,
     now: Now,
@@ -137,6 +139,7 @@ impl Relay {
             alarm_at: None,
             cold: Cold::default(),
             host_first: false,
+            log_first: false,
             rest_at: None,
             now: Now::default(),
             inputs: VecDeque::new(),
@@ -170,6 +173,7 @@ impl Relay {
             if steps >= STEPS {
                 // As long as somebody always has something to say, nobody else's news would come in.
                 yield_now().await;
+                self.look_at_clock();
                 steps = 0;
             }
             let event = poll_fn(|cx| self.poll_event(cx)).await;
@@ -202,14 +206,32 @@ impl Relay {
     /// The one place where we wait: what is on its way is written, then the two sides are read.
     fn poll_event(&mut self, cx: &mut Context<'_>) -> Poll<Event> {
         self.set_alarm();
-        if let Some(waker) = self.cold.due(cx) {
-            let event = self.poll_cold(&mut Context::from_waker(&waker));
+        let cold = self.cold.due(cx);
+        if let Some(waker) = &cold {
+            let event = self.poll_cold(&mut Context::from_waker(waker));
             if event.is_ready() {
                 // The others may have something to say as well.
                 self.cold.ask_again();
                 return event;
             }
         }
+        let Some(waker) = cold else { return self.poll_hot(cx) };
+        // A server may write to stderr as fast as it can, and messages may come as fast as they can: in turns.
+        let mut log_cx = Context::from_waker(&waker);
+        self.log_first = !self.log_first;
+        let first = if self.log_first { self.poll_log(&mut log_cx) } else { self.poll_hot(cx) };
+        let event = match first {
+            Poll::Ready(event) => Poll::Ready(event),
+            Poll::Pending if self.log_first => self.poll_hot(cx),
+            Poll::Pending => self.poll_log(&mut log_cx),
+        };
+        if event.is_ready() {
+            self.cold.ask_again();
+        }
+        event
+    }
+
+    fn poll_hot(&mut self, cx: &mut Context<'_>) -> Poll<Event> {
         if !self.to_host.is_empty() && !self.host_gone {
             let was_full = self.to_host.is_full_of_own();
             if let Poll::Ready(Err(_)) = self.to_host.poll_write_all(cx, &mut self.stdout) {
@@ -282,6 +304,11 @@ impl Relay {
         if !self.host_gone && self.stdout.poll_reader_lost(cx).is_ready() {
             return Poll::Ready(Event::HostGone);
         }
+        Poll::Pending
+    }
+
+    /// Writes to stderr, and reads from the child's.
+    fn poll_log(&mut self, cx: &mut Context<'_>) -> Poll<Event> {
         if !self.log_gone && !self.to_log.is_empty() {
             match self.to_log.poll_write(cx, &mut self.stderr) {
                 Poll::Ready(Ok(())) => return Poll::Ready(Event::Room),
