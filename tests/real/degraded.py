@@ -166,7 +166,7 @@ class Host:
 
 def main() -> int:
     """Shows everything. Gives the exit code."""
-    with tempfile.TemporaryDirectory() as folder:
+    with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as folder:
         degraded = Degraded(Path(sys.argv[1]).resolve(), Path(folder).resolve())
         try:
             for revision in KNOWN_PROTOCOL_VERSIONS:

@@ -263,7 +263,7 @@ async def greets(run: Supervised, host: Lines) -> None:
 def main() -> int:
     """Shows everything. Gives the exit code."""
     began = time.monotonic()
-    with tempfile.TemporaryDirectory() as folder:
+    with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as folder:
         # Nothing of the user's is to be read or written, by nobody that is started here.
         os.environ["HOME"] = folder
         place = Place(Path(sys.argv[1]).resolve(), Path(folder).resolve())

@@ -330,7 +330,7 @@ def main() -> int:
         for client, server in every
         if wanted(client, server) and all(word in f"{client.name}+{server.name}" for word in words[3:])
     ]
-    with tempfile.TemporaryDirectory() as folder:
+    with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as folder:
         # Nothing of the user's is to be read or written, by nobody that is started here.
         os.environ["HOME"] = folder
         place = Place(binary, Path(folder).resolve())
