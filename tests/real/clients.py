@@ -19,6 +19,10 @@ from steps import Step
 
 HERE = Path(__file__).parent
 
+LONGER = 1.5 * PATIENCE
+"""How long a client's answer is waited for, in seconds: longer than the supervisor holds a request, so that its word for
+a server that does not come up is seen, and is not taken for silence."""
+
 PATIENT = ["--connect-timeout", f"{PATIENCE * 1000:.0f}"]
 """How long the Inspector's clients wait for a greeting: on a busy machine, a server may need more than their 15 s."""
 
@@ -113,10 +117,10 @@ class Driver:
         """The next line."""
         assert self.process is not None and self.process.stdout is not None, "it was started with a pipe"
         try:
-            async with asyncio.timeout(PATIENCE):
+            async with asyncio.timeout(LONGER):
                 line = await self.process.stdout.readline()
         except TimeoutError:
-            raise Failure(f"waited {PATIENCE:.0f} s in vain for the answer to {what}") from None
+            raise Failure(f"waited {LONGER:.0f} s in vain for the answer to {what}") from None
         if not line.endswith(b"\n"):
             raise Failure(f"the client has ended instead of an answer to {what}:\n{self.log.read_text()}")
         answer: Answer = json.loads(line)

@@ -16,7 +16,7 @@ from failure import Failure
 
 T = TypeVar("T")
 
-PATIENCE = 60.0
+PATIENCE = 120.0
 """For how long anything is waited for, in seconds: much longer than it takes, for the machine may be busy."""
 
 LOOK_EVERY = 0.01

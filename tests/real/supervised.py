@@ -117,8 +117,6 @@ class Supervised:
         self.place.sessions += 1
 
 
-
-
 def timeless(line: str) -> str:
     """A line of a log without its numbers, which may be times and process ids."""
     return re.sub(r"\d+", "*", line)
