@@ -79,7 +79,7 @@ def servers(npm: Path, examples: Path) -> list[Server]:
             ERAS,
             lambda _: [str(examples / "fixture-rmcp-server")],
             rmcp_steps,
-            untried=frozenset({"crash"}),
+            untried=frozenset({"crash", "leave"}),
         ),
         Server(
             "mcp",
@@ -278,6 +278,9 @@ def rmcp_steps(_: Path) -> list[Step]:
         tool("add", {"left": 40, "right": 2}),
         tool("touch"),
         tool("who"),
+        tool("note", {"text": "a line"}),
+        tool("big", {"bytes": 100_000}),
+        tool("slow", {"ms": 10}),
         tool("pid", settle=without(r"\d{2,}")),
         tool("none"),
         read("fixture://greeting"),
