@@ -21,6 +21,8 @@ import tty
 from pathlib import Path
 
 BINARY, FIXTURE, *CHECKER = sys.argv[1:]
+# A link to a program, and a program looked for from another directory, need the whole path.
+BINARY, FIXTURE = os.path.abspath(BINARY), os.path.abspath(FIXTURE)
 # Only a failing scene waits as long. Everything is twenty times slower under valgrind.
 WATCHDOG = 180.0
 QUICK = ["--stop-grace", "400ms", "--term-grace", "200ms"]
