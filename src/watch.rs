@@ -41,6 +41,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::thread::{self, JoinHandle};
+use std::time::Duration;
 
 use notify::RecommendedWatcher;
 
@@ -75,6 +76,8 @@ pub struct Watch {
     told: Arc<Told>,
     /// What relative paths are relative to. `None` if the system could not say.
     cwd: Option<PathBuf>,
+    /// How long the first watches are put off.
+    quiet: Duration,
     /// How many paths the thread was asked to watch.
     asked: u64,
     thread: Option<JoinHandle<()>>,
@@ -82,10 +85,12 @@ pub struct Watch {
 
 impl Watch {
     /// Begins to watch these paths, relative ones from the working directory of this moment on. Returns at once: changes
-    /// are told against the state in which the thread finds the paths, soon after.
-    pub fn start(paths: Vec<(Changed, PathBuf)>) -> Self {
+    /// are told against the state in which the thread finds the paths, soon after. What changes in the first `quiet` is
+    /// told when that is over, because it is no time for placing watches: Linux walks all names that it remembers of a
+    /// directory, which are tens of thousands in a busy one, and nobody finds a file there meanwhile.
+    pub fn start(paths: Vec<(Changed, PathBuf)>, quiet: Duration) -> Self {
         let (desk, told) = <(Arc<Desk>, Arc<Told>)>::default();
-        let mut watch = Self { desk, told, cwd: env::current_dir().ok(), asked: 0, thread: None };
+        let mut watch = Self { desk, told, cwd: env::current_dir().ok(), quiet, asked: 0, thread: None };
         watch.ask(paths);
         watch
     }
@@ -133,7 +138,8 @@ impl Watch {
         self.desk.ask(absolute);
         if self.thread.is_none() {
             let (desk, told) = (Arc::clone(&self.desk), Arc::clone(&self.told));
-            let keep = || Keeper::<RecommendedWatcher>::new(desk, told).run();
+            let quiet = self.quiet;
+            let keep = move || Keeper::<RecommendedWatcher>::new(desk, told, quiet).run();
             self.thread = on_thread(Arc::clone(&self.told), keep);
         }
     }

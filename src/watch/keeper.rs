@@ -68,6 +68,8 @@ pub(super) struct Keeper<W> {
     targets: Vec<Target>,
     plan: Arc<Plan>,
     watcher: Option<W>,
+    /// How long the first watches are put off.
+    quiet: Duration,
     /// The number of the last watcher that was made.
     number: u64,
     /// It was told that nothing is watched.
@@ -75,9 +77,9 @@ pub(super) struct Keeper<W> {
 }
 
 impl<W: Watcher> Keeper<W> {
-    pub(super) fn new(desk: Arc<Desk>, told: Arc<Told>) -> Self {
+    pub(super) fn new(desk: Arc<Desk>, told: Arc<Told>, quiet: Duration) -> Self {
         let (targets, plan) = (Vec::new(), Arc::default());
-        Self { desk, told, targets, plan, watcher: None, number: 0, fault_told: false }
+        Self { desk, told, targets, plan, watcher: None, quiet, number: 0, fault_told: false }
     }
 
     /// Keeps watch until nobody wants to know any more, or the system's watcher ends.
@@ -100,6 +102,11 @@ impl<W: Watcher> Keeper<W> {
         let asked = std::mem::take(&mut hints.asked);
         let count = asked.len() as u64;
         self.add(asked);
+        // What happens until the first watches are there shows in the fingerprints, as always when watches are placed.
+        self.desk.gather(std::mem::take(&mut self.quiet));
+        if self.desk.is_closed() {
+            return;
+        }
         let changed = self.heed(&hints);
         self.told.changed(&changed);
         self.told.ready(count);

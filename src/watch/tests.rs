@@ -56,7 +56,7 @@ impl Scene {
         before(dir.path());
         let watched = (Changed::Watched, dir.path().join(path));
         let bell = (Changed::Executable, dir.path().join("bell"));
-        let watch = Watch::start(vec![watched, bell]);
+        let watch = Watch::start(vec![watched, bell], Duration::ZERO);
         within("ready", watch.ready()).await;
         Self { dir, watch, rings: 0 }
     }

@@ -18,6 +18,10 @@ use crate::engine::io::{Changed, Good, Input};
 use crate::lastgood::{Key, LastGood, Report, Reports};
 use crate::watch::Watch;
 
+/// How long the first watches are put off: most servers have greeted by then, and the slow ones, which read thousands of
+/// files, take so long that they do not notice.
+const QUIET: Duration = Duration::from_secs(1);
+
 /// What one of them tells.
 #[derive(Debug)]
 pub(super) enum News {
@@ -61,7 +65,7 @@ impl Beside {
         let (last_good, reports) = kept.map(|(folder, key)| LastGood::open(folder, key)).unzip();
         let paths: Vec<_> = watched.chain(executable).collect();
         let awaited = !paths.is_empty();
-        let ear = Ear { watch: Watch::start(paths), awaited, login_shell: None, reports };
+        let ear = Ear { watch: Watch::start(paths, QUIET), awaited, login_shell: None, reports };
         let (errands, told) = mpsc::unbounded_channel();
         let (tell, news) = mpsc::unbounded_channel();
         tokio::spawn(ear.listen(told, tell));

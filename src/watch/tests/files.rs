@@ -132,7 +132,7 @@ async fn a_relative_path_is_one_from_the_working_directory() {
     let up: PathBuf = env::current_dir().unwrap().components().skip(1).map(|_| "..").collect();
     let relative = up.join(file.strip_prefix("/").unwrap());
     assert!(relative.is_relative());
-    let watch = Watch::start(vec![(Changed::Executable, relative)]);
+    let watch = Watch::start(vec![(Changed::Executable, relative)], Duration::ZERO);
     within("ready", watch.ready()).await;
     write(&file, "one");
     assert_eq!(within("made", watch.changed()).await, Changed::Executable);
@@ -153,7 +153,7 @@ async fn two_kinds_of_one_path_are_both_told() {
 #[tokio::test]
 async fn a_path_can_be_added_later_and_twice() {
     let dir = tempfile::tempdir().unwrap();
-    let mut watch = Watch::start(Vec::new());
+    let mut watch = Watch::start(Vec::new(), Duration::ZERO);
     assert!(watch.thread.is_none(), "nothing to do for a thread");
     within("ready", watch.ready()).await;
     for name in ["one", "two", "one"] {

@@ -92,16 +92,16 @@ impl Watcher for Refused {
 
 /// As [`Watch::start`] with another watcher.
 fn start<W: Watcher + 'static>(paths: Vec<(Changed, PathBuf)>) -> Watch {
-    let mut watch = Watch::start(Vec::new());
+    let mut watch = Watch::start(Vec::new(), Duration::ZERO);
     let (desk, told) = (Arc::clone(&watch.desk), Arc::clone(&watch.told));
-    watch.thread = on_thread(Arc::clone(&watch.told), || Keeper::<W>::new(desk, told).run());
+    watch.thread = on_thread(Arc::clone(&watch.told), || Keeper::<W>::new(desk, told, Duration::ZERO).run());
     watch.ask(paths);
     watch
 }
 
 fn keeper<W: Watcher>() -> (Keeper<W>, Arc<Told>) {
     let told = Arc::<Told>::default();
-    (Keeper::new(Arc::default(), Arc::clone(&told)), told)
+    (Keeper::new(Arc::default(), Arc::clone(&told), Duration::ZERO), told)
 }
 
 fn changes(kinds: &[Changed]) -> BTreeSet<Changed> {
@@ -176,7 +176,10 @@ async fn where_watches_run_out_those_near_the_top_are_there() {
 async fn a_path_that_cannot_be_followed_is_told_once() {
     let dir = tempfile::tempdir().unwrap();
     let (long, file) = (dir.path().join("x".repeat(300)), dir.path().join("file"));
-    let watch = Watch::start(vec![(Changed::Watched, long.join("y")), (Changed::Executable, file.clone())]);
+    let watch = Watch::start(
+        vec![(Changed::Watched, long.join("y")), (Changed::Executable, file.clone())],
+        Duration::ZERO,
+    );
     within("ready", watch.ready()).await;
     let fault = within("fault", watch.fault()).await;
     assert!(matches!(&fault, Fault::Path { path, .. } if *path == long.join("y")), "{fault}");
@@ -219,8 +222,10 @@ async fn a_panic_is_caught_and_told() {
 #[tokio::test]
 async fn the_thread_ends_with_the_watch() {
     let dir = tempfile::tempdir().unwrap();
-    for wait in [true, false] {
-        let mut watch = Watch::start(vec![(Changed::Watched, dir.path().to_owned())]);
+    // The last one ends in the middle of its quiet time.
+    let hour = Duration::from_secs(3600);
+    for (wait, quiet) in [(true, Duration::ZERO), (false, Duration::ZERO), (false, hour)] {
+        let mut watch = Watch::start(vec![(Changed::Watched, dir.path().to_owned())], quiet);
         if wait {
             within("ready", watch.ready()).await;
         }
@@ -228,7 +233,7 @@ async fn the_thread_ends_with_the_watch() {
         drop(watch);
         let (tell, told) = mpsc::channel();
         thread::spawn(move || tell.send(thread.join().is_ok()));
-        assert_eq!(told.recv_timeout(WATCHDOG), Ok(true), "waited: {wait}");
+        assert_eq!(told.recv_timeout(WATCHDOG), Ok(true), "waited: {wait}, quiet for {quiet:?}");
     }
 }
 
@@ -255,7 +260,7 @@ fn whoever_waits_at_the_desk_hears_that_it_closes() {
 #[tokio::test]
 async fn asking_and_giving_up_loses_nothing() {
     let dir = tempfile::tempdir().unwrap();
-    let watch = Watch::start(vec![(Changed::Watched, dir.path().join("file"))]);
+    let watch = Watch::start(vec![(Changed::Watched, dir.path().join("file"))], Duration::ZERO);
     within("ready", watch.ready()).await;
     for _ in 0..100 {
         assert_eq!(at_once(watch.changed()).await, None);
