@@ -25,7 +25,8 @@ use std::os::unix::process::CommandExt as _;
 use std::path::{Path, PathBuf};
 use std::pin::Pin;
 use std::process::{self, Stdio};
-use std::thread::{self, JoinHandle};
+use std::sync::mpsc;
+use std::thread;
 use std::time::Duration;
 
 use memchr::memmem;
@@ -53,13 +54,18 @@ const FALLBACK: &str = "/bin/sh";
 
 type Env = Vec<(OsString, Option<OsString>)>;
 
-/// The user's login shell, asked on a thread of its own. Dropping it kills the shell and waits for that.
+/// How long killing it may take. It takes no time, but a shell on a file system that hangs cannot be killed; the guardian
+/// ends that one, once it can.
+const KILL: Duration = Duration::from_millis(300);
+
+/// The user's login shell, asked on a thread of its own. Dropping it kills the shell, and waits 300 ms at most for that.
 #[derive(Debug)]
 pub struct LoginShell {
     told: oneshot::Receiver<LoginPath>,
     /// Gone as soon as nobody wants to know any more.
     wanted: Option<oneshot::Sender<()>>,
-    thread: Option<JoinHandle<()>>,
+    /// Nothing comes: it is closed when the thread has ended.
+    ended: mpsc::Receiver<()>,
 }
 
 impl LoginShell {
@@ -69,7 +75,9 @@ impl LoginShell {
         let entry = guardian.map(Guardian::entry);
         let (tell, told) = oneshot::channel();
         let (wanted, unwanted) = oneshot::channel::<()>();
+        let (end, ended) = mpsc::channel();
         let asking = move || {
+            let _end: mpsc::Sender<()> = end;
             // The shell is the child of this thread, which therefore ends after it.
             let Ok(runtime) = tokio::runtime::Builder::new_current_thread().enable_all().build() else {
                 return;
@@ -83,8 +91,9 @@ impl LoginShell {
                 }
             });
         };
-        let thread = thread::Builder::new().name("login-shell".to_owned()).spawn(asking).ok();
-        Self { told, wanted: Some(wanted), thread }
+        // Without a thread there is no answer, and nothing to wait for.
+        let _ = thread::Builder::new().name("login-shell".to_owned()).spawn(asking);
+        Self { told, wanted: Some(wanted), ended }
     }
 
     /// Resolves when the shell has answered, cannot answer any more, or 5 s have passed since it was asked; by then it is
@@ -98,10 +107,8 @@ impl LoginShell {
 impl Drop for LoginShell {
     fn drop(&mut self) {
         self.wanted = None;
-        if let Some(thread) = self.thread.take() {
-            // Whatever became of the thread, its shell is no longer ours.
-            let _ = thread.join();
-        }
+        // Whatever became of the thread, its shell is no longer ours.
+        let _ = self.ended.recv_timeout(KILL);
     }
 }
 

@@ -267,6 +267,15 @@ async fn the_guardian_ends_a_shell_that_we_cannot_end() {
     witness.gone().await;
 }
 
+#[test]
+fn a_thread_that_hangs_in_the_system_holds_nobody_up_for_ever() {
+    let ((_tell, told), (end, ended)) = (oneshot::channel(), mpsc::channel());
+    let (wanted, mut unwanted) = oneshot::channel();
+    drop(LoginShell { told, wanted: Some(wanted), ended });
+    assert_eq!(unwanted.try_recv(), Err(oneshot::error::TryRecvError::Closed), "it was told");
+    drop(end);
+}
+
 #[tokio::test]
 async fn an_answer_in_pieces_is_put_together() {
     let script = "printf '</mcp'; /bin/sh -c \"$2\" | { dd bs=1 count=30 2>/dev/null; exec 3>fifo; printf '%9d\\n' $$ >&3; cat; }";
