@@ -17,7 +17,7 @@ use clap::builder::{
 };
 use clap::{ArgAction, CommandFactory, Parser, Subcommand, ValueEnum};
 
-pub use parse::{Refusal, UsageError, parse};
+pub use parse::{Refusal, UsageError, is_setting, parse};
 
 /// The whole command line as clap sees it. Callers get a [`Command`] from [`parse()`] instead.
 #[derive(Clone, Debug, Parser)]
@@ -339,13 +339,18 @@ pub enum LogFormat {
 
 /// The clap definitions that help, man page, completions and parsing share.
 pub fn definitions() -> clap::Command {
+    definitions_with(|arg| arg)
+}
+
+/// The definitions with each argument changed by this.
+fn definitions_with(change: impl Copy + Fn(clap::Arg) -> clap::Arg) -> clap::Command {
     let refine = |arg: clap::Arg| {
         // A negative number must be refused as a bad value and not as an unknown option.
         let number = arg
             .get_value_names()
             .is_some_and(|names| ["N", "DURATION", "SIZE"].iter().any(|name| names[0].as_str() == *name));
         // Help must read the same whatever the environment holds, and must not show it.
-        arg.hide_env_values(true).allow_hyphen_values(number)
+        change(arg.hide_env_values(true).allow_hyphen_values(number))
     };
     Cli::command().mut_args(refine).mut_subcommands(|command| command.mut_args(refine))
 }

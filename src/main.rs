@@ -10,8 +10,8 @@ use mcp_supervise::command::{completions, demo, manual, run};
 use mcp_supervise::{exit_code, report};
 
 fn main() {
-    forget_empty_settings();
-    let code = match cli::parse(env::args_os()) {
+    let any_setting = forget_empty_settings();
+    let code = match cli::parse(env::args_os(), any_setting) {
         Ok(Command::Run(options)) => match run::run(options, guardian()) {
             Ok(code) => code,
             Err(error) => failed(format_args!("{error:#}")),
@@ -30,10 +30,13 @@ fn main() {
     process::exit(code);
 }
 
-/// A setting that is there and empty is none: hosts write `"X": ""`, or `${X}` of a variable that is not set.
-fn forget_empty_settings() {
-    for (name, value) in env::vars_os() {
-        if value.is_empty() && name.as_encoded_bytes().starts_with(b"MCP_SUPERVISE_") {
+/// A setting that is there and empty is none: hosts write `"X": ""`, or `${X}` of a variable that is not set. Whether one is
+/// left.
+fn forget_empty_settings() -> bool {
+    let mut any_left = false;
+    for (name, value) in env::vars_os().filter(|(name, _)| cli::is_setting(name)) {
+        any_left |= !value.is_empty();
+        if value.is_empty() {
             #[expect(
                 unsafe_code,
                 reason = "the options are read from the environment wherever they are declared"
@@ -44,6 +47,7 @@ fn forget_empty_settings() {
             }
         }
     }
+    any_left
 }
 
 /// Without a guardian the server outlives us if we are killed; everything else works all the same.

@@ -9,6 +9,8 @@ use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 
+use mcp_supervise::cli;
+
 use crate::release;
 use crate::server::{HEAD, PAD, TAIL};
 
@@ -93,7 +95,11 @@ impl Chain {
         let words = command(between, server, options, &folder.join("counts"));
         #[expect(clippy::disallowed_methods, reason = "the host is a program of its own")]
         let mut command = Command::new(&words[0]);
-        command.args(&words[1..]).env("HOME", folder).env("MCP_SUPERVISE_DATA_DIR", folder);
+        command.args(&words[1..]).env("HOME", folder).env("XDG_STATE_HOME", folder);
+        // As in most hosts' configs, nothing is set by the environment: reading that costs a little more.
+        for (name, _) in env::vars_os().filter(|(name, _)| cli::is_setting(name)) {
+            command.env_remove(name);
+        }
         let (to, from) = match through {
             Through::Pipes => {
                 command.stdin(Stdio::piped()).stdout(Stdio::piped());

@@ -2,7 +2,8 @@
 //!
 //! The words are read twice: first without the environment, to learn which command is meant, then with it. So a bad
 //! value in an environment variable is told by the variable's name, never hides behind an option that overrides it,
-//! and never stands in the way of a command that takes no options. Nothing in here prints or exits.
+//! and never stands in the way of a command that takes no options. Where none of them is set, as in most hosts' configs,
+//! the first reading stands: clap takes half a millisecond for each. Nothing in here prints or exits.
 
 use std::ffi::{OsStr, OsString};
 
@@ -10,7 +11,7 @@ use clap::builder::Resettable;
 use clap::error::{ContextKind, ContextValue, ErrorKind};
 use clap::{CommandFactory, FromArgMatches};
 
-use super::{Cli, Command, definitions};
+use super::{Cli, Command, Run, definitions, definitions_with};
 
 /// Why there is no [`Command`].
 #[derive(Debug)]
@@ -31,8 +32,9 @@ pub struct UsageError {
     pub hint: String,
 }
 
-/// Reads the words of a command line, the program's own name first, and the environment variables of the options.
-pub fn parse(words: impl IntoIterator<Item = OsString>) -> Result<Command, Refusal> {
+/// Reads the words of a command line, the program's own name first, and the environment variables of the options:
+/// `any_setting` says whether one of those is set ([`is_setting`]).
+pub fn parse(words: impl IntoIterator<Item = OsString>, any_setting: bool) -> Result<Command, Refusal> {
     let mut words: Vec<OsString> = words.into_iter().collect();
     let mut cli = read(plain(), &words).map_err(|error| refusal(&error))?;
     if let Some(at) = run_behind_options(&cli, &words)? {
@@ -41,27 +43,39 @@ pub fn parse(words: impl IntoIterator<Item = OsString>) -> Result<Command, Refus
         cli = read(plain(), &words).map_err(|error| refusal(&error))?;
     }
     let named = cli.command.is_some();
-    let run = match cli.command {
+    let mut run = match cli.command {
         None => cli.run,
         Some(Command::Run(run)) => run,
         Some(command @ (Command::Demo { .. } | Command::Completions { .. } | Command::Man)) => {
             return Ok(command);
         }
     };
-    // The variables are read at the level that takes them: the other one has nothing that could override them.
-    let definitions = if named { definitions().mut_args(without_env) } else { definitions() };
-    let definitions = if run.watch.is_empty() { separated(definitions) } else { definitions };
-    let variables = definitions.clone();
-    let cli = read(definitions, &words).map_err(|error| refusal_of_variable(&error, &variables, named))?;
-    let run = match cli.command {
-        Some(Command::Run(run)) => run,
-        _ => cli.run,
-    };
+    if any_setting {
+        run = read_with_settings(&words, named, !run.watch.is_empty())?;
+    }
     if run.command.first().is_none_or(|program| program.is_empty()) {
         let message = "the server's command starts with an empty word";
         return Err(refusal(&Cli::command().error(ErrorKind::InvalidValue, message)));
     }
     Ok(Command::Run(run))
+}
+
+/// Whether an environment variable of this name is one of ours.
+pub fn is_setting(name: &OsStr) -> bool {
+    name.as_encoded_bytes().starts_with(b"MCP_SUPERVISE_")
+}
+
+/// The second reading. `named`: the command `run` is named; `watches`: the words say what to watch.
+fn read_with_settings(words: &[OsString], named: bool, watches: bool) -> Result<Run, Refusal> {
+    // The variables are read at the level that takes them: the other one has nothing that could override them.
+    let definitions = if named { definitions().mut_args(without_env) } else { definitions() };
+    let definitions = if watches { definitions } else { separated(definitions) };
+    let variables = definitions.clone();
+    let cli = read(definitions, words).map_err(|error| refusal_of_variable(&error, &variables, named))?;
+    Ok(match cli.command {
+        Some(Command::Run(run)) => run,
+        _ => cli.run,
+    })
 }
 
 /// Where `run` stands when options come before it: `mcp-supervise --hold 5s run npx`. clap takes it for the server's first
@@ -90,7 +104,7 @@ fn run_behind_options(cli: &Cli, words: &[OsString]) -> Result<Option<usize>, Re
 
 /// The definitions without the environment.
 fn plain() -> clap::Command {
-    definitions().mut_args(without_env).mut_subcommands(|command| command.mut_args(without_env))
+    definitions_with(without_env)
 }
 
 fn without_env(arg: clap::Arg) -> clap::Arg {

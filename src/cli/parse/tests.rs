@@ -12,6 +12,10 @@ fn words(line: &str) -> Vec<OsString> {
     std::iter::once("mcp-supervise").chain(line.split_whitespace()).map(OsString::from).collect()
 }
 
+fn parse(words: impl IntoIterator<Item = OsString>) -> Result<Command, Refusal> {
+    super::parse(words, false)
+}
+
 fn run(line: &str) -> Run {
     match parse(words(line)) {
         Ok(Command::Run(run)) => run,
@@ -57,6 +61,11 @@ fn the_servers_command_starts_at_the_first_word_that_is_not_ours() {
         ("- x", "- x"),
     ] {
         assert_eq!(run(line).command, &words(command)[1..], "{line}");
+        // The same when the environment is read too.
+        assert!(
+            matches!(super::parse(words(line), true), Ok(Command::Run(run)) if run.command == words(command)[1..]),
+            "{line}"
+        );
     }
 }
 
