@@ -6,6 +6,7 @@
 
 use std::borrow::Cow;
 use std::fmt::{self, Write as _};
+use std::sync::LazyLock;
 
 use regex_lite::Regex;
 
@@ -15,23 +16,72 @@ const MASKED: &str = "***";
 /// The shortest value of an environment variable that is taken for a secret, in bytes: a shorter one would mask words.
 const SHORTEST: usize = 8;
 
+/// What secrets look like.
+static SHAPES: [Shape; 7] = [
+    Shape {
+        sign: |text| has_word(text, "bearer"),
+        regex: LazyLock::new(|| Regex::new(r#"(?i)\b(bearer\s+)[^\s"',;]+"#)),
+        with: "${1}***",
+    },
+    Shape {
+        sign: |text| text.contains('=') && text.contains(['?', '&']),
+        regex: LazyLock::new(|| {
+            Regex::new(r#"(?i)([?&][\w.-]*(?:key|token|secret|password)[\w.-]*=)[^\s&"']+"#)
+        }),
+        with: "${1}***",
+    },
+    Shape {
+        sign: |text| has_word(text, "authorization:"),
+        regex: LazyLock::new(|| Regex::new(r#"(?i)\b(authorization:\s*\w+\s+)[^\s"',;]+"#)),
+        with: "${1}***",
+    },
+    Shape {
+        sign: |text| ["key:", "token:", "secret:"].iter().any(|word| has_word(text, word)),
+        regex: LazyLock::new(|| Regex::new(r#"(?i)\b([\w-]*(?:key|token|secret):\s*)[^\s"',{\[]{8,}"#)),
+        with: "${1}***",
+    },
+    // A user without a name is what a Redis password comes with.
+    Shape {
+        sign: |text| text.contains("://") && text.contains('@'),
+        regex: LazyLock::new(|| Regex::new(r"(?i)\b([a-z][a-z0-9+.-]*://)[^\s/@:]*(:[^\s/@]*)?@")),
+        with: "${1}***@",
+    },
+    Shape {
+        sign: |text| text.contains("--"),
+        regex: LazyLock::new(|| {
+            Regex::new(
+                r#"(?i)(--[\w-]*(?:key|token|secret|password)[\w-]*(?:\s+|=))("[^"]*"|'[^']*'|[^\s"']+)"#,
+            )
+        }),
+        with: "${1}***",
+    },
+    Shape {
+        sign: |text| text.contains('='),
+        regex: LazyLock::new(|| {
+            Regex::new(r#"\b([A-Z0-9_]*(?:KEY|TOKEN|SECRET|PASS)[A-Z0-9_]*=)("[^"]*"|'[^']*'|[^\s"']+)"#)
+        }),
+        with: "${1}***",
+    },
+];
+
+/// A secret that is known by what stands around it.
+struct Shape {
+    /// Whether the text may hold one at all: no shape is looked for, and made ready, in a text that has no sign of it.
+    sign: fn(&str) -> bool,
+    regex: LazyLock<Result<Regex, regex_lite::Error>>,
+    with: &'static str,
+}
+
 /// Replaces secrets in texts.
-#[derive(Clone)]
+#[derive(Clone, Default)]
 pub struct Mask {
     /// The longest first, so that a secret which contains another one is masked whole.
     values: Vec<String>,
-    shapes: Vec<(Regex, &'static str)>,
 }
 
 impl fmt::Debug for Mask {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Mask").field("values", &self.values.len()).finish_non_exhaustive()
-    }
-}
-
-impl Default for Mask {
-    fn default() -> Self {
-        Self::new(std::iter::empty())
     }
 }
 
@@ -45,24 +95,7 @@ impl Mask {
             .collect();
         values.sort_by(|a, b| b.len().cmp(&a.len()).then_with(|| a.cmp(b)));
         values.dedup();
-        let shape = |pattern: &str, with| Regex::new(pattern).ok().map(|regex| (regex, with));
-        let shapes = [
-            shape(r#"(?i)\b(bearer\s+)[^\s"',;]+"#, "${1}***"),
-            shape(r#"(?i)([?&][\w.-]*(?:key|token|secret|password)[\w.-]*=)[^\s&"']+"#, "${1}***"),
-            shape(r#"(?i)\b(authorization:\s*\w+\s+)[^\s"',;]+"#, "${1}***"),
-            shape(r#"(?i)\b([\w-]*(?:key|token|secret):\s*)[^\s"',{\[]{8,}"#, "${1}***"),
-            // A user without a name is what a Redis password comes with.
-            shape(r"(?i)\b([a-z][a-z0-9+.-]*://)[^\s/@:]*(:[^\s/@]*)?@", "${1}***@"),
-            shape(
-                r#"(?i)(--[\w-]*(?:key|token|secret|password)[\w-]*(?:\s+|=))("[^"]*"|'[^']*'|[^\s"']+)"#,
-                "${1}***",
-            ),
-            shape(
-                r#"\b([A-Z0-9_]*(?:KEY|TOKEN|SECRET|PASS)[A-Z0-9_]*=)("[^"]*"|'[^']*'|[^\s"']+)"#,
-                "${1}***",
-            ),
-        ];
-        Self { values, shapes: shapes.into_iter().flatten().collect() }
+        Self { values }
     }
 
     /// The text without its secrets.
@@ -73,8 +106,11 @@ impl Mask {
                 masked = Cow::Owned(masked.replace(value.as_str(), MASKED));
             }
         }
-        for (shape, with) in &self.shapes {
-            if let Cow::Owned(changed) = shape.replace_all(&masked, *with) {
+        for shape in &SHAPES {
+            if (shape.sign)(&masked)
+                && let Ok(regex) = &*shape.regex
+                && let Cow::Owned(changed) = regex.replace_all(&masked, shape.with)
+            {
                 masked = Cow::Owned(changed);
             }
         }
@@ -114,6 +150,11 @@ impl Mask {
     }
 }
 
+/// Whether this is in the text, in letters of either case.
+fn has_word(text: &str, word: &str) -> bool {
+    text.as_bytes().windows(word.len()).any(|part| part.eq_ignore_ascii_case(word.as_bytes()))
+}
+
 /// Whether the word after this option is a secret: `--api-key`, and not `--api-key=value`.
 fn is_secret_option(word: &str) -> bool {
     word.strip_prefix("--").is_some_and(|name| {
@@ -137,7 +178,7 @@ mod tests {
     use proptest::collection::vec;
     use proptest::prelude::*;
 
-    use super::Mask;
+    use super::{Mask, SHAPES};
 
     fn mask() -> Mask {
         let environment = [
@@ -217,6 +258,16 @@ mod tests {
         fn masking_twice_is_masking_once(text in "([a-z ]|--token |s3cr3t-value|Bearer |://me:pw@){0,12}") {
             let once = mask().apply(&text).into_owned();
             prop_assert_eq!(mask().apply(&once), once.clone());
+        }
+
+        #[test]
+        fn no_shape_is_without_its_sign(
+            text in "([a-z ]|-?-(api-key|ToKen)[ =]|https?://me:pw@|[?&]Secret=|(X-)?[kK]ey: ?|A_PASS=|(B|b)earer |Authorization: ?|12345678){0,12}"
+        ) {
+            for shape in &SHAPES {
+                let regex = shape.regex.as_ref().unwrap();
+                prop_assert!((shape.sign)(&text) || !regex.is_match(&text), "{regex} in {text}");
+            }
         }
     }
 }
