@@ -5,6 +5,7 @@
 
 mod alarm;
 mod beside;
+mod clock;
 mod input;
 mod log;
 mod memory;
@@ -20,12 +21,12 @@ use std::process;
 use std::sync::Mutex;
 
 use anyhow::{Context as _, Result};
-use tokio::time::Instant;
 use tracing_subscriber::filter::LevelFilter;
 use tracing_subscriber::fmt::format::FmtSpan;
 
 use self::alarm::Alarm;
 use self::beside::Beside;
+use self::clock::Clock;
 use self::log::{Log, LogLines, Noise};
 use self::relay::{Relay, Setup};
 use crate::child::{Guardian, Spec};
@@ -55,7 +56,7 @@ pub fn run(options: Run, guardian: Option<Guardian>) -> Result<i32> {
 }
 
 async fn supervise(options: Run, guardian: Option<Guardian>, lines: LogLines) -> Result<i32> {
-    let started = Instant::now();
+    let clock = Clock::start();
     let environment = std::env::vars_os()
         .filter_map(|(name, value)| Some((name.into_string().ok()?, value.to_string_lossy().into_owned())));
     let mask = Mask::new(environment);
@@ -97,7 +98,6 @@ async fn supervise(options: Run, guardian: Option<Guardian>, lines: LogLines) ->
         (options.data_dir, Key::new(&spec.argv, &folder, given_name.as_deref()))
     });
     let setup = Setup {
-        beside: Beside::start(&spec, options.watch, kept),
         spec,
         guardian,
         max_line: options.max_line,
@@ -108,8 +108,8 @@ async fn supervise(options: Run, guardian: Option<Guardian>, lines: LogLines) ->
         stderr: Sink::stderr().context("failed to use stderr")?,
     };
     let engine = Engine::new(config, Now::default());
-    let relay = Relay::new(engine, started, setup).context("failed to listen for signals and the time")?;
-    Ok(relay.run().await)
+    let relay = Relay::new(engine, clock, setup).context("failed to listen for signals and the time")?;
+    Ok(relay.run(|spec| Beside::start(spec, options.watch, kept)).await)
 }
 
 /// Logs go to a file, or to stderr by way of the relay.

@@ -15,16 +15,16 @@ use std::collections::VecDeque;
 use std::future::poll_fn;
 use std::io;
 use std::task::{Context, Poll};
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::Duration;
 
 use bytes::Bytes;
 use tokio::task::yield_now;
-use tokio::time::Instant;
 
 use self::cold::Cold;
 use self::signals::Signals;
 use super::alarm::Alarm;
 use super::beside::{Beside, News};
+use super::clock::Clock;
 use super::input::Lines;
 use super::log::{Log, Noise};
 use super::memory;
@@ -42,7 +42,6 @@ const STEPS: u32 = 256;
 #[derive(Debug)]
 pub(super) struct Setup {
     pub(super) spec: Spec,
-    pub(super) beside: Beside,
     pub(super) guardian: Option<Guardian>,
     pub(super) max_line: usize,
     pub(super) log: Log,
@@ -56,9 +55,9 @@ pub(super) struct Setup {
 #[derive(Debug)]
 pub(super) struct Relay {
     engine: Engine,
-    started: Instant,
+    clock: Clock,
     spec: Spec,
-    /// `None` once all is over.
+    /// `None` before the first child was started, and once all is over.
     beside: Option<Beside>,
     guardian: Option<Guardian>,
     max_line: usize,
@@ -112,12 +111,12 @@ enum Event {
 }
 
 impl Relay {
-    pub(super) fn new(engine: Engine, started: Instant, setup: Setup) -> io::Result<Self> {
+    pub(super) fn new(engine: Engine, clock: Clock, setup: Setup) -> io::Result<Self> {
         Ok(Self {
             engine,
-            started,
+            clock,
             spec: setup.spec,
-            beside: Some(setup.beside),
+            beside: None,
             guardian: setup.guardian,
             max_line: setup.max_line,
             from_host: Lines::new(setup.stdin, setup.max_line),
@@ -146,8 +145,10 @@ impl Relay {
         })
     }
 
-    /// Relays until the engine says that it is done. Gives our exit code.
-    pub(super) async fn run(mut self) -> i32 {
+    /// Relays until the engine says that it is done. Gives our exit code. `beside` is called as soon as the first child is
+    /// on its way, so that what is slow or optional does not stand before it.
+    pub(super) async fn run(mut self, beside: impl FnOnce(&Spec) -> Beside) -> i32 {
+        let mut beside = Some(beside);
         let mut steps = 0;
         loop {
             if let Some(code) = self.perform_all() {
@@ -156,6 +157,9 @@ impl Relay {
                     guardian.dismiss();
                 }
                 return code;
+            }
+            if let Some(start) = beside.take() {
+                self.beside = Some(start(&self.spec));
             }
             if self.inputs.is_empty() {
                 self.follow_exit();
@@ -326,8 +330,8 @@ impl Relay {
         }
     }
 
-    /// The alarm rings at the engine's deadline, or when memory is to be given back, or before. A deadline that moves on with each message does not move it:
-    /// that is seen when it rings, and costs nothing until then.
+    /// The alarm rings at the engine's deadline, or when memory is to be given back, or before. A deadline that moves on
+    /// with each message does not move it: that is seen when it rings, and costs nothing until then.
     fn set_alarm(&mut self) {
         let deadline = self.engine.deadline().into_iter().chain(self.rest_at).min();
         let Some(deadline) = deadline else { return self.alarm_at = None };
@@ -352,10 +356,7 @@ impl Relay {
     }
 
     fn look_at_clock(&mut self) {
-        let mono = self.started.elapsed();
-        #[expect(clippy::disallowed_methods, reason = "this is where time is read for the engine")]
-        let wall = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-        self.now = Now { mono, wall };
+        self.now = self.clock.now();
     }
 
     /// Performs what the engine asks for. The exit code when it asks for the exit.
@@ -373,8 +374,7 @@ impl Relay {
                     if let Some(child) = self.child_of(generation) {
                         child.tail.push(&line);
                     }
-                    if let Some(line) = self.noise.line(&line, self.started.elapsed(), self.to_log.is_full())
-                    {
+                    if let Some(line) = self.noise.line(&line, self.clock.elapsed(), self.to_log.is_full()) {
                         self.to_log.push(line, Origin::Server);
                         self.cold.ask_again();
                     }
