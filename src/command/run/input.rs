@@ -14,6 +14,8 @@ use crate::wire::{Line, LineCodec};
 const ROOM: usize = 64 * 1024;
 /// What is more than this, in bytes, is not held for longer than it takes: several times what lines usually need.
 const LARGE: usize = 4 * ROOM;
+/// The most that is made ready, in bytes, because a line before was as long: what hosts take in one line.
+const EXPECTED: usize = 10 * 1024 * 1024;
 
 /// A stream of lines.
 #[derive(Debug)]
@@ -22,20 +24,25 @@ pub(super) struct Lines {
     codec: LineCodec,
     buffer: BytesMut,
     open: bool,
+    /// How long the last long line was: where there was one there are more, and each would be moved as it grows.
+    expected: usize,
     /// How much may still be read. `None` while there is no limit.
     left: Option<usize>,
 }
 
 impl Lines {
     pub(super) fn new(source: Source, max_line: usize) -> Self {
-        Self { source, codec: LineCodec::new(max_line), buffer: BytesMut::new(), open: true, left: None }
+        let codec = LineCodec::new(max_line);
+        Self { source, codec, buffer: BytesMut::new(), open: true, expected: 0, left: None }
     }
 
     /// Reads once. An error is the end of it. Must not be called when it is no longer open.
     pub(super) fn poll_read(&mut self, cx: &mut Context<'_>) -> Poll<()> {
         if self.buffer.capacity() - self.buffer.len() < ROOM / 4 {
             // Twice as much each time that a line turns out to be longer, for what there is of it may have to be moved.
-            self.buffer.reserve(self.buffer.len().max(ROOM));
+            let len = self.buffer.len();
+            let expected = if len < ROOM { 0 } else { self.expected.saturating_sub(len) };
+            self.buffer.reserve(len.max(ROOM).max(expected));
         }
         let read: io::Result<usize> =
             ready!(tokio_util::io::poll_read_buf(Pin::new(&mut self.source), cx, &mut self.buffer));
@@ -64,7 +71,13 @@ impl Lines {
             self.codec.decode_eof(&mut self.buffer)
         };
         // The codec has no errors of its own.
-        line.ok().flatten()
+        let line = line.ok().flatten();
+        if let Some(Line::Whole(line)) = &line
+            && line.len() > LARGE
+        {
+            self.expected = (line.len() + ROOM).min(EXPECTED);
+        }
+        line
     }
 
     /// Whether it holds the memory of a line that was long.
@@ -76,6 +89,7 @@ impl Lines {
     pub(super) fn shrink(&mut self) {
         if self.buffer.is_empty() {
             self.buffer = BytesMut::new();
+            self.expected = 0;
         }
     }
 
