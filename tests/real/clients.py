@@ -166,16 +166,20 @@ DAEMON_STARTS = 4
 """How often the daemon of `mcpdo` is started before it is given up."""
 
 
-class Inspector:
+@dataclass
+class ByCommands:
+    """A client that is one command line a request, each in this folder."""
+
+    client: Client
+    command: list[str]
+    folder: Path
+    log: Path
+
+
+class Inspector(ByCommands):
     """`mcp-inspector --cli`, once for each request."""
 
     connections = True
-
-    def __init__(self, client: Client, command: list[str], folder: Path, log: Path) -> None:
-        self.client = client
-        self.command = command
-        self.folder = folder
-        self.log = log
 
     async def open(self) -> Answer:
         return {"results": []}
@@ -204,21 +208,14 @@ class Inspector:
         pass
 
 
-class Mcpdo:
+class Mcpdo(ByCommands):
     """`mcpdo`: one connection, in a daemon that this starts and stops."""
 
     connections = False
 
-    def __init__(self, client: Client, command: list[str], folder: Path, log: Path) -> None:
-        self.client = client
-        self.command = command
-        self.folder = folder
-        self.log = log
-        self.words = client.argv
-
     async def do(self, *words: str) -> Answer:
         """One command of it."""
-        code, printed = await run([*self.words, *words], self.folder, self.log)
+        code, printed = await run([*self.client.argv, *words], self.folder, self.log)
         return {"results": [printed]} if code == 0 else {"error": {"code": code, "printed": printed}}
 
     async def open(self) -> Answer:

@@ -43,21 +43,11 @@ const READING = {
 const setting = { server: 'everything' };
 
 /**
- * Asks for everything, kills the server while it has it all in hand, and gives the answers.
+ * The answers of the next server to what one was killed with in hand, which is asked again as it was.
  * @param {Talk} talk @param {string[]} methods @param {((client: any) => Promise<unknown>)[]} calls
  */
 async function inFlight(talk, methods, calls) {
-    talk.stall(methods);
-    /** @type {import('./asked.mjs').Asked[]} */
-    const asked = [];
-    for (const call of calls) asked.push(await talk.begin(call));
-    for (const one of asked) await one.arrives(1);
-    talk.hold();
-    await talk.kill();
-    talk.unstall();
-    talk.release();
-    const answers = [];
-    for (const one of asked) answers.push(await one.answer());
+    const { asked, answers } = await talk.killWithInHand(methods, calls);
     const [first, second] = talk
         .servers()
         .map(({ told }) => told.filter(({ id, method }) => method !== undefined && asked.some(one => one.id === id)));

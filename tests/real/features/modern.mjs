@@ -148,16 +148,8 @@ export const modern = {
                 await talk.ask(call('start'));
                 const wanted = await talk.ask(complete);
                 const asks = [complete, tell('info'), ...taskRequests()];
-                talk.stall(['completion/complete', 'tools/call', 'tasks/get', 'tasks/update', 'tasks/cancel']);
-                const asked = [];
-                for (const ask of asks) asked.push(await talk.begin(ask));
-                for (const one of asked) await one.arrives(1);
-                talk.hold();
-                await talk.kill();
-                talk.unstall();
-                talk.release();
-                const answers = [];
-                for (const one of asked) answers.push(await one.answer());
+                const methods = ['completion/complete', 'tools/call', 'tasks/get', 'tasks/update', 'tasks/cancel'];
+                const { asked, answers } = await talk.killWithInHand(methods, asks);
                 expect(answers[0], wanted, 'the completion');
                 expect(textOf(answers[1]), 'told', 'the call that logs');
                 const messages = talk.wire.notes('notifications/message').map(({ params }) => params.level);

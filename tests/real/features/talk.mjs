@@ -286,6 +286,26 @@ export class Talk {
         rmSync(this.files.stall);
     }
 
+    /**
+     * Asks for everything, kills the server while it has it all in hand, and gives the answers, which come from the next.
+     * @param {string[]} methods what is asked for
+     * @param {((client: any) => Promise<unknown>)[]} calls
+     */
+    async killWithInHand(methods, calls) {
+        this.stall(methods);
+        /** @type {Asked[]} */
+        const asked = [];
+        for (const call of calls) asked.push(await this.begin(call));
+        for (const one of asked) await one.arrives(1);
+        this.hold();
+        await this.kill();
+        this.unstall();
+        this.release();
+        const answers = [];
+        for (const one of asked) answers.push(await one.answer());
+        return { asked, answers };
+    }
+
     /** What the tools of the servers have done for good, one line each time. */
     journal() {
         return existsSync(this.files.journal) ? readFileSync(this.files.journal, 'utf8').split('\n').slice(0, -1) : [];

@@ -149,16 +149,7 @@ export const tasks = {
                 async talk => {
                     const id = await create(talk);
                     const calls = questions(talk, id);
-                    talk.stall(Object.keys(calls));
-                    const asked = [];
-                    for (const call of Object.values(calls)) asked.push(await talk.begin(call));
-                    for (const one of asked) await one.arrives(1);
-                    talk.hold();
-                    await talk.kill();
-                    talk.unstall();
-                    talk.release();
-                    const answers = [];
-                    for (const one of asked) answers.push(await one.answer());
+                    const { asked, answers } = await talk.killWithInHand(Object.keys(calls), Object.values(calls));
                     expect(answers, unheard(id), 'what the next server says');
                     expect(
                         asked.map(one => one.times(2)),
