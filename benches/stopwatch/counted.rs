@@ -48,7 +48,8 @@ unsafe impl GlobalAlloc for Counting {
 /// Supervises as the program does, and writes down what was allocated: a file, then the words of the command line.
 pub(crate) fn supervise(words: &[OsString]) {
     let program = OsString::from("mcp-supervise");
-    let Ok(Command::Run(options)) = cli::parse([&program].into_iter().chain(&words[1..]).cloned()) else {
+    let argv = [&program].into_iter().chain(&words[1..]).cloned();
+    let Ok(Command::Run(options)) = cli::parse(argv, false) else {
         panic!("the measurement's own command line is wrong");
     };
     run::run(options, None).expect("the supervisor runs");
