@@ -10,8 +10,10 @@ use serde::de::IgnoredAny;
 
 /// How deep values may be nested before a reader without recursion takes over.
 const DEPTH: u32 = 64;
+/// After how many words of eight bytes a string is a long one.
+const WORDS: u32 = 4;
 /// How many bytes of a long string are looked at in one step.
-const STEP: usize = 32;
+const STEP: usize = 128;
 
 /// The text is no JSON.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -268,23 +270,36 @@ impl<'t> Walk<'t> {
 /// How many of these bytes stand for themselves in a string, up to the first that does not.
 fn plain(bytes: &[u8]) -> usize {
     let mut rest = bytes;
-    // Names are short, payloads are long: after so many words without an end it is one of those.
-    for _ in 0..4 {
-        let Some((word, behind)) = rest.split_first_chunk::<8>() else { break };
+    let mut words = 0;
+    while let Some((word, behind)) = rest.split_first_chunk::<8>() {
         let special = special_in(u64::from_le_bytes(*word));
         if special != 0 {
             return bytes.len() - rest.len() + special.trailing_zeros() as usize / 8;
         }
         rest = behind;
-    }
-    // As a whole and without a way out in the middle, so that the processor can compare all of it at once.
-    while let Some((step, behind)) = rest.split_first_chunk::<STEP>()
-        && !step.iter().fold(false, |found, byte| found | is_special(*byte))
-    {
-        rest = behind;
+        words += 1;
+        // Names are short, payloads are long: after so many words without an end it is one of those.
+        if words == WORDS {
+            while let Some((step, behind)) = rest.split_first_chunk::<STEP>()
+                && !is_special_among(step)
+            {
+                rest = behind;
+            }
+        }
     }
     let plain = rest.iter().position(|byte| is_special(*byte)).unwrap_or(rest.len());
     bytes.len() - rest.len() + plain
+}
+
+/// Whether one of them is special. As a whole and without a way out in the middle, by what a processor does to many bytes at
+/// once.
+fn is_special_among(bytes: &[u8; STEP]) -> bool {
+    let (mut least, mut nearest) = (u8::MAX, u8::MAX);
+    for byte in bytes {
+        least = least.min(*byte);
+        nearest = nearest.min(byte ^ b'"').min(byte ^ b'\\');
+    }
+    least < 0x20 || nearest == 0
 }
 
 /// The highest bit of each byte that is special, at least up to the first such byte, the lowest one; 0 if there is none.
@@ -298,16 +313,15 @@ fn special_in(word: u64) -> u64 {
 }
 
 /// Whether a byte cannot stand for itself in a string.
-#[expect(clippy::needless_bitwise_bool, reason = "branches could not be taken for many bytes at once")]
 fn is_special(byte: u8) -> bool {
-    (byte < 0x20) | (byte == b'"') | (byte == b'\\')
+    matches!(byte, 0..0x20 | b'"' | b'\\')
 }
 
 #[cfg(test)]
 mod tests {
     use serde::de::IgnoredAny;
 
-    use super::{DEPTH, NoJson, Walk, plain};
+    use super::{DEPTH, NoJson, STEP, Walk, plain};
 
     fn walks(text: &str) -> bool {
         let mut walk = Walk::new(text);
@@ -358,7 +372,7 @@ mod tests {
     #[test]
     fn the_first_byte_that_is_special_is_found_wherever_it_is() {
         for special in [b'"', b'\\', 0x00, 0x1f] {
-            for len in 0..70 {
+            for len in 0..2 * STEP + 70 {
                 for around in ["x", "\u{e9}", " ", "#", "\u{7f}", "]"] {
                     let mut text: Vec<u8> = around.bytes().cycle().take(len).collect();
                     assert_eq!(plain(&text), len);
