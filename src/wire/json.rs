@@ -11,7 +11,7 @@ use serde::de::IgnoredAny;
 /// How deep values may be nested before a reader without recursion takes over.
 const DEPTH: u32 = 64;
 /// After how many words of eight bytes a string is a long one.
-const WORDS: u32 = 4;
+const WORDS: usize = 4;
 /// How many bytes of a long string are looked at in one step.
 const STEP: usize = 128;
 
@@ -57,7 +57,8 @@ impl<'t> Walk<'t> {
     pub(super) fn peek(&mut self) -> u8 {
         loop {
             let byte = self.byte();
-            if !matches!(byte, b' ' | b'\t' | b'\r' | b'\n') {
+            // Nothing else that is up to a space is JSON, and most texts have no white space.
+            if byte > b' ' || !matches!(byte, b' ' | b'\t' | b'\r' | b'\n') {
                 return byte;
             }
             self.at += 1;
@@ -268,24 +269,36 @@ impl<'t> Walk<'t> {
 }
 
 /// How many of these bytes stand for themselves in a string, up to the first that does not.
+#[inline]
 fn plain(bytes: &[u8]) -> usize {
     let mut rest = bytes;
-    let mut words = 0;
+    // Names are short, payloads are long: after so many words without an end it is one of those.
+    for _ in 0..WORDS {
+        let Some((word, behind)) = rest.split_first_chunk::<8>() else { break };
+        let special = special_in(u64::from_le_bytes(*word));
+        if special != 0 {
+            return bytes.len() - rest.len() + special.trailing_zeros() as usize / 8;
+        }
+        rest = behind;
+    }
+    bytes.len() - rest.len() + plain_of_many(rest)
+}
+
+/// The same for what is long, and for what is left when it is not: apart, so that short strings do not pay for it.
+#[inline(never)]
+fn plain_of_many(bytes: &[u8]) -> usize {
+    let mut rest = bytes;
+    while let Some((step, behind)) = rest.split_first_chunk::<STEP>()
+        && !is_special_among(step)
+    {
+        rest = behind;
+    }
     while let Some((word, behind)) = rest.split_first_chunk::<8>() {
         let special = special_in(u64::from_le_bytes(*word));
         if special != 0 {
             return bytes.len() - rest.len() + special.trailing_zeros() as usize / 8;
         }
         rest = behind;
-        words += 1;
-        // Names are short, payloads are long: after so many words without an end it is one of those.
-        if words == WORDS {
-            while let Some((step, behind)) = rest.split_first_chunk::<STEP>()
-                && !is_special_among(step)
-            {
-                rest = behind;
-            }
-        }
     }
     let plain = rest.iter().position(|byte| is_special(*byte)).unwrap_or(rest.len());
     bytes.len() - rest.len() + plain
