@@ -76,11 +76,11 @@ fn host(role: Role, run: Run) -> String {
     let mut player = Player::start(role, seed);
     let mut troubles = Dice::new(seed + 5);
     player.greet();
+    let mut gauge = Gauge::new(&mut player);
     let all = Trouble::all(role);
     for trouble in troubles.shuffled(&all) {
         player.play(trouble);
     }
-    let mut gauge = Gauge::new(run.length.is_some());
     gauge.take(&mut player);
     let mut told = run.since.elapsed();
     loop {

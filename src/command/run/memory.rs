@@ -1,13 +1,51 @@
-//! Giving memory back to the system.
+//! Giving memory back to the system, once the lines that needed it are over.
 
 use std::time::Duration;
 
 /// How long after the last long line its memory is given back: such lines come in bursts, and having each of them ask the
 /// system for its pages anew would cost more than handing it on.
-pub(super) const REST: Duration = Duration::from_secs(1);
+const PAUSE: Duration = Duration::from_secs(1);
+/// The longest time until it is tried again, where somebody still holds such a line: a request that is in flight, a server
+/// that does not read.
+const LONGEST_PAUSE: Duration = Duration::from_secs(60);
+/// What is not given back, in bytes: a little more than what is used at rest.
+const ENOUGH: usize = 1536 * 1024;
+
+/// When memory is given back.
+#[derive(Debug, Default)]
+pub(super) struct Rest {
+    /// In monotonic time. `None` while there is none to be given.
+    at: Option<Duration>,
+    pause: Duration,
+}
+
+impl Rest {
+    /// A long line is there.
+    pub(super) fn put_off(&mut self, now: Duration) {
+        self.pause = PAUSE;
+        self.at = Some(now + PAUSE);
+    }
+
+    /// When it is time, in monotonic time.
+    pub(super) fn at(&self) -> Option<Duration> {
+        self.at
+    }
+
+    /// Whether it is time.
+    pub(super) fn is_due(&self, now: Duration) -> bool {
+        self.at.is_some_and(|at| at <= now)
+    }
+
+    /// Gives back what nobody uses, and will try again if that is not enough.
+    pub(super) fn give_back(&mut self, now: Duration) {
+        give_back();
+        self.pause = (2 * self.pause).min(LONGEST_PAUSE);
+        self.at = (used() > ENOUGH).then_some(now + self.pause);
+    }
+}
 
 /// Gives back what the allocator holds and nobody uses. The one of glibc keeps for ever what it once had to ask for.
-pub(super) fn give_back() {
+fn give_back() {
     #[cfg(all(target_os = "linux", target_env = "gnu"))]
     {
         #[expect(unsafe_code, reason = "the call has no wrapper in a library that we use")]
@@ -15,5 +53,44 @@ pub(super) fn give_back() {
         unsafe {
             nix::libc::malloc_trim(0);
         }
+    }
+}
+
+/// How much memory this process has that is no part of a file, in bytes. 0 where the system does not tell.
+fn used() -> usize {
+    let told = std::fs::read_to_string("/proc/self/statm").unwrap_or_default();
+    // In pages: all, resident, resident and part of a file.
+    let mut pages = told.split(' ').skip(1).map_while(|count| count.parse::<usize>().ok());
+    let (resident, of_files) = (pages.next().unwrap_or(0), pages.next().unwrap_or(0));
+    resident.saturating_sub(of_files) * rustix::param::page_size()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::{ENOUGH, LONGEST_PAUSE, PAUSE, Rest};
+
+    #[test]
+    fn it_is_tried_until_it_is_enough_and_ever_more_seldom() {
+        let mut rest = Rest::default();
+        assert_eq!(rest.at(), None);
+        rest.put_off(Duration::ZERO);
+        assert!(!rest.is_due(PAUSE / 2) && rest.is_due(PAUSE));
+        // As long as this is held, there is more than enough. All of it is written to, so that it is there.
+        let held = vec![1_u8; 4 * ENOUGH];
+        let mut now = PAUSE;
+        for factor in [2, 4, 8, 16, 32] {
+            rest.give_back(now);
+            if cfg!(target_os = "linux") {
+                assert_eq!(rest.at(), Some(now + factor * PAUSE));
+                now = rest.at().unwrap();
+            }
+        }
+        rest.give_back(now);
+        assert!(rest.at().is_none_or(|at| at == now + LONGEST_PAUSE));
+        rest.put_off(now);
+        assert_eq!(rest.at(), Some(now + PAUSE));
+        assert_eq!(held.iter().map(|byte| usize::from(*byte)).sum::<usize>(), held.len());
     }
 }

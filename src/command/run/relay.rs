@@ -27,7 +27,7 @@ use super::beside::{Beside, News};
 use super::clock::Clock;
 use super::input::Lines;
 use super::log::{Log, Noise};
-use super::memory;
+use super::memory::Rest;
 use super::outbox::Outbox;
 use super::running::Running;
 use crate::child::{Guardian, Spec, spawn};
@@ -87,8 +87,7 @@ pub(super) struct Relay {
     host_first: bool,
     /// The same for stderr and the messages.
     log_first: bool,
-    /// When memory is given back, in monotonic time. `None` while there is none to be given.
-    rest_at: Option<Duration>,
+    rest: Rest,
     now: Now,
     inputs: VecDeque<Input>,
 }
@@ -139,7 +138,7 @@ impl Relay {
             cold: Cold::default(),
             host_first: false,
             log_first: false,
-            rest_at: None,
+            rest: Rest::default(),
             now: Now::default(),
             inputs: VecDeque::new(),
         })
@@ -333,7 +332,7 @@ impl Relay {
     /// The alarm rings at the engine's deadline, or when memory is to be given back, or before. A deadline that moves on
     /// with each message does not move it: that is seen when it rings, and costs nothing until then.
     fn set_alarm(&mut self) {
-        let deadline = self.engine.deadline().into_iter().chain(self.rest_at).min();
+        let deadline = self.engine.deadline().into_iter().chain(self.rest.at()).min();
         let Some(deadline) = deadline else { return self.alarm_at = None };
         if self.alarm_at.is_none_or(|at| deadline < at) {
             self.alarm.ring_in(deadline.saturating_sub(self.now.mono));
@@ -344,15 +343,14 @@ impl Relay {
 
     /// Lines that were long are over for a while: their memory is given back.
     fn rest(&mut self) {
-        if self.rest_at.is_none_or(|at| at > self.now.mono) {
+        if !self.rest.is_due(self.now.mono) {
             return;
         }
-        self.rest_at = None;
         self.from_host.shrink();
         if let Some(child) = &mut self.child {
             child.stdout.shrink();
         }
-        memory::give_back();
+        self.rest.give_back(self.now.mono);
     }
 
     fn look_at_clock(&mut self) {
@@ -468,7 +466,7 @@ impl Relay {
     /// One line of what was read from the host: what it is answered may be far longer than it is.
     fn host_line(&mut self) {
         if self.from_host.is_large() {
-            self.rest_at = Some(self.now.mono + memory::REST);
+            self.rest.put_off(self.now.mono);
         }
         if let Some(line) = self.from_host.next() {
             self.inputs.push_back(Input::Host(line));
@@ -490,7 +488,7 @@ impl Relay {
     fn child_lines(&mut self) {
         let Some(child) = &mut self.child else { return };
         if child.stdout.is_large() {
-            self.rest_at = Some(self.now.mono + memory::REST);
+            self.rest.put_off(self.now.mono);
         }
         while let Some(line) = child.stdout.next() {
             self.inputs.push_back(Input::Child(child.generation, line));

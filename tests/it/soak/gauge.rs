@@ -9,7 +9,7 @@ use crate::support::process;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Sample {
     pub(super) resident: u64,
-    /// What no other process shares.
+    /// What no other process shares and no file holds.
     pub(super) private: u64,
     pub(super) descriptors: usize,
     pub(super) threads: usize,
@@ -18,84 +18,70 @@ pub(super) struct Sample {
 impl Sample {
     /// `None` where the system does not tell.
     pub(super) fn of(pid: i32) -> Option<Self> {
-        let rollup = |name| process::figure(pid, "smaps_rollup", name);
         Some(Self {
             resident: process::memory(pid)?,
-            private: rollup("Private_Clean")? + rollup("Private_Dirty")?,
+            private: process::figure(pid, "smaps_rollup", "Private_Dirty")?,
             descriptors: process::descriptors(pid).len(),
             threads: fs::read_dir(format!("/proc/{pid}/task")).ok()?.count(),
         })
     }
 }
 
-/// How much more than in the beginning is none: what a heap keeps of what was given back (128 KiB, as the hosts' supervisors
-/// are told), for each of up to four threads, and as much again for holes between what lives. Buffers that have not begun
-/// anew are not in it: they show in one sample and not in the next.
-const SLACK: u64 = 2 * 4 * 128;
-/// How often is looked, with a line of so many MiB before each look.
-const TRIES: [u64; 12] = [9, 6, 7, 5, 10, 8, 6, 9, 5, 7, 8, 10];
+/// How much more private memory than in the beginning is none, in KiB: what a heap keeps that has been used, and what the
+/// supervisor does not give back because it will need it again.
+const SLACK: u64 = 1536;
 
-/// The samples of one supervisor, each in the silence after a round, and the lowest of a few.
+/// The samples of one supervisor, each in the silence after a round.
 #[derive(Debug)]
 pub(super) struct Gauge {
-    samples: Vec<Sample>,
-    /// The first one, by which the others are judged, is worth all tries.
-    thorough: bool,
+    /// After the greeting. By this one memory is judged. `None` where the system does not tell.
+    greeted: Option<Sample>,
+    /// After the first round. By this one descriptors and threads are judged: by then all are in use that are needed.
+    first: Option<Sample>,
+    last: Option<Sample>,
 }
 
 impl Gauge {
-    pub(super) fn new(thorough: bool) -> Self {
-        Self { samples: Vec::new(), thorough }
+    /// After the greeting.
+    pub(super) fn new(player: &mut Player) -> Self {
+        player.rest();
+        Self { greeted: Sample::of(player.pid()), first: None, last: None }
     }
 
-    /// Takes one. Memory, descriptors and threads must come down to what they were in the first one.
+    /// Takes one. Whatever has happened, all comes down to what it was: the memory of long lines a second after the last of
+    /// them, threads when they have reaped what they wait for.
     pub(super) fn take(&mut self, player: &mut Player) {
-        let mut lowest: Option<Sample> = None;
-        for (at, mebibytes) in TRIES.into_iter().enumerate() {
-            player.rest(mebibytes);
-            let Some(now) = self.settled(player) else { return };
-            if lowest.is_none_or(|lowest| now.resident < lowest.resident) {
-                lowest = Some(now);
-            }
-            let enough = match (self.samples.first(), lowest) {
-                (Some(first), Some(lowest)) => lowest.resident <= first.resident + SLACK,
-                _ => at == 3 && !self.thorough,
-            };
-            if enough {
-                break;
-            }
-        }
-        self.samples.extend(lowest);
-        if let (Some(first), Some(last)) = (self.samples.first(), self.samples.last())
-            && last.resident > first.resident + SLACK
-        {
+        player.rest();
+        let Some(greeted) = self.greeted else { return };
+        let mut now = None;
+        let flat = player.comes_to_hold(|player| {
+            now = Sample::of(player.pid());
+            let Some(now) = now else { return true };
+            let first = self.first.unwrap_or(now);
+            now.private <= greeted.private + SLACK
+                && now.descriptors <= first.descriptors
+                && now.threads <= first.threads
+        });
+        self.last = now;
+        self.first = self.first.or(now);
+        if !flat {
             player.fail(&format!("the supervisor grows: {self}"));
         }
-    }
-
-    /// A sample once the threads that reap have ended. `None` where the system does not tell.
-    fn settled(&self, player: &mut Player) -> Option<Sample> {
-        let first = self.samples.first().copied();
-        let mut found = None;
-        player.tend("as few descriptors and threads are in use as in the beginning", |player| {
-            found = Sample::of(player.pid());
-            let (Some(first), Some(now)) = (first, found) else { return true };
-            now.descriptors <= first.descriptors && now.threads <= first.threads
-        });
-        found
     }
 }
 
 impl fmt::Display for Gauge {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let (Some(first), Some(last)) = (self.samples.first(), self.samples.last()) else {
+        let (Some(greeted), Some(first), Some(last)) = (self.greeted, self.first, self.last) else {
             return f.write_str("nothing was measured");
         };
         write!(
             f,
-            "memory {} -> {} KiB (private {} -> {}), descriptors {} -> {}, threads {} -> {}",
+            "memory {} -> {} -> {} KiB (private {} -> {} -> {}), descriptors {} -> {}, threads {} -> {}",
+            greeted.resident,
             first.resident,
             last.resident,
+            greeted.private,
             first.private,
             last.private,
             first.descriptors,

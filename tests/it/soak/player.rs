@@ -336,7 +336,14 @@ impl Player {
 
     /// Answers the server until this holds. A watchdog ends it when nothing comes any more: how long all of it takes is up to
     /// the machine.
-    pub(super) fn tend(&mut self, what: &str, mut holds: impl FnMut(&mut Self) -> bool) {
+    pub(super) fn tend(&mut self, what: &str, holds: impl FnMut(&mut Self) -> bool) {
+        if !self.comes_to_hold(holds) {
+            self.fail(&format!("it does not come to be that {what}"));
+        }
+    }
+
+    /// The same. Whether it has come to be, or everything has been silent for too long.
+    pub(super) fn comes_to_hold(&mut self, mut holds: impl FnMut(&mut Self) -> bool) -> bool {
         let mut last = (0, Since::now());
         while !holds(self) {
             self.answer_server();
@@ -344,11 +351,12 @@ impl Player {
             if lines != last.0 {
                 last = (lines, Since::now());
             } else if last.1.elapsed() > WATCHDOG {
-                self.fail(&format!("it does not come to be that {what}"));
+                return false;
             }
             let short = Duration::from_millis(5);
             let _ = self.book.wait_within(short, |book| (book.counts.lines > lines).then_some(()));
         }
+        true
     }
 
     /// Opens the conversation, and learns what never changes.

@@ -63,28 +63,16 @@ impl Player {
         self.read_journal();
         self.judge(before);
         if trouble.lasts() {
-            self.renew();
+            self.rest();
         }
     }
 
-    /// Ends the server in the silence.
-    fn renew(&mut self) {
+    /// Brings the supervisor into the state in which it is measured: with a new server, which owes no answer to anything
+    /// that was taken back.
+    pub(super) fn rest(&mut self) {
         let before = self.servers().len();
         self.signal_server(self.server(), Signal::SIGKILL);
         self.tend("the next server starts", |player| player.servers().len() > before);
-        self.ask_for_state();
-    }
-
-    /// Brings the supervisor into the state in which it is measured: with a new server, which owes no answer to anything
-    /// that was taken back; and with buffers that begin anew, as they do after a line that leaves more than 4 MiB of them
-    /// empty. How long such a line is depends on how they have grown.
-    pub(super) fn rest(&mut self, mebibytes: u64) {
-        self.renew();
-        let word = self.dice.text(mebibytes << 20);
-        let id = self.post(Ask::tool("echo", &json!({"text": word}), Right::Text(word)));
-        self.tend("the long line has come back", |player| player.book(|book| !book.is_open(&id)));
-        // The first host does not take it.
-        self.book(|book| book.guided.clear());
         self.ask_for_state();
     }
 
