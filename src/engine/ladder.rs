@@ -2,8 +2,9 @@
 
 use std::time::Duration;
 
-/// How long after SIGKILL an exit is waited for: a process in an uninterruptible sleep must not keep us.
-const KILL_GRACE: Duration = Duration::from_millis(300);
+/// How long after SIGKILL an exit is waited for: a process in an uninterruptible sleep must not keep us. With the graces
+/// before it this stays within the 2 s after which hosts lose their patience; a busy machine takes some of it.
+const KILL_GRACE: Duration = Duration::from_millis(450);
 
 /// One rung. Each is stronger than the one before.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
