@@ -36,7 +36,7 @@ use std::task::{Context, Poll};
 use std::thread;
 
 use nix::errno::Errno;
-use nix::sys::signal::{Signal, killpg};
+use nix::sys::signal::{SigHandler, Signal, killpg, signal};
 use nix::unistd::{Pid, setsid};
 
 use crate::engine::io::{Exit, GroupSignal, SpawnFault};
@@ -138,6 +138,8 @@ fn start(
     // not panic. Rust's own part, which comes before it, has made the group, emptied the signal mask and set SIGPIPE back.
     unsafe {
         command.pre_exec(move || {
+            // Ours would be run by this copy of us for as long as the command is not executed.
+            let _ = signal(Signal::SIGTERM, SigHandler::SigDfl);
             if leader == Leader::OfSession {
                 setsid()?;
                 sys::close_on_exec_from(3);

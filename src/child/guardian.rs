@@ -10,7 +10,8 @@
 //! - the supervisor strikes the group off by that number before it reaps the child, so that the list never holds a process
 //!   id that could have become a stranger's;
 //! - the pipe ends when the supervisor does, however that happens. What is still on the list then gets SIGTERM, 0.5 s and
-//!   SIGKILL.
+//!   SIGKILL. A child that hangs before it has executed its command, as on a file system that does not answer, holds the pipe
+//!   as well: an orderly end is told, and only a supervisor that was killed leaves such a child and the guardian until then.
 //!
 //! The guardian belongs to a session of its own and ignores what asks others to stop. It holds no descriptor but its pipe:
 //! neither the host's pipes, which would never end then, nor the writing end of its own. It makes system calls only, so
@@ -26,13 +27,15 @@ use nix::errno::Errno;
 use nix::fcntl::{FcntlArg, OFlag, fcntl};
 use nix::libc;
 use nix::sys::signal::{SigHandler, Signal, kill, killpg, signal};
-use nix::sys::wait::waitpid;
+use nix::sys::wait::{WaitPidFlag, WaitStatus, waitpid};
 use nix::unistd::{ForkResult, Pid, chdir, fork, read, setsid, write};
 
 use super::sys;
 
 /// Between SIGTERM and SIGKILL, in steps: it ends early when the groups are gone.
 const GRACE: (u32, Duration) = (50, Duration::from_millis(10));
+/// How long we wait for the guardian's own end, in steps: twice what it takes at most.
+const DISMISSAL: (u32, Duration) = (1000, Duration::from_millis(1));
 /// The most groups on the list. One server runs at a time, and one login shell, so more than a few are never there; the
 /// oldest would go.
 const CAPACITY: usize = 16;
@@ -72,13 +75,20 @@ impl Guardian {
         }
     }
 
-    /// The orderly end: closes the pipe and waits until the guardian is gone. It goes at once if every child was
-    /// forgotten; else it ends their groups first, which takes 0.5 s at most.
+    /// The orderly end: waits until the guardian is gone. It goes at once if every child was forgotten; else it ends their
+    /// groups first, which takes 0.5 s at most.
     pub fn dismiss(self) {
+        send(self.pipe.as_fd(), Record::End);
         drop(self.pipe);
-        // One that somebody has stopped would be waited for without end.
+        // One that somebody has stopped would not go.
         let _ = kill(self.process, Signal::SIGCONT);
-        while waitpid(self.process, None) == Err(Errno::EINTR) {}
+        let (steps, step) = DISMISSAL;
+        for _ in 0..steps {
+            match waitpid(self.process, Some(WaitPidFlag::WNOHANG)) {
+                Ok(WaitStatus::StillAlive) | Err(Errno::EINTR) => std::thread::sleep(step),
+                Ok(_) | Err(_) => return,
+            }
+        }
     }
 
     /// The place on the list for the next child. It is taken by the child's announcement.
@@ -146,8 +156,15 @@ fn send(pipe: BorrowedFd<'_>, record: Record) {
 /// What travels on the pipe.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Record {
-    Add { number: u32, group: i32 },
-    Strike { number: u32 },
+    Add {
+        number: u32,
+        group: i32,
+    },
+    Strike {
+        number: u32,
+    },
+    /// Nothing comes after it, whoever else may hold the pipe.
+    End,
 }
 
 impl Record {
@@ -157,6 +174,7 @@ impl Record {
         let words = match self {
             Self::Add { number, group } => [1, number, group.cast_unsigned()],
             Self::Strike { number } => [2, number, 0],
+            Self::End => [3, 0, 0],
         };
         let mut bytes = [0; Self::SIZE];
         bytes.copy_from_slice(words.map(u32::to_ne_bytes).as_flattened());
@@ -174,6 +192,7 @@ impl Record {
         match u32::from_ne_bytes(kind) {
             1 if group > 1 => Some(Self::Add { number, group }),
             2 => Some(Self::Strike { number }),
+            3 => Some(Self::End),
             _ => None,
         }
     }
@@ -202,6 +221,7 @@ impl Groups {
                     }
                 }
             }
+            Record::End => {}
         }
     }
 
@@ -221,8 +241,10 @@ extern "C" fn stand_guard(pipe: RawFd) -> ! {
     prepare(pipe);
     let mut groups = Groups::default();
     while let Some(bytes) = next_record() {
-        if let Some(record) = Record::from_bytes(bytes) {
-            groups.apply(record);
+        match Record::from_bytes(bytes) {
+            Some(Record::End) => break,
+            Some(record) => groups.apply(record),
+            None => {}
         }
     }
     end(&groups);
@@ -326,7 +348,8 @@ mod tests {
 
     #[test]
     fn records_come_back_as_they_were_sent() {
-        for record in [Record::Add { number: u32::MAX, group: 4_194_304 }, Record::Strike { number: 7 }] {
+        let add = Record::Add { number: u32::MAX, group: 4_194_304 };
+        for record in [add, Record::Strike { number: 7 }, Record::End] {
             assert_eq!(Record::from_bytes(record.to_bytes()), Some(record));
         }
     }

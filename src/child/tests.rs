@@ -371,6 +371,19 @@ async fn the_guardian_ends_what_was_not_forgotten_and_nothing_else() {
     stubborn.process.forget(false);
 }
 
+/// As a child that hangs before it has executed its command does, which nobody can end.
+#[tokio::test]
+async fn a_guardian_does_not_wait_for_who_else_holds_its_pipe() {
+    let guardian = Guardian::fork().unwrap();
+    let entry = guardian.entry();
+    let held = entry.announcement().unwrap();
+    let child = spawn(&spec(&["/bin/sleep", "1000"]), Some(&guardian)).unwrap();
+    tokio::task::spawn_blocking(move || guardian.dismiss()).await.unwrap();
+    assert_eq!(child.process.exited().await, Exit::Signal(15), "by the guardian");
+    child.process.forget(false);
+    drop(held);
+}
+
 #[test]
 fn a_guardian_without_groups_goes_at_once() {
     Guardian::fork().unwrap().dismiss();

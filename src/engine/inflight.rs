@@ -16,7 +16,7 @@ use crate::wire::{Id, Method, Request};
 /// not repeated.
 const KEPT: usize = 16 * 1024 * 1024;
 /// Up to this length, in bytes, a request that is kept is copied out of the buffer that it was read into.
-const SMALL: usize = 4096;
+const SMALL: usize = 16 * 1024;
 
 /// A request of the host that is not answered yet.
 #[derive(Clone, Debug)]

@@ -163,6 +163,14 @@ impl Desk {
         drop(self.bell.wait_timeout_while(self.state(), time, |state| !state.hints.closed));
     }
 
+    /// Waits for this long, unless something else is to be watched or nobody wants to know any more. What else is to be watched.
+    pub(super) fn quiet(&self, time: Duration) -> Vec<(Changed, PathBuf)> {
+        let quiet = |state: &mut State| !state.hints.closed && state.hints.asked.is_empty();
+        let waited = self.bell.wait_timeout_while(self.state(), time, quiet);
+        let (mut state, _) = waited.unwrap_or_else(PoisonError::into_inner);
+        mem::take(&mut state.hints.asked)
+    }
+
     /// Waits until this watcher has ended, but for no longer than this.
     pub(super) fn until_ended(&self, watcher: u64, time: Duration) {
         drop(self.bell.wait_timeout_while(self.state(), time, |state| state.ended < watcher));

@@ -99,13 +99,22 @@ impl<W: Watcher> Keeper<W> {
     }
 
     fn round(&mut self, mut hints: Hints) {
-        let asked = std::mem::take(&mut hints.asked);
-        let count = asked.len() as u64;
+        let mut asked = std::mem::take(&mut hints.asked);
+        let mut count = asked.len() as u64;
         self.add(asked);
-        // What happens until the first watches are there shows in the fingerprints, as always when watches are placed.
-        self.desk.gather(std::mem::take(&mut self.quiet));
-        if self.desk.is_closed() {
-            return;
+        // What happens until the first watches are there shows in the fingerprints, as always when watches are placed. They
+        // are taken of every path as soon as it is known.
+        let quiet = std::mem::take(&mut self.quiet);
+        loop {
+            asked = self.desk.quiet(quiet);
+            if self.desk.is_closed() {
+                return;
+            }
+            if asked.is_empty() {
+                break;
+            }
+            count += asked.len() as u64;
+            self.add(asked);
         }
         let changed = self.heed(&hints);
         self.told.changed(&changed);

@@ -63,7 +63,8 @@ impl Beside {
         let watched = watched.into_iter().map(|path| (Changed::Watched, path));
         let executable = executable(spec).map(|path| (Changed::Executable, path));
         let (last_good, reports) = kept.map(|(folder, key)| LastGood::open(folder, key)).unzip();
-        let paths: Vec<_> = watched.chain(executable).collect();
+        // A directory may hold much that is looked at first: the one file does not wait for that.
+        let paths: Vec<_> = executable.into_iter().chain(watched).collect();
         let awaited = !paths.is_empty();
         let ear = Ear { watch: Watch::start(paths, QUIET), awaited, login_shell: None, reports };
         let (errands, told) = mpsc::unbounded_channel();

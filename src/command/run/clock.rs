@@ -26,8 +26,8 @@ impl Clock {
     }
 }
 
-/// Wall-clock time since the Unix epoch as of the system's last tick, which is up to 10 ms ago. What it is needed for is
-/// told in seconds, and it is read with each message: the exact time costs three times as much.
+/// Wall-clock time since the Unix epoch as of the system's last tick, which is up to 10 ms ago: what is told in wall-clock time
+/// is told in seconds. It is read with each message, and the exact time costs three times as much.
 #[cfg(target_os = "linux")]
 fn wall() -> Duration {
     use nix::time::{ClockId, clock_gettime};

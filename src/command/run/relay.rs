@@ -465,10 +465,11 @@ impl Relay {
 
     /// One line of what was read from the host: what it is answered may be far longer than it is.
     fn host_line(&mut self) {
-        if self.from_host.is_large() {
+        let line = self.from_host.next();
+        if self.from_host.had_long_line() {
             self.rest.put_off(self.now.mono);
         }
-        if let Some(line) = self.from_host.next() {
+        if let Some(line) = line {
             self.inputs.push_back(Input::Host(line));
             return;
         }
@@ -487,11 +488,11 @@ impl Relay {
 
     fn child_lines(&mut self) {
         let Some(child) = &mut self.child else { return };
-        if child.stdout.is_large() {
-            self.rest.put_off(self.now.mono);
-        }
         while let Some(line) = child.stdout.next() {
             self.inputs.push_back(Input::Child(child.generation, line));
+        }
+        if child.stdout.had_long_line() {
+            self.rest.put_off(self.now.mono);
         }
         if !child.stdout.is_open() && !child.exited && !std::mem::replace(&mut child.mute_told, true) {
             self.inputs.push_back(Input::Mute(child.generation));
