@@ -204,7 +204,7 @@ pub struct Run {
     pub call_timeout: Option<Duration>,
 
     // On the command line each is one path, whatever is in it. In the variable `parse` lets `:` separate them.
-    /// Restart the server when this file, or a file in this directory, changes; may be given more than once, in the
+    /// Restart the server when this file, or anything below this directory, changes; may be given more than once, in the
     /// variable separated by `:`
     #[arg(
         long,
@@ -218,7 +218,13 @@ pub struct Run {
 
     // `None`: the platform's directory for the state of programs.
     /// Keep what is stored in this directory [default: the platform's directory for state]
-    #[arg(long, value_name = "DIR", env = "MCP_SUPERVISE_DATA_DIR", help_heading = "Storing")]
+    #[arg(
+        long,
+        value_name = "DIR",
+        env = "MCP_SUPERVISE_DATA_DIR",
+        value_parser = PathBufValueParser::new().try_map(value::full_path),
+        help_heading = "Storing"
+    )]
     pub data_dir: Option<PathBuf>,
 
     /// Store nothing, and read nothing that was stored
@@ -288,7 +294,13 @@ pub struct Run {
 
     // `None`: to stderr.
     /// Append the log to this file [default: write it to stderr]
-    #[arg(long, value_name = "FILE", env = "MCP_SUPERVISE_LOG_FILE", help_heading = "Logging")]
+    #[arg(
+        long,
+        value_name = "FILE",
+        env = "MCP_SUPERVISE_LOG_FILE",
+        value_parser = PathBufValueParser::new().try_map(value::full_path),
+        help_heading = "Logging"
+    )]
     pub log_file: Option<PathBuf>,
 
     /// Write the log as text or as one JSON object a line
@@ -311,7 +323,7 @@ pub enum Replay {
     None,
 }
 
-/// How important an event must be to be logged, from nothing at all to every frame.
+/// How important an event must be to be logged.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub enum Level {
     /// Nothing.

@@ -1,7 +1,7 @@
 //! The exit codes, all of them. They are promises: scripts and hosts read them, so none changes its meaning.
 //!
 //! `run` exits 0 when the server's last exit was code 0 or a signal of our own stop, else with that exit as a shell tells
-//! it: its code, 128 + its signal, [`NOT_FOUND`] or [`NOT_EXECUTABLE`]. Codes of our own that are no shell's start at 64.
+//! it: its code, 128 + its signal, [`NOT_FOUND`] or [`NOT_EXECUTABLE`].
 
 /// All is well.
 pub const DONE: i32 = 0;

@@ -50,7 +50,7 @@ static SHAPES: [Shape; 7] = [
         sign: |text| text.contains("--"),
         regex: LazyLock::new(|| {
             Regex::new(
-                r#"(?i)(--[\w-]*(?:key|token|secret|password)[\w-]*(?:\s+|=))("[^"]*"|'[^']*'|[^\s"']+)"#,
+                r#"(?i)(--[\w-]*(?:key|token|secret|pass|credential)[\w-]*(?:\s+|=))("[^"]*"|'[^']*'|[^\s"']+)"#,
             )
         }),
         with: "${1}***",
@@ -159,7 +159,8 @@ fn has_word(text: &str, word: &str) -> bool {
 fn is_secret_option(word: &str) -> bool {
     word.strip_prefix("--").is_some_and(|name| {
         let name = name.to_ascii_lowercase();
-        !name.contains('=') && ["key", "token", "secret", "password"].iter().any(|part| name.contains(part))
+        !name.contains('=')
+            && ["key", "token", "secret", "pass", "credential"].iter().any(|part| name.contains(part))
     })
 }
 
@@ -198,6 +199,10 @@ mod tests {
             ("see https://me:pw@host/x and http://tok@host", "see https://***@host/x and http://***@host"),
             ("see redis://:pw@host:6379/1", "see redis://***@host:6379/1"),
             ("run --api-key abc --verbose", "run --api-key *** --verbose"),
+            (
+                "run --pass abc --credentials=x --passphrase y z",
+                "run --pass *** --credentials=*** --passphrase *** z",
+            ),
             ("run --token=abc --github-secret 'a b' end", "run --token=*** --github-secret *** end"),
             (
                 "docker run -e GITHUB_TOKEN=ghp_x -e MODE=1 image",

@@ -12,7 +12,7 @@ use super::phase::Phase;
 use super::replay::Own;
 use super::story::Why;
 use super::timers::Timer;
-use super::{Doom, Engine, answers, planted};
+use super::{Child, Doom, Engine, answers, planted};
 use crate::wire::Id;
 
 /// How many answers in a row an idle server may miss before it counts as hung.
@@ -96,7 +96,8 @@ impl Engine {
 
     /// It was looked at the child's process.
     pub(super) fn inspected(&mut self, child: Gen, stopped: bool) {
-        let Some(current) = self.child.as_mut().filter(|current| current.generation == child) else { return };
+        let ours = |current: &&mut Child| current.generation == child && current.doom.is_none();
+        let Some(current) = self.child.as_mut().filter(ours) else { return };
         if !stopped {
             current.pulse.stopped_since = None;
             return;
@@ -111,7 +112,7 @@ impl Engine {
     /// Calls have taken longer than they may: they are answered, and the server is told to leave them.
     pub(super) fn time_out(&mut self, ids: &[Id]) {
         let generation = self.generation;
-        let listening = self.child.as_ref().is_some_and(super::Child::listens);
+        let listening = self.child.as_ref().is_some_and(Child::listens);
         self.answer_ourselves(ids, Why::TooLong);
         for id in ids.iter().filter(|_| listening) {
             self.tell_child(generation, answers::cancel_call(id).into());
