@@ -93,9 +93,10 @@ impl Trouble {
         }
     }
 
-    /// Whether the server that it leaves behind goes on like that.
+    /// Whether the server that it leaves behind goes on like that, or may: where a round is short, it has not come to dying
+    /// in the middle of an answer.
     pub(super) fn lasts(self) -> bool {
-        matches!(self, DieOnStart | Noise | Endless)
+        matches!(self, DieOnStart | Noise | Endless | MidLine)
     }
 
     /// What the next server finds written down. `None` if the trouble is the running server's.
