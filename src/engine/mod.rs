@@ -48,6 +48,7 @@ pub mod guidance;
 mod inflight;
 pub mod io;
 pub mod ladder;
+pub mod lease;
 mod listen;
 mod lookup;
 mod memory;

@@ -1,0 +1,146 @@
+//! When the token is renewed, and what follows from how that ended.
+
+use std::time::Duration;
+
+use super::Lease;
+use super::answer::{Answer, Meaning};
+use super::io::{Act, Cause, Fact, Found, Renewal, Standing, Token, TokenId};
+
+/// When a renewal that was too early is tried once more.
+const EARLY: Duration = Duration::from_secs(30);
+/// How long after the first, second and third failure a renewal is tried again.
+const RETRIES: [Duration; 3] = [Duration::from_secs(1), Duration::from_secs(2), Duration::from_secs(4)];
+/// How long after every other one.
+const RETRY: Duration = Duration::from_secs(60);
+/// The longest that an API may ask us to wait.
+const LONGEST_RETRY: Duration = Duration::from_secs(3600);
+
+/// When the next renewal is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Schedule {
+    /// Never again.
+    Never,
+    /// At this wall-clock time.
+    At(Duration),
+    /// At this monotonic time: after so many failures in a row, or after it was too early.
+    Again(Duration, u32),
+    /// One of this token is under way, after so many failures in a row.
+    UnderWay(TokenId, u32),
+}
+
+/// A token that is used and not in the file.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Unwritten {
+    pub(super) failures: u32,
+    /// When it is written again, in monotonic time. `None` while it is being written.
+    pub(super) at: Option<Duration>,
+}
+
+impl Lease {
+    /// When this token is renewed.
+    pub(super) fn scheduled(&self, token: &Token) -> Schedule {
+        let (Some(part), Some(end)) = (self.options.renew_at, token.claims.expires) else {
+            return Schedule::Never;
+        };
+        let begin = token.claims.issued.unwrap_or(self.now.wall).min(end);
+        Schedule::At(begin + end.saturating_sub(begin).mul_f64(part))
+    }
+
+    pub(super) fn renew_in_time(&mut self) {
+        let Some(token) = self.token.filter(|_| self.standing == Standing::Active) else { return };
+        let failures = match self.schedule {
+            Schedule::At(at) if at <= self.now.wall => 0,
+            Schedule::Again(at, failures) if at <= self.now.mono => failures,
+            Schedule::Never | Schedule::At(_) | Schedule::Again(..) | Schedule::UnderWay(..) => return,
+        };
+        self.schedule = Schedule::UnderWay(token.id, failures);
+        self.acts.push_back(Act::Renew(token.id));
+    }
+
+    pub(super) fn renewed(&mut self, renewal: Renewal) {
+        let Schedule::UnderWay(asked, failures) = self.schedule else { return };
+        self.schedule = self.token.map_or(Schedule::Never, |token| self.scheduled(&token));
+        // What is said of another token than the one that is used no longer matters.
+        let ours = self.standing == Standing::Active && self.token.is_some_and(|token| token.id == asked);
+        match renewal {
+            Renewal::Granted(token, written) => {
+                self.is_over(asked);
+                self.tell(Fact::Renewed(token.id));
+                self.take(token);
+                if let Err(why) = written {
+                    self.not_written(why);
+                }
+            }
+            Renewal::Superseded(token) => self.found(&Found::Token(token), &Found::Nothing),
+            _ if !ours => {}
+            Renewal::Failed(why) => self.again(failures, None, why),
+            Renewal::Refused(answer) => match answer.meaning() {
+                Meaning::TooEarly => self.too_early(&answer),
+                Meaning::Unlimited => self.schedule = Schedule::Never,
+                Meaning::NoMore => {
+                    self.schedule = Schedule::Never;
+                    self.tell(Fact::NoMoreRenewals(answer.words()));
+                }
+                Meaning::Later => self.again(failures, answer.retry_after, answer.words()),
+                Meaning::Overtaken | Meaning::Over => {
+                    self.schedule = Schedule::Never;
+                    self.doubt(asked, Cause::Renewal);
+                }
+            },
+        }
+    }
+
+    /// A renewal has come to nothing, after so many that had before.
+    pub(super) fn again(&mut self, failures: u32, asked_for: Option<Duration>, why: String) {
+        let delay = self.delay(failures).max(asked_for.unwrap_or_default().min(LONGEST_RETRY));
+        self.schedule = Schedule::Again(self.now.mono + delay, failures + 1);
+        // One word of it is enough for as long as it lasts.
+        if failures == 0 || failures as usize == RETRIES.len() {
+            self.tell(Fact::NotRenewed(why));
+        }
+    }
+
+    /// Once more soon; after that, half way to the end.
+    pub(super) fn too_early(&mut self, answer: &Answer) {
+        if !std::mem::replace(&mut self.was_early, true) {
+            self.schedule = Schedule::Again(self.now.mono + EARLY, 0);
+            return;
+        }
+        self.tell(Fact::NotRenewed(answer.words()));
+        let end = self.token.and_then(|token| token.claims.expires);
+        let half_way = end.map(|end| self.now.wall + end.saturating_sub(self.now.wall) / 2);
+        self.schedule = match (self.schedule, half_way) {
+            (Schedule::At(at), Some(half_way)) => Schedule::At(at.max(half_way)),
+            (other, _) => other,
+        };
+    }
+
+    /// The delay after so many failures: between half of it and the whole.
+    pub(super) fn delay(&mut self, failures: u32) -> Duration {
+        let whole = RETRIES.get(failures as usize).copied().unwrap_or(RETRY);
+        // Two supervisors of one token must not retry in step.
+        self.seed = self.seed.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        let part = f64::from(u32::try_from(self.seed >> 33).unwrap_or(0)) / f64::from(u32::MAX >> 1);
+        whole.mul_f64(0.5 + part.min(1.0) / 2.0)
+    }
+
+    pub(super) fn not_written(&mut self, why: String) {
+        let failures = self.unwritten.map_or(0, |unwritten| unwritten.failures);
+        if failures == 0 {
+            self.tell(Fact::NotWritten(why));
+        }
+        let at = self.now.mono + self.delay(failures);
+        self.unwritten = Some(Unwritten { failures: failures + 1, at: Some(at) });
+    }
+
+    pub(super) fn write_in_time(&mut self) {
+        let now = self.now.mono;
+        let Some(unwritten) =
+            self.unwritten.as_mut().filter(|unwritten| unwritten.at.is_some_and(|at| at <= now))
+        else {
+            return;
+        };
+        unwritten.at = None;
+        self.token.into_iter().for_each(|token| self.acts.push_back(Act::Write(token.id)));
+    }
+}
