@@ -58,18 +58,24 @@ fn give_back() {
 
 /// How much memory this process has that is no part of a file, in bytes. 0 where the system does not tell.
 fn used() -> usize {
-    let told = std::fs::read_to_string("/proc/self/statm").unwrap_or_default();
-    // In pages: all, resident, resident and part of a file.
-    let mut pages = told.split(' ').skip(1).map_while(|count| count.parse::<usize>().ok());
-    let (resident, of_files) = (pages.next().unwrap_or(0), pages.next().unwrap_or(0));
-    resident.saturating_sub(of_files) * rustix::param::page_size()
+    let told = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
+    let line = told.lines().find_map(|line| line.strip_prefix("RssAnon:")).unwrap_or_default();
+    let kibibytes = line.trim().trim_end_matches(" kB").parse::<usize>().unwrap_or(0);
+    kibibytes * 1024
 }
 
 #[cfg(test)]
 mod tests {
     use std::time::Duration;
 
-    use super::{ENOUGH, LONGEST_PAUSE, PAUSE, Rest};
+    use super::{ENOUGH, LONGEST_PAUSE, PAUSE, Rest, used};
+
+    #[test]
+    fn what_is_used_is_told() {
+        let held = vec![1_u8; 64 * ENOUGH];
+        assert!(!cfg!(target_os = "linux") || used() > 64 * ENOUGH);
+        assert_eq!(held.len(), 64 * ENOUGH);
+    }
 
     #[test]
     fn it_is_tried_until_it_is_enough_and_ever_more_seldom() {
