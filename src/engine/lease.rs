@@ -19,6 +19,7 @@
 //!    one that was refused.
 //! 3. A token is given up only because its time has passed, or because the API has said so of this very token.
 //! 4. What serves is what was published last.
+//! 5. One token is not renewed twice without a pause.
 
 mod answer;
 pub mod io;
@@ -113,8 +114,7 @@ impl Lease {
                 self.looked(look);
             }
             Event::Renewed(renewal) => self.renewed(renewal),
-            Event::Written(Ok(())) => self.unwritten = None,
-            Event::Written(Err(why)) => self.not_written(why),
+            Event::Written(token, written) => self.written(token, written),
             Event::Refused { request, token } => {
                 let arrived = self.now.mono;
                 self.refusals.push_back(Refusal { request, token, arrived, looking: None });
@@ -184,7 +184,7 @@ impl Lease {
         let wall = self.now.wall;
         match token.claims.expires {
             _ if self.over.contains(&token.id) => Some("holds a token that is over"),
-            Some(end) if end + PAST < wall || end > wall + FUTURE => {
+            Some(end) if end.saturating_add(PAST) < wall || end > wall.saturating_add(FUTURE) => {
                 Some("holds a token whose `exp` is no time of our days")
             }
             Some(end) if end <= wall => Some("holds a token that has expired"),
@@ -249,10 +249,12 @@ impl Lease {
     }
 
     fn take(&mut self, token: Token) {
+        if self.token.is_none_or(|ours| ours.id != token.id) {
+            self.unwritten = None;
+        }
         self.token = Some(token);
         self.standing = Standing::Active;
         self.was_early = false;
-        self.unwritten = None;
         self.doubt = None;
         if !matches!(self.schedule, Schedule::UnderWay(..)) {
             self.schedule = self.scheduled(&token);

@@ -79,7 +79,7 @@ pub enum Event {
     /// The answer to [`Act::Renew`].
     Renewed(Renewal),
     /// The answer to [`Act::Write`].
-    Written(Result<(), String>),
+    Written(TokenId, Result<(), String>),
     /// A request was answered with a 401 that speaks of the session; it waits for an [`Act::Verdict`].
     Refused {
         /// Which one.

@@ -63,15 +63,18 @@ impl Lease {
         // What is said of another token than the one that is used no longer matters.
         let ours = self.standing == Standing::Active && self.token.is_some_and(|token| token.id == asked);
         match renewal {
-            Renewal::Granted(token, written) => {
-                self.is_over(asked);
-                self.tell(Fact::Renewed(token.id));
-                self.take(token);
-                if let Err(why) = written {
-                    self.not_written(why);
+            Renewal::Granted(token, written) => match self.objection(&token) {
+                None => self.granted(asked, token, written),
+                Some(objection) if ours => self.again(failures, None, format!("the answer {objection}")),
+                Some(_) => {}
+            },
+            Renewal::Superseded(token) => {
+                self.found(&Found::Token(token), &Found::Nothing);
+                // It was not asked, and the other token is none that could be used.
+                if ours && self.other_than(asked).is_none() {
+                    self.again(failures, None, "the file holds another token".to_owned());
                 }
             }
-            Renewal::Superseded(token) => self.found(&Found::Token(token), &Found::Nothing),
             _ if !ours => {}
             Renewal::Failed(why) => self.again(failures, None, why),
             Renewal::Refused(answer) => match answer.meaning() {
@@ -90,8 +93,23 @@ impl Lease {
         }
     }
 
+    fn granted(&mut self, asked: TokenId, token: Token, written: Result<(), String>) {
+        if token.id != asked {
+            self.is_over(asked);
+        }
+        self.tell(Fact::Renewed(token.id));
+        self.take(token);
+        // Its time for that may be over already, as by a clock that goes wrong: an API is not asked without a pause.
+        if matches!(self.schedule, Schedule::At(at) if at <= self.now.wall) {
+            self.schedule = Schedule::Again(self.now.mono + EARLY, 0);
+        }
+        if let Err(why) = written {
+            self.not_written(why);
+        }
+    }
+
     /// A renewal has come to nothing, after so many that had before.
-    pub(super) fn again(&mut self, failures: u32, asked_for: Option<Duration>, why: String) {
+    fn again(&mut self, failures: u32, asked_for: Option<Duration>, why: String) {
         let delay = self.delay(failures).max(asked_for.unwrap_or_default().min(LONGEST_RETRY));
         self.schedule = Schedule::Again(self.now.mono + delay, failures + 1);
         // One word of it is enough for as long as it lasts.
@@ -101,7 +119,7 @@ impl Lease {
     }
 
     /// Once more soon; after that, half way to the end.
-    pub(super) fn too_early(&mut self, answer: &Answer) {
+    fn too_early(&mut self, answer: &Answer) {
         if !std::mem::replace(&mut self.was_early, true) {
             self.schedule = Schedule::Again(self.now.mono + EARLY, 0);
             return;
@@ -116,7 +134,7 @@ impl Lease {
     }
 
     /// The delay after so many failures: between half of it and the whole.
-    pub(super) fn delay(&mut self, failures: u32) -> Duration {
+    fn delay(&mut self, failures: u32) -> Duration {
         let whole = RETRIES.get(failures as usize).copied().unwrap_or(RETRY);
         // Two supervisors of one token must not retry in step.
         self.seed = self.seed.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
@@ -124,7 +142,16 @@ impl Lease {
         whole.mul_f64(0.5 + part.min(1.0) / 2.0)
     }
 
-    pub(super) fn not_written(&mut self, why: String) {
+    /// What is told of another token than the one that is used no longer matters.
+    pub(super) fn written(&mut self, token: TokenId, written: Result<(), String>) {
+        match written {
+            _ if self.token.is_none_or(|ours| ours.id != token) => {}
+            Ok(()) => self.unwritten = None,
+            Err(why) => self.not_written(why),
+        }
+    }
+
+    fn not_written(&mut self, why: String) {
         let failures = self.unwritten.map_or(0, |unwritten| unwritten.failures);
         if failures == 0 {
             self.tell(Fact::NotWritten(why));

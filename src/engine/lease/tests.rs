@@ -137,11 +137,42 @@ fn a_new_token_that_cannot_be_written_is_used_and_written_again() {
     for most in [1, 2, 4, 60, 60] {
         let written = play.pass(secs(most));
         assert!(matches!(*written, [(at, Act::Write(TokenId(2)))] if at >= secs(most) / 2), "{written:?}");
-        assert_eq!(play.tell(Event::Written(Err("full".into()))), []);
+        assert_eq!(play.tell(Event::Written(TokenId(2), Err("full".into()))), []);
     }
-    play.pass(secs(60));
-    assert_eq!(play.tell(Event::Written(Ok(()))), []);
+    // It is not forgotten when the token was thought to be over, and was not.
+    play.tell(Event::Ended(TokenId(2), End::Refused));
+    play.pass(secs(3));
+    play.tell(Event::Ended(TokenId(2), End::Heard));
+    assert!(play.pass(secs(60)).iter().any(|(_, act)| *act == Act::Write(TokenId(2))));
+    // What is told of another one does not end it.
+    play.tell(Event::Written(TokenId(1), Ok(())));
+    play.tell(Event::Written(TokenId(2), Err("full".into())));
+    assert!(play.pass(secs(60)).iter().any(|(_, act)| *act == Act::Write(TokenId(2))));
+    play.tell(Event::Written(TokenId(2), Ok(())));
     assert_eq!(play.pass(secs(600)), []);
+}
+
+#[test]
+fn an_api_is_not_asked_without_a_pause_whatever_it_answers() {
+    let late =
+        Token { id: TokenId(2), claims: Claims { issued: Some(BEGIN), expires: Some(BEGIN + secs(700)) } };
+    let far = Token { claims: Claims { issued: None, expires: Some(Duration::MAX) }, ..late };
+    for (answer, pause) in [
+        // Its time to be renewed is over: 420 s of it have passed.
+        (Renewal::Granted(late, Ok(())), 30),
+        (Renewal::Granted(token(1, 1000), Ok(())), 30),
+        (Renewal::Granted(token(2, 10), Ok(())), 1),
+        (Renewal::Granted(far, Ok(())), 1),
+        (Renewal::Superseded(token(2, 10)), 1),
+        (Renewal::Superseded(token(1, 1000)), 1),
+    ] {
+        let mut play = Play::renewing();
+        let acts = play.tell(Event::Renewed(answer.clone()));
+        assert!(!acts.iter().any(|act| matches!(act, Act::Renew(_))), "{answer:?}: {acts:?}");
+        assert_eq!(play.lease.standing(), Standing::Active);
+        let again = play.pass(secs(pause));
+        assert!(matches!(*again, [(at, Act::Renew(_))] if at >= secs(pause) / 2), "{answer:?}: {again:?}");
+    }
 }
 
 #[test]
@@ -429,7 +460,10 @@ fn step(play: &mut Play, kind: u8, pick: u32, tokens: &BTreeMap<u32, Token>) -> 
             7 => refused(400, "RENEWAL_NOT_REQUIRED"),
             _ => refused(503, ""),
         })),
-        2 => play.tell(Event::Written(if pick.is_multiple_of(2) { Ok(()) } else { Err("full".into()) })),
+        2 => play.tell(Event::Written(
+            TokenId(pick % 6),
+            if pick.is_multiple_of(2) { Ok(()) } else { Err("full".into()) },
+        )),
         3 => play.refuse(u64::from(pick), pick % 6),
         4 => play.tell(Event::Ended(TokenId(pick % 6), if pick % 4 < 2 { End::Heard } else { End::Refused })),
         5 => {
@@ -458,6 +492,7 @@ proptest! {
         let tokens: BTreeMap<u32, Token> = (0..6).map(|id| (id, token(id, 300 + 700 * u64::from(id)))).collect();
         let mut play = Play::begin();
         let (mut under_way, mut published, mut said_over) = (false, None, BTreeSet::new());
+        let mut renewed: Option<(TokenId, Duration)> = None;
         let mut waiting: BTreeMap<RequestId, (TokenId, Duration)> = BTreeMap::new();
         for (kind, pick) in steps {
             if kind == 3 && waiting.contains_key(&RequestId(u64::from(pick))) {
@@ -483,8 +518,15 @@ proptest! {
                     Act::Renew(token) => {
                         prop_assert!(!std::mem::replace(&mut under_way, true), "two renewals at once");
                         prop_assert_eq!(Some(token), published, "what is renewed is what is used");
+                        let pause = renewed.filter(|(before, _)| *before == token).map(|(_, at)| play.now.mono.saturating_sub(at));
+                        prop_assert!(pause.is_none_or(|pause| pause >= secs(1) / 2), "again after {:?}", pause);
+                        renewed = Some((token, play.now.mono));
                     }
-                    Act::Publish(token) => published = Some(token),
+                    Act::Publish(token) => {
+                        // Another one may be renewed at once, and one that comes back after it.
+                        renewed = renewed.filter(|_| published == Some(token));
+                        published = Some(token);
+                    }
                     Act::Write(token) => prop_assert_eq!(Some(token), published),
                     Act::Verdict(request, repeated) => {
                         let asked = waiting.remove(&request);
