@@ -58,8 +58,12 @@ pub enum Renewal {
 /// How a request ended that was made with a token.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum End {
-    /// With an answer other than a 401 that speaks of the session.
+    /// With an answer of the API other than those below.
     Heard,
+    /// The API has said that it is locked, by its kill switch.
+    Locked,
+    /// The API has not answered.
+    Unreachable,
     /// The session was refused, and the request is not repeated.
     Refused,
 }

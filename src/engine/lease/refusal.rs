@@ -70,13 +70,13 @@ impl Lease {
             return;
         }
         match (end, self.standing) {
-            (End::Heard, Standing::Expired(Cause::Request | Cause::Renewal)) => {
+            (End::Heard | End::Locked, Standing::Expired(Cause::Request | Cause::Renewal)) => {
                 self.over.remove(&token);
                 self.token.into_iter().for_each(|token| self.adopt(token));
             }
-            (End::Heard, _) => self.doubt = None,
+            (End::Heard | End::Locked, _) => self.doubt = None,
             (End::Refused, Standing::Active) if self.doubt.is_none() => self.doubt(token, Cause::Request),
-            (End::Refused, _) => {}
+            (End::Refused | End::Unreachable, _) => {}
         }
     }
 
