@@ -3,6 +3,7 @@
 mod bad_input;
 mod cli;
 mod conversation;
+mod daemon;
 mod degraded;
 mod demo;
 mod hang;

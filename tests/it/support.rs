@@ -4,6 +4,7 @@
 //! for an event (a line, an exit, a file, a process that is gone), and a watchdog fails it with everything seen so far when
 //! the event does not come. Dropping the host ends every process that the test has started.
 
+pub(crate) mod daemon;
 pub(crate) mod dice;
 pub(crate) mod ends;
 pub(crate) mod message;

@@ -1,0 +1,4 @@
+//! The fixture daemon itself: what tests of session tokens rely on.
+
+mod api;
+mod failing;
