@@ -30,6 +30,7 @@
 //! | [`child`] | the server's process: spawn, signals, exit, reaping, stderr tail, the guardian, containers; the login shell's `PATH` | the engine's mind |
 //! | [`watch`] | tells that files have changed: watched paths, the executable | what follows from it |
 //! | [`lastgood`] | last good greetings and lists on disk, on a thread of its own | when they are needed |
+//! | [`http`] | the one HTTP client | what is asked with it |
 //! | [`cli`] | the command line, declarations only | what the commands do |
 //! | [`report`] | what a person sees; the only place that prints | tokio, doers |
 //! | [`command`] | brings the doers together; `run` is the only place where engine and doers meet | |
@@ -46,6 +47,7 @@ pub mod cli;
 pub mod command;
 pub mod engine;
 pub mod exit_code;
+pub mod http;
 pub mod lastgood;
 pub mod mask;
 pub mod report;

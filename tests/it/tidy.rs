@@ -52,6 +52,13 @@ const ROOMS: &[Room] = &[
     doer("child", &["wire", "mask", "stream", "engine"]),
     doer("watch", &["engine"]),
     doer("token", &["wire", "mask", "engine"]),
+    Room {
+        name: "http",
+        ours: NOTHING,
+        but: NOTHING,
+        crates: &["reqwest", "rustls", "thiserror"],
+        pure: &["net", "process", "Instant", "SystemTime"],
+    },
     doer("gateway", &["wire", "mask", "engine"]),
     Room {
         name: "lastgood",

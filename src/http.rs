@@ -1,0 +1,120 @@
+//! The program's one HTTP client: all that speaks to an API does it by these rules.
+//!
+//! HTTP/1.1 with TLS by rustls. Whoever the platform trusts is trusted, and whoever a file of certificates names besides.
+//! Proxies are those of the environment (`HTTP_PROXY`, `HTTPS_PROXY`, `ALL_PROXY`, `NO_PROXY`, in capitals or not), with
+//! `http` or `https`. Connections are kept, but not for long: the usual servers close theirs after 5 s without a word,
+//! and whoever writes to a connection that is being closed cannot know whether it was heard.
+//!
+//! It must never follow a redirect, make a request a second time on its own, name itself, or send what is meant for this
+//! machine to a proxy. The one header that comes from here is `Accept: */*` where the request has none, which means the same.
+
+#[cfg(test)]
+mod tests;
+
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+use std::{env, fs, io};
+
+use reqwest::{Certificate, Client, ClientBuilder, NoProxy, Proxy, Url, redirect, retry};
+
+/// How long a connection may take to be made, TLS included.
+const CONNECT: Duration = Duration::from_secs(10);
+/// How long an unused connection is kept.
+const KEEP: Duration = Duration::from_secs(4);
+/// Where no proxy is ever asked to go.
+const THIS_MACHINE: &str = "localhost,127.0.0.0/8,::1,::ffff:127.0.0.0/104";
+
+/// Why there is no client.
+#[derive(Debug, thiserror::Error)]
+pub enum Fault {
+    /// The file with certificates cannot be read.
+    #[error("read the certificates in {}: {source}", path.display())]
+    Read {
+        /// The file.
+        path: PathBuf,
+        /// The system's reason.
+        source: io::Error,
+    },
+    /// The file holds no certificates, or not as PEM.
+    #[error("read the certificates in {}: it holds none in PEM", path.display())]
+    NotPem {
+        /// The file.
+        path: PathBuf,
+    },
+    /// The TLS library refuses the certificates or the machine.
+    #[error("prepare for HTTP: {0}")]
+    Tls(String),
+}
+
+/// Makes the client. `ca` is a file of certificates in PEM that are trusted besides the platform's.
+pub fn client(ca: Option<&Path>) -> Result<Client, Fault> {
+    with(ca, |name| env::var(name).ok())
+}
+
+fn with(ca: Option<&Path>, variable: impl Fn(&str) -> Option<String>) -> Result<Client, Fault> {
+    // Fails only where one is installed already, which is as good.
+    let _ = rustls::crypto::ring::default_provider().install_default();
+    let certificates = ca.map(certificates).transpose()?.unwrap_or_default();
+    let proxies = proxies(variable);
+    let builder = || proxies.iter().cloned().fold(plain(), ClientBuilder::proxy);
+    let built = match builder().tls_certs_merge(certificates).build() {
+        // A machine that trusts nobody can speak to those who need no trust: HTTP without TLS.
+        Err(_) if ca.is_none() => builder().tls_certs_only([]).build(),
+        built => built,
+    };
+    built.map_err(|error| Fault::Tls(reason(&error)))
+}
+
+/// What is the same for every client.
+fn plain() -> ClientBuilder {
+    let builder = Client::builder()
+        .no_proxy()
+        .redirect(redirect::Policy::none())
+        .retry(retry::never())
+        .referer(false)
+        .connect_timeout(CONNECT)
+        .pool_idle_timeout(KEEP)
+        .tcp_nodelay(true);
+    // Whoever reads slowly is not dead: how long an API may leave what was sent unread is for it to decide.
+    #[cfg(target_os = "linux")]
+    let builder = builder.tcp_user_timeout(None);
+    builder
+}
+
+fn certificates(path: &Path) -> Result<Vec<Certificate>, Fault> {
+    let pem = fs::read(path).map_err(|source| Fault::Read { path: path.to_owned(), source })?;
+    match Certificate::from_pem_bundle(&pem) {
+        Ok(certificates) if !certificates.is_empty() => Ok(certificates),
+        Ok(_) | Err(_) => Err(Fault::NotPem { path: path.to_owned() }),
+    }
+}
+
+/// The proxies that the environment names. What cannot be understood there is passed over, as other programs do.
+fn proxies(variable: impl Fn(&str) -> Option<String>) -> Vec<Proxy> {
+    // In a CGI program it is the one who asks who sets HTTP_PROXY.
+    if variable("REQUEST_METHOD").is_some() {
+        return Vec::new();
+    }
+    let first = |names: [&str; 2]| names.into_iter().find_map(&variable);
+    let direct = format!("{},{THIS_MACHINE}", first(["NO_PROXY", "no_proxy"]).unwrap_or_default());
+    let named = |names| first(names).and_then(|text| proxy_url(&text));
+    let all = named(["ALL_PROXY", "all_proxy"]);
+    let http = named(["HTTP_PROXY", "http_proxy"]).or(all.clone()).map(Proxy::http);
+    let https = named(["HTTPS_PROXY", "https_proxy"]).or(all).map(Proxy::https);
+    let proxies = [http, https].into_iter().flatten().filter_map(Result::ok);
+    proxies.map(|proxy| proxy.no_proxy(NoProxy::from_string(&direct))).collect()
+}
+
+fn proxy_url(text: &str) -> Option<Url> {
+    let url = if text.contains("://") { Url::parse(text) } else { Url::parse(&format!("http://{text}")) };
+    url.ok().filter(|url| matches!(url.scheme(), "http" | "https"))
+}
+
+/// What lies at the bottom of an error.
+fn reason(error: &reqwest::Error) -> String {
+    let mut cause: &dyn std::error::Error = error;
+    while let Some(deeper) = cause.source() {
+        cause = deeper;
+    }
+    cause.to_string()
+}
