@@ -31,6 +31,7 @@
 //! | [`watch`] | tells that files have changed: watched paths, the executable | what follows from it |
 //! | [`lastgood`] | last good greetings and lists on disk, on a thread of its own | when they are needed |
 //! | [`http`] | the one HTTP client | what is asked with it |
+//! | [`gateway`] | puts the session token on what a server asks of its API, over loopback | when a token is over, where it is kept |
 //! | [`cli`] | the command line, declarations only | what the commands do |
 //! | [`report`] | what a person sees; the only place that prints | tokio, doers |
 //! | [`command`] | brings the doers together; `run` is the only place where engine and doers meet | |
@@ -47,6 +48,7 @@ pub mod cli;
 pub mod command;
 pub mod engine;
 pub mod exit_code;
+pub mod gateway;
 pub mod http;
 pub mod lastgood;
 pub mod mask;

@@ -59,7 +59,7 @@ const ROOMS: &[Room] = &[
         crates: &["reqwest", "rustls", "thiserror"],
         pure: &["net", "process", "Instant", "SystemTime"],
     },
-    doer("gateway", &["wire", "mask", "engine"]),
+    doer("gateway", &["wire", "engine::lease::io"]),
     Room {
         name: "lastgood",
         ours: &["engine::io"],

@@ -1,0 +1,165 @@
+//! The gateway: stands between a server and its API on this machine, and puts the token on what the server asks.
+//!
+//! The server never has the real token. It is told the gateway's address in place of the API's, and gets a stand-in that is
+//! worth something here and nowhere else. Whoever knows it may ask the one API behind the gateway, and nothing besides.
+//!
+//! ```text
+//!             stand-in              +---------+   token    +-----+
+//!   server  ------------>  Door --> | Porter  | ---------> | API |     one origin; with TLS, proxies, kept connections
+//!                                   |  Relay  |            +-----+
+//!           <---------------------  |         | <---------
+//!                                   +---------+
+//!                        Event        |     ^      Verdict: once more, with this token, or not
+//!              what came of it        v     |      Published: what is asked with from now on
+//!                                    the lease
+//! ```
+//!
+//! It does and decides nothing: of an answer that says that the session is over it tells ([`Event::Refused`]), and waits for
+//! the [`Verdict`]. Of what came of every other attempt it tells too ([`Event::Ended`]), before the first byte of the answer
+//! is handed on. A request is sent at most twice, and the second time only by a verdict, after an answer that proves that
+//! the first had no effect.
+//!
+//! Bodies are streamed in both directions, and held only where a repetition may need them (1 MiB) or where the answer
+//! must be understood (64 KiB). Headers go on as they came, but for those of one connection, the token, and redirects to
+//! the API itself, which are led back here. It must never follow a redirect, show the token to the server, show the
+//! stand-in to the API, or let anybody in by a name that is not its own.
+
+mod door;
+mod entrance;
+mod headers;
+mod listen;
+mod outcome;
+mod payload;
+mod pending;
+mod relay;
+mod reply;
+mod stand_in;
+#[cfg(test)]
+mod tests;
+mod upstream;
+
+use std::convert::Infallible;
+use std::pin::pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use hyper::server::conn::http1;
+use hyper::service::service_fn;
+use hyper_util::rt::{TokioIo, TokioTimer};
+use secrecy::SecretString;
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::{mpsc, watch};
+
+use crate::engine::lease::io::{Event, RequestId, TokenId};
+pub use door::Door;
+pub use entrance::{Auth, Entrance};
+use relay::Relay;
+pub use stand_in::{random_path, stand_in};
+pub use upstream::{NotAnUpstream, Upstream};
+
+/// How long the head of a request may take, from the end of the request before it or the beginning of the connection.
+const HEAD: Duration = Duration::from_secs(30);
+/// The longest head of a request, in bytes.
+const LONGEST_HEAD: usize = 64 << 10;
+
+/// Where a gateway leads, and how one gets in.
+#[derive(Clone, Debug)]
+pub struct Options {
+    /// The API.
+    pub upstream: Upstream,
+    /// Where the token is put, and where the stand-in is looked for.
+    pub auth: Auth,
+    /// How the server shows that it may come in.
+    pub entrance: Entrance,
+}
+
+/// What is asked with.
+#[derive(Clone, Debug)]
+pub enum Published {
+    /// Nobody has looked yet: requests wait, for 5 s.
+    Unknown,
+    /// There is no token: requests are answered here.
+    Nothing,
+    /// This one.
+    Token(TokenId, SecretString),
+}
+
+/// What becomes of a refused request.
+#[derive(Clone, Debug)]
+pub struct Verdict {
+    /// Which one, by the number in [`Event::Refused`].
+    pub request: RequestId,
+    /// What it is made once more with. `None`: the answer is handed back as it is.
+    pub again: Option<(TokenId, SecretString)>,
+}
+
+/// The gateway's side of the lease.
+#[derive(Debug)]
+pub struct Side {
+    /// What is asked with from now on.
+    pub tokens: watch::Receiver<Published>,
+    /// What came of it: [`Event::Refused`], to which a verdict belongs, and [`Event::Ended`].
+    pub tell: mpsc::UnboundedSender<Event>,
+    /// The verdicts.
+    pub verdicts: mpsc::UnboundedReceiver<Verdict>,
+}
+
+/// Serves those who knock, until dropped; then all that is under way ends. Needs a tokio runtime, and ends at once where
+/// the system refuses to wait for the door.
+pub async fn serve(door: Door, options: Options, client: reqwest::Client, side: Side) {
+    let Side { tokens, tell, mut verdicts } = side;
+    let relay = Arc::new(Relay::new(door.port(), options, client, tokens, tell));
+    let Ok(listener) = TcpListener::from_std(door.into_listener()) else { return };
+    let mut listening =
+        pin!(listen::listen(listener, listen::MOST, |stream| { connection(stream, Arc::clone(&relay)) }));
+    let mut more = true;
+    loop {
+        tokio::select! {
+            never = &mut listening => match never {},
+            verdict = verdicts.recv(), if more => {
+                if let Some(verdict) = verdict {
+                    relay.pending().settle(verdict);
+                } else {
+                    more = false;
+                    relay.pending().close();
+                }
+            }
+        }
+    }
+}
+
+/// Serves one connection to its end.
+async fn connection(stream: TcpStream, relay: Arc<Relay>) {
+    // Small answers must not wait for more; where the system refuses that, they do.
+    let _ = stream.set_nodelay(true);
+    let connected = Arc::new(AtomicBool::new(true));
+    let flag = Arc::clone(&connected);
+    let service = service_fn(move |request| {
+        let (relay, connected) = (Arc::clone(&relay), Arc::clone(&connected));
+        async move { Ok::<_, Infallible>(relay.answer(request, connected).await) }
+    });
+    let mut serving = pin!(
+        http1::Builder::new()
+            .timer(TokioTimer::new())
+            .header_read_timeout(HEAD)
+            .max_header_size(LONGEST_HEAD)
+            .max_buf_size(2 * LONGEST_HEAD)
+            // An answer has the date that the API gave it.
+            .auto_date_header(false)
+            .serve_connection(TokioIo::new(stream), service)
+    );
+    // Declared last, so that it is dropped first: a body that ends because the connection is dropped did not end well.
+    let _until = Until(flag);
+    // What went wrong with a connection, the other side knows.
+    let _ = serving.as_mut().await;
+}
+
+/// Turns a flag to false when it is dropped.
+struct Until(Arc<AtomicBool>);
+
+impl Drop for Until {
+    fn drop(&mut self) {
+        self.0.store(false, Ordering::Relaxed);
+    }
+}

@@ -1,0 +1,179 @@
+//! Bodies on their way through: streamed piece by piece, held by nobody longer than it takes to pass them on.
+//!
+//! Two things are more than a pipe. The beginning of an answer can be read ahead and still be passed on whole. And a
+//! body that breaks off must break off on the other side too: what was cut short must never look complete.
+
+use std::collections::VecDeque;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::task::{Context, Poll, ready};
+use std::time::Duration;
+
+use bytes::Bytes;
+use http_body::{Body, Frame, SizeHint};
+use http_body_util::BodyExt as _;
+use hyper::body::Incoming;
+use tokio::time::timeout;
+
+/// The longest body that is read whole before it is sent, and the most that is read to no end, in bytes.
+pub(super) const WHOLE: u64 = 1 << 20;
+/// How long a body is read to no end.
+const PATIENCE: Duration = Duration::from_secs(1);
+
+type BoxError = Box<dyn std::error::Error + Send + Sync>;
+
+/// The body of an answer: what was read ahead, then the rest.
+#[derive(Debug)]
+pub(super) struct Payload {
+    ahead: VecDeque<Result<Frame<Bytes>, reqwest::Error>>,
+    /// `None` if there is no more.
+    rest: Option<reqwest::Body>,
+    /// How many bytes are still to come. `None` if nobody has said.
+    length: Option<u64>,
+    /// What came before an error was given the time to be written: whoever hears of the error writes no more.
+    written: bool,
+}
+
+impl Payload {
+    /// A body of the gateway's own.
+    pub(super) fn own(bytes: Bytes) -> Self {
+        let length = Some(bytes.len() as u64);
+        Self { ahead: VecDeque::from([Ok(Frame::data(bytes))]), rest: None, length, written: false }
+    }
+
+    /// The body of an API's answer.
+    pub(super) fn passed(body: reqwest::Body) -> Self {
+        let length = body.size_hint().exact();
+        Self { ahead: VecDeque::new(), rest: Some(body), length, written: false }
+    }
+
+    /// Reads the beginning, until there is this much or this time has passed, and returns a copy of so much of it.
+    pub(super) async fn read_ahead(&mut self, most: usize, time: Duration) -> Vec<u8> {
+        let mut text = Vec::new();
+        let reading = async {
+            while let Some(body) = self.rest.as_mut().filter(|_| text.len() < most) {
+                let frame = body.frame().await;
+                if let Some(Ok(frame)) = &frame {
+                    text.extend_from_slice(frame.data_ref().map_or(&[], |data| data.as_ref()));
+                }
+                if !matches!(frame, Some(Ok(_))) {
+                    self.rest = None;
+                }
+                self.ahead.extend(frame);
+            }
+        };
+        // What comes too late is passed on unread.
+        let _ = timeout(time, reading).await;
+        text.truncate(most);
+        text
+    }
+}
+
+impl Body for Payload {
+    type Data = Bytes;
+    type Error = reqwest::Error;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, reqwest::Error>>> {
+        let frame = match (self.ahead.pop_front(), &mut self.rest) {
+            (Some(frame), _) => Some(frame),
+            (None, Some(rest)) => ready!(Pin::new(rest).poll_frame(context)),
+            (None, None) => None,
+        };
+        if let Some(Err(error)) = frame {
+            if self.written {
+                return Poll::Ready(Some(Err(error)));
+            }
+            self.written = true;
+            self.ahead.push_front(Err(error));
+            context.waker().wake_by_ref();
+            return Poll::Pending;
+        }
+        if let (Some(Ok(frame)), Some(length)) = (&frame, &mut self.length) {
+            *length = length.saturating_sub(frame.data_ref().map_or(0, Bytes::len) as u64);
+        }
+        Poll::Ready(frame)
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.length == Some(0) || self.ahead.is_empty() && self.rest.as_ref().is_none_or(Body::is_end_stream)
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.length.map_or_else(SizeHint::default, SizeHint::with_exact)
+    }
+}
+
+/// What is known of a request's body while it is streamed.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Upload(Arc<AtomicBool>);
+
+impl Upload {
+    /// It broke off on our side: the API is not to blame for what came of it.
+    pub(super) fn broke_off(&self) -> bool {
+        self.0.load(Ordering::Relaxed)
+    }
+
+    /// The body itself. `connected` turns false when its connection is no more.
+    pub(super) fn body(&self, incoming: Incoming, connected: Arc<AtomicBool>) -> reqwest::Body {
+        reqwest::Body::wrap(Streamed { incoming, connected, upload: self.clone() })
+    }
+}
+
+/// A request's body that is sent while it comes.
+struct Streamed {
+    incoming: Incoming,
+    connected: Arc<AtomicBool>,
+    upload: Upload,
+}
+
+impl Body for Streamed {
+    type Data = Bytes;
+    type Error = BoxError;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
+        let frame = ready!(Pin::new(&mut self.incoming).poll_frame(context));
+        let broken = match frame {
+            Some(Ok(frame)) => return Poll::Ready(Some(Ok(frame))),
+            Some(Err(error)) => error.into(),
+            // A body ends like this also when whoever read it is dropped in the middle of it.
+            None if !self.connected.load(Ordering::Relaxed) => "the connection is no more".into(),
+            None => return Poll::Ready(None),
+        };
+        self.upload.0.store(true, Ordering::Relaxed);
+        Poll::Ready(Some(Err(broken)))
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.incoming.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.incoming.size_hint()
+    }
+}
+
+/// Reads a body whole. `None` if it breaks off.
+pub(super) async fn whole(incoming: Incoming) -> Option<Bytes> {
+    let length = incoming.size_hint().exact()?;
+    let bytes = incoming.collect().await.ok()?.to_bytes();
+    (bytes.len() as u64 == length).then_some(bytes)
+}
+
+/// Reads to no end what comes with a request that is refused: a connection that is closed on somebody who still writes
+/// takes the answer with it. Not for long, and not without measure.
+pub(super) async fn discard(mut incoming: Incoming) {
+    let reading = async {
+        let mut read = 0;
+        while let (Some(Ok(frame)), true) = (incoming.frame().await, read < WHOLE) {
+            read += frame.data_ref().map_or(0, Bytes::len) as u64;
+        }
+    };
+    let _ = timeout(PATIENCE, reading).await;
+}

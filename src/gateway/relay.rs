@@ -1,0 +1,268 @@
+//! One request, from the server to the API and back.
+//!
+//! ```text
+//! admitted -> body read, if short -> token -> sent -> answer -> told, handed on
+//!                                               ^        |
+//!                                               |        | the session is over, and the body is still there
+//!                                               |        v
+//!                                               +---- told, verdict       once at most
+//! ```
+//!
+//! What an attempt came to is told before the first byte of it is handed on, so that whoever hears of the answer can know
+//! what it was. It must never ask the API a third time, or twice without a verdict that says so.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::time::Duration;
+
+use http_body::Body as _;
+use hyper::body::Incoming;
+use hyper::ext::ReasonPhrase;
+use hyper::header::{EXPECT, HeaderValue, LOCATION};
+use hyper::http::request::Parts;
+use hyper::{HeaderMap, Method, Request, Response, StatusCode};
+use reqwest::{Client, Url};
+use secrecy::SecretString;
+use tokio::sync::{mpsc, watch};
+use tokio::time::timeout;
+
+use super::entrance::{Admitted, Auth, Porter};
+use super::outcome::{self, Outcome};
+use super::payload::{self, Payload, Upload};
+use super::pending::Pending;
+use super::reply::Reply;
+use super::{Options, Published, Upstream, headers};
+use crate::engine::lease::io::{End, Event, RequestId, TokenId};
+
+/// How long a request waits until it is known whether there is a token.
+const TOKEN: Duration = Duration::from_secs(5);
+/// How long a refused request waits for its verdict.
+const VERDICT: Duration = Duration::from_secs(10);
+
+/// What all requests share.
+#[derive(Debug)]
+pub(super) struct Relay {
+    porter: Porter,
+    auth: Auth,
+    upstream: Upstream,
+    client: Client,
+    tokens: watch::Receiver<Published>,
+    tell: mpsc::UnboundedSender<Event>,
+    pending: Pending,
+    /// The number of the next refused request.
+    next: AtomicU64,
+}
+
+/// What an attempt sends, but for the token.
+struct Sending {
+    method: Method,
+    url: Url,
+    headers: HeaderMap,
+    location: Admitted,
+}
+
+/// What an attempt came to.
+enum Attempt {
+    /// An answer, and what it means.
+    Answer(Response<Payload>, Outcome),
+    /// None; and why.
+    Unreachable(String),
+    /// None, because the request's body broke off.
+    BrokeOff,
+}
+
+impl Relay {
+    pub(super) fn new(
+        port: u16,
+        options: Options,
+        client: Client,
+        tokens: watch::Receiver<Published>,
+        tell: mpsc::UnboundedSender<Event>,
+    ) -> Self {
+        let Options { upstream, auth, entrance } = options;
+        let porter = Porter::new(port, auth.clone(), entrance);
+        Self {
+            porter,
+            auth,
+            upstream,
+            client,
+            tokens,
+            tell,
+            pending: Pending::default(),
+            next: AtomicU64::new(0),
+        }
+    }
+
+    /// The requests that wait for verdicts.
+    pub(super) fn pending(&self) -> &Pending {
+        &self.pending
+    }
+
+    /// Answers a request. `connected` turns false when its connection is no more.
+    pub(super) async fn answer(
+        &self,
+        request: Request<Incoming>,
+        connected: Arc<AtomicBool>,
+    ) -> Response<Payload> {
+        let (parts, body) = request.into_parts();
+        // Whoever asks for leave to send a body is told no before it comes.
+        let comes_anyway = !parts.headers.contains_key(EXPECT);
+        match self.prepare(parts, body.size_hint().exact().is_none()) {
+            Ok(sending) => self.relay(&sending, body, connected).await,
+            Err(reply) => {
+                if comes_anyway {
+                    payload::discard(body).await;
+                }
+                reply.into_response()
+            }
+        }
+    }
+
+    /// What is sent for a request, if it may come in. `chunked`: its body has no length.
+    fn prepare(&self, mut request: Parts, chunked: bool) -> Result<Sending, Reply> {
+        let location = self.porter.admit(&request)?;
+        let url = self.upstream.target(&location.target).ok_or_else(|| {
+            let message =
+                "the path cannot be passed on as it is; write it without dot segments and backslashes";
+            Reply::refusal(StatusCode::BAD_REQUEST, "BAD_TARGET", message)
+        })?;
+        headers::toward_upstream(&mut request.headers, chunked);
+        Ok(Sending { method: request.method, url, headers: request.headers, location })
+    }
+
+    async fn relay(
+        &self,
+        sending: &Sending,
+        body: Incoming,
+        connected: Arc<AtomicBool>,
+    ) -> Response<Payload> {
+        let upload = Upload::default();
+        let repeatable = if body.size_hint().exact().is_some_and(|length| length <= payload::WHOLE) {
+            match payload::whole(body).await {
+                Some(bytes) => Ok(bytes),
+                None => return broke_off(),
+            }
+        } else {
+            Err(upload.body(body, connected))
+        };
+        let Some((token, value)) = self.token().await else { return Reply::without_token().into_response() };
+        let bytes = match repeatable {
+            Ok(bytes) => bytes,
+            Err(streamed) => {
+                let attempt = self.attempt(sending, value, streamed, &upload).await;
+                return self.finish(token, attempt);
+            }
+        };
+        let first = self.attempt(sending, value, bytes.clone().into(), &upload).await;
+        if !matches!(first, Attempt::Answer(_, Outcome::SessionOver)) {
+            return self.finish(token, first);
+        }
+        match self.verdict(token).await {
+            Some((token, value)) => {
+                drop(first);
+                let second = self.attempt(sending, value, bytes.into(), &upload).await;
+                self.finish(token, second)
+            }
+            None => self.finish(token, first),
+        }
+    }
+
+    /// The token to ask with. `None` if there is none.
+    async fn token(&self) -> Option<(TokenId, HeaderValue)> {
+        let mut tokens = self.tokens.clone();
+        let known = tokens.wait_for(|published| !matches!(published, Published::Unknown));
+        match &*timeout(TOKEN, known).await.ok()?.ok()? {
+            Published::Token(id, token) => Some((*id, self.auth.value(token)?)),
+            Published::Unknown | Published::Nothing => None,
+        }
+    }
+
+    /// What a refused request is repeated with. `None` if it is not.
+    async fn verdict(&self, token: TokenId) -> Option<(TokenId, HeaderValue)> {
+        let request = RequestId(self.next.fetch_add(1, Ordering::Relaxed));
+        let mut waiting = self.pending.wait(request)?;
+        self.tell.send(Event::Refused { request, token }).ok()?;
+        let (id, token): (TokenId, SecretString) = timeout(VERDICT, waiting.verdict()).await.ok()??;
+        Some((id, self.auth.value(&token)?))
+    }
+
+    /// Asks the API once.
+    async fn attempt(
+        &self,
+        sending: &Sending,
+        token: HeaderValue,
+        body: reqwest::Body,
+        upload: &Upload,
+    ) -> Attempt {
+        let mut request = reqwest::Request::new(sending.method.clone(), sending.url.clone());
+        *request.headers_mut() = sending.headers.clone();
+        request.headers_mut().insert(self.auth.header.clone(), token);
+        *request.body_mut() = Some(body);
+        let (mut head, body) = match self.client.execute(request).await {
+            Ok(answer) => Response::<reqwest::Body>::from(answer).into_parts(),
+            Err(_) if upload.broke_off() => return Attempt::BrokeOff,
+            Err(error) => return Attempt::Unreachable(reason(error)),
+        };
+        if head.status == StatusCode::SWITCHING_PROTOCOLS {
+            return Attempt::Unreachable("it changed the protocol, which nobody had asked for".to_owned());
+        }
+        let mut body = Payload::passed(body);
+        headers::toward_server(&mut head.headers, body.size_hint().exact().is_none());
+        self.relocate(&mut head.headers, &sending.location);
+        let meaning = if outcome::is_in_the_body(head.status) {
+            let text = body.read_ahead(outcome::AHEAD, outcome::PATIENCE).await;
+            outcome::outcome(head.status, &text)
+        } else {
+            Outcome::Heard
+        };
+        let mut response = Response::new(body);
+        *response.status_mut() = head.status;
+        *response.headers_mut() = head.headers;
+        if let Some(reason) = head.extensions.remove::<ReasonPhrase>() {
+            response.extensions_mut().insert(reason);
+        }
+        Attempt::Answer(response, meaning)
+    }
+
+    /// Redirects lead back through the gateway if they lead to the API.
+    fn relocate(&self, headers: &mut HeaderMap, through: &Admitted) {
+        let location = headers.get(LOCATION).and_then(|location| location.to_str().ok());
+        let ours = location.and_then(|text| self.upstream.relocated(text, &through.address, &through.prefix));
+        if let Some(value) = ours.and_then(|text| HeaderValue::from_str(&text).ok()) {
+            headers.insert(LOCATION, value);
+        }
+    }
+
+    /// Tells what an attempt came to, and hands it on.
+    fn finish(&self, token: TokenId, attempt: Attempt) -> Response<Payload> {
+        let (end, response) = match attempt {
+            Attempt::Answer(response, Outcome::Heard) => (End::Heard, response),
+            Attempt::Answer(response, Outcome::SessionOver) => (End::Refused, response),
+            Attempt::Answer(response, Outcome::Locked) => (End::Locked, response),
+            Attempt::Unreachable(why) => {
+                let reply = Reply::unreachable(self.upstream.origin(), &why);
+                (End::Unreachable, reply.into_response())
+            }
+            // The API was not heard, and did not fail.
+            Attempt::BrokeOff => return broke_off(),
+        };
+        // Nobody listens any more when the program ends.
+        let _ = self.tell.send(Event::Ended(token, end));
+        response
+    }
+}
+
+fn broke_off() -> Response<Payload> {
+    let message = "the request's body broke off";
+    Reply::refusal(StatusCode::BAD_REQUEST, "BODY_INCOMPLETE", message).into_response()
+}
+
+/// What lies at the bottom of an error, without the URL that it is about.
+fn reason(error: reqwest::Error) -> String {
+    let error = error.without_url();
+    let mut cause: &dyn std::error::Error = &error;
+    while let Some(deeper) = cause.source() {
+        cause = deeper;
+    }
+    cause.to_string()
+}

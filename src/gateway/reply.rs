@@ -1,0 +1,47 @@
+//! Answers of the gateway's own, in the shape in which APIs report their errors.
+//!
+//! They say what is wrong and what would be right, and never name a token, a stand-in or a secret path.
+
+use bytes::Bytes;
+use hyper::header::{CONTENT_TYPE, HeaderValue};
+use hyper::{Response, StatusCode};
+use serde_json::json;
+
+use super::payload::Payload;
+
+/// An answer that the API had no part in.
+#[derive(Debug)]
+pub(super) struct Reply {
+    status: StatusCode,
+    code: &'static str,
+    message: String,
+    retryable: bool,
+}
+
+impl Reply {
+    /// What was asked is not done.
+    pub(super) fn refusal(status: StatusCode, code: &'static str, message: &str) -> Self {
+        Self { status, code, message: message.to_owned(), retryable: false }
+    }
+
+    /// There is no token to ask with, and so nothing was asked. The code is the one that a session's end has.
+    pub(super) fn without_token() -> Self {
+        let message = "the session has expired or was never set up: there is no token for this API";
+        Self::refusal(StatusCode::UNAUTHORIZED, "INVALID_TOKEN", message)
+    }
+
+    /// The API has not answered.
+    pub(super) fn unreachable(origin: &str, why: &str) -> Self {
+        let message = format!("the API at {origin} did not answer: {why}");
+        let (status, code) = (StatusCode::BAD_GATEWAY, "UPSTREAM_UNREACHABLE");
+        Self { status, code, message, retryable: true }
+    }
+
+    pub(super) fn into_response(self) -> Response<Payload> {
+        let text = json!({ "code": self.code, "message": self.message, "retryable": self.retryable });
+        let mut response = Response::new(Payload::own(Bytes::from(text.to_string())));
+        *response.status_mut() = self.status;
+        response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
+        response
+    }
+}

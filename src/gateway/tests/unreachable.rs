@@ -1,0 +1,132 @@
+//! APIs that do not answer.
+
+use super::*;
+
+/// Asks an API that is not there, and makes sure that this is told and answered.
+async fn is_unreachable(scene: &mut Scene, what: &str) -> String {
+    let answer = scene.get("/secret-of-the-path?or=of-the-query").await;
+    assert_eq!((answer.status(), answer.code()), (502, "UPSTREAM_UNREACHABLE".into()), "{what}");
+    assert_eq!(scene.events(), [ended(1, End::Unreachable)], "{what}");
+    let text = answer.text();
+    assert!(text.contains(r#""retryable":true"#), "{text}");
+    for secret in ["wai_sess", "secret-of-the-path", "of-the-query"] {
+        assert!(!text.contains(secret), "{what}: {text}");
+    }
+    text
+}
+
+#[tokio::test]
+async fn nobody_listens_there() {
+    let (listener, port) = listen().await;
+    drop(listener);
+    let text = is_unreachable(&mut Scene::new(port), "closed port").await;
+    assert!(text.contains("refused") && text.contains(&format!("127.0.0.1:{port}")), "{text}");
+}
+
+#[tokio::test]
+async fn nobody_has_that_name() {
+    let upstream = "http://nobody.invalid:9".parse().unwrap();
+    let client = crate::http::client(None).unwrap();
+    let mut scene = Scene::with(Options { upstream, ..options(9) }, client);
+    is_unreachable(&mut scene, "no such host").await;
+}
+
+#[tokio::test]
+async fn it_hangs_up_before_its_answers_head_is_complete() {
+    for text in ["", "H", "HTTP/1.1 200 OK\r\n", "HTTP/1.1 200 OK\r\ncontent-length: 1\r\n"] {
+        let mut api = Api::new(move |_| Reaction::Last(text.into())).await;
+        let mut scene = Scene::new(api.port);
+        is_unreachable(&mut scene, text).await;
+        assert_eq!(api.all().await.len(), 1, "it may have been carried out: it is not repeated");
+    }
+}
+
+#[tokio::test]
+async fn it_resets_the_connection() {
+    let (listener, port) = listen().await;
+    tokio::spawn(async move {
+        while let Ok((stream, _)) = listener.accept().await {
+            let mut wire = Wire::new(stream);
+            wire.until("\r\n\r\n").await;
+            wire.stream.set_zero_linger().unwrap();
+        }
+    });
+    is_unreachable(&mut Scene::new(port), "reset").await;
+}
+
+#[tokio::test]
+async fn it_does_not_speak_http() {
+    for text in ["SSH-2.0-OpenSSH_9.6\r\n", "HTTP/3.0 200 OK\r\n\r\n", "HTTP/1.1 20 OK\r\n\r\n", "{}\r\n\r\n"]
+    {
+        let api = Api::new(move |_| Reaction::Last(text.into())).await;
+        is_unreachable(&mut Scene::new(api.port), text).await;
+    }
+    for headers in ["content-length: x", "content-length: 1\r\ncontent-length: 2", "bad header\r\n: x"] {
+        let text = format!("HTTP/1.1 200 OK\r\n{headers}\r\n\r\nx");
+        let api = Api::new(move |_| Reaction::Last(text.clone())).await;
+        is_unreachable(&mut Scene::new(api.port), headers).await;
+    }
+}
+
+#[tokio::test]
+async fn it_changes_the_protocol_unasked() {
+    let api = Api::new(|_| Reaction::Answer("HTTP/1.1 101 Switching\r\nupgrade: x\r\n\r\n".into())).await;
+    is_unreachable(&mut Scene::new(api.port), "101").await;
+}
+
+#[tokio::test]
+async fn it_is_heard_again_when_it_is_back() {
+    let (listener, port) = listen().await;
+    drop(listener);
+    let mut scene = Scene::new(port);
+    is_unreachable(&mut scene, "away").await;
+    let listener = TcpListener::bind(("127.0.0.1", port)).await.unwrap();
+    tokio::spawn(async move {
+        let mut wire = Wire::new(listener.accept().await.unwrap().0);
+        wire.message(true).await.unwrap();
+        wire.write("HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nup").await;
+        wire.rest().await;
+    });
+    assert_eq!(scene.get("/").await.text(), "up");
+    assert_eq!(scene.events(), [ended(1, End::Heard)]);
+}
+
+#[tokio::test]
+async fn a_request_that_was_written_is_never_sent_again_by_the_library() {
+    // The first answer keeps the connection; then every request is read and its connection closed.
+    let mut api = Api::new(|seen| {
+        if seen.message.line().starts_with("GET /warm") { ok("") } else { Reaction::Last(String::new()) }
+    })
+    .await;
+    let mut scene = Scene::new(api.port);
+    for method in ["POST", "GET", "PUT", "DELETE"] {
+        assert_eq!(scene.get("/warm").await.status(), 200);
+        let warm = api.next().await.connection;
+        let request = scene.head(&format!("{method} /x"), "Content-Length: 2\r\n") + "{}";
+        assert_eq!(scene.raw(request).await.status(), 502, "{method}");
+        let seen = api.all().await;
+        assert_eq!(seen.len(), 1, "{method}");
+        assert_eq!(
+            seen[0].connection, warm,
+            "on the kept connection, where a library might think of repeating"
+        );
+        assert_eq!(scene.events(), [ended(1, End::Heard), ended(1, End::Unreachable)]);
+    }
+}
+
+#[tokio::test]
+async fn a_kept_connection_that_was_closed_meanwhile_is_replaced() {
+    let (listener, port) = listen().await;
+    let mut scene = Scene::new(port);
+    for round in 0..3 {
+        let mut client = Wire::connect(scene.port).await;
+        client.write(scene.head("POST /", "Content-Length: 1\r\n") + "x").await;
+        let mut api = Wire::new(within(listener.accept()).await.unwrap().0);
+        assert_eq!(api.message(true).await.unwrap().text(), "x", "{round}");
+        api.write("HTTP/1.1 200 OK\r\ncontent-length: 0\r\n\r\n").await;
+        assert_eq!(client.message(true).await.unwrap().status(), 200);
+        // Kept by the gateway, and closed by the API: the next request comes on another one.
+        drop(api);
+    }
+    assert_eq!(scene.events().len(), 3);
+}
