@@ -41,7 +41,6 @@ mod upstream;
 use std::convert::Infallible;
 use std::pin::pin;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use hyper::server::conn::http1;
@@ -133,33 +132,18 @@ pub async fn serve(door: Door, options: Options, client: reqwest::Client, side: 
 async fn connection(stream: TcpStream, relay: Arc<Relay>) {
     // Small answers must not wait for more; where the system refuses that, they do.
     let _ = stream.set_nodelay(true);
-    let connected = Arc::new(AtomicBool::new(true));
-    let flag = Arc::clone(&connected);
     let service = service_fn(move |request| {
-        let (relay, connected) = (Arc::clone(&relay), Arc::clone(&connected));
-        async move { Ok::<_, Infallible>(relay.answer(request, connected).await) }
+        let relay = Arc::clone(&relay);
+        async move { Ok::<_, Infallible>(relay.answer(request).await) }
     });
-    let mut serving = pin!(
-        http1::Builder::new()
-            .timer(TokioTimer::new())
-            .header_read_timeout(HEAD)
-            .max_header_size(LONGEST_HEAD)
-            .max_buf_size(2 * LONGEST_HEAD)
-            // An answer has the date that the API gave it.
-            .auto_date_header(false)
-            .serve_connection(TokioIo::new(stream), service)
-    );
-    // Declared last, so that it is dropped first: a body that ends because the connection is dropped did not end well.
-    let _until = Until(flag);
+    let serving = http1::Builder::new()
+        .timer(TokioTimer::new())
+        .header_read_timeout(HEAD)
+        .max_header_size(LONGEST_HEAD)
+        .max_buf_size(2 * LONGEST_HEAD)
+        // An answer has the date that the API gave it.
+        .auto_date_header(false)
+        .serve_connection(TokioIo::new(stream), service);
     // What went wrong with a connection, the other side knows.
-    let _ = serving.as_mut().await;
-}
-
-/// Turns a flag to false when it is dropped.
-struct Until(Arc<AtomicBool>);
-
-impl Drop for Until {
-    fn drop(&mut self) {
-        self.0.store(false, Ordering::Relaxed);
-    }
+    let _ = serving.await;
 }

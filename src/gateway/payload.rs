@@ -21,8 +21,6 @@ pub(super) const WHOLE: u64 = 1 << 20;
 /// How long a body is read to no end.
 const PATIENCE: Duration = Duration::from_secs(1);
 
-type BoxError = Box<dyn std::error::Error + Send + Sync>;
-
 /// The body of an answer: what was read ahead, then the rest.
 #[derive(Debug)]
 pub(super) struct Payload {
@@ -117,37 +115,31 @@ impl Upload {
         self.0.load(Ordering::Relaxed)
     }
 
-    /// The body itself. `connected` turns false when its connection is no more.
-    pub(super) fn body(&self, incoming: Incoming, connected: Arc<AtomicBool>) -> reqwest::Body {
-        reqwest::Body::wrap(Streamed { incoming, connected, upload: self.clone() })
+    /// The body itself.
+    pub(super) fn body(&self, incoming: Incoming) -> reqwest::Body {
+        reqwest::Body::wrap(Streamed { incoming, upload: self.clone() })
     }
 }
 
 /// A request's body that is sent while it comes.
 struct Streamed {
     incoming: Incoming,
-    connected: Arc<AtomicBool>,
     upload: Upload,
 }
 
 impl Body for Streamed {
     type Data = Bytes;
-    type Error = BoxError;
+    type Error = hyper::Error;
 
     fn poll_frame(
         mut self: Pin<&mut Self>,
         context: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
+    ) -> Poll<Option<Result<Frame<Bytes>, hyper::Error>>> {
         let frame = ready!(Pin::new(&mut self.incoming).poll_frame(context));
-        let broken = match frame {
-            Some(Ok(frame)) => return Poll::Ready(Some(Ok(frame))),
-            Some(Err(error)) => error.into(),
-            // A body ends like this also when whoever read it is dropped in the middle of it.
-            None if !self.connected.load(Ordering::Relaxed) => "the connection is no more".into(),
-            None => return Poll::Ready(None),
-        };
-        self.upload.0.store(true, Ordering::Relaxed);
-        Poll::Ready(Some(Err(broken)))
+        if let Some(Err(_)) = frame {
+            self.upload.0.store(true, Ordering::Relaxed);
+        }
+        Poll::Ready(frame)
     }
 
     fn is_end_stream(&self) -> bool {

@@ -11,8 +11,7 @@
 //! What an attempt came to is told before the first byte of it is handed on, so that whoever hears of the answer can know
 //! what it was. It must never ask the API a third time, or twice without a verdict that says so.
 
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use http_body::Body as _;
@@ -98,17 +97,13 @@ impl Relay {
         &self.pending
     }
 
-    /// Answers a request. `connected` turns false when its connection is no more.
-    pub(super) async fn answer(
-        &self,
-        request: Request<Incoming>,
-        connected: Arc<AtomicBool>,
-    ) -> Response<Payload> {
+    /// Answers a request.
+    pub(super) async fn answer(&self, request: Request<Incoming>) -> Response<Payload> {
         let (parts, body) = request.into_parts();
         // Whoever asks for leave to send a body is told no before it comes.
         let comes_anyway = !parts.headers.contains_key(EXPECT);
         match self.prepare(parts, body.size_hint().exact().is_none()) {
-            Ok(sending) => self.relay(&sending, body, connected).await,
+            Ok(sending) => self.relay(&sending, body).await,
             Err(reply) => {
                 if comes_anyway {
                     payload::discard(body).await;
@@ -130,12 +125,7 @@ impl Relay {
         Ok(Sending { method: request.method, url, headers: request.headers, location })
     }
 
-    async fn relay(
-        &self,
-        sending: &Sending,
-        body: Incoming,
-        connected: Arc<AtomicBool>,
-    ) -> Response<Payload> {
+    async fn relay(&self, sending: &Sending, body: Incoming) -> Response<Payload> {
         let upload = Upload::default();
         let repeatable = if body.size_hint().exact().is_some_and(|length| length <= payload::WHOLE) {
             match payload::whole(body).await {
@@ -143,7 +133,7 @@ impl Relay {
                 None => return broke_off(),
             }
         } else {
-            Err(upload.body(body, connected))
+            Err(upload.body(body))
         };
         let Some((token, value)) = self.token().await else { return Reply::without_token().into_response() };
         let bytes = match repeatable {

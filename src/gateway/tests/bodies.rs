@@ -97,14 +97,22 @@ async fn what_breaks_off_never_looks_complete_to_the_api() {
 
 #[tokio::test]
 async fn what_is_under_way_when_the_gateway_ends_never_looks_complete_to_the_api() {
-    let (listener, port) = listen().await;
-    let scene = Scene::new(port);
-    let head = scene.head("POST /", "Transfer-Encoding: chunked\r\n");
-    let (client, mut api) = begun(&scene, &listener, head + "3\r\none\r\n").await;
-    api.until("one\r\n").await.unwrap();
-    scene.task.abort();
-    assert_eq!(api.rest().await, b"");
-    drop(client);
+    // The body may go on after the answer has begun, and even after it is complete.
+    for headers in ["", "transfer-encoding: chunked", "content-length: 0"] {
+        let (listener, port) = listen().await;
+        let scene = Scene::new(port);
+        let head = scene.head("POST /", "Transfer-Encoding: chunked\r\n");
+        let (mut client, mut api) = begun(&scene, &listener, head + "3\r\none\r\n").await;
+        api.until("one\r\n").await.unwrap();
+        if !headers.is_empty() {
+            api.write(format!("HTTP/1.1 200 OK\r\n{headers}\r\n\r\n")).await;
+            client.until("\r\n\r\n").await.unwrap();
+        }
+        client.write("3\r\ntwo\r\n").await;
+        assert!(api.until("two\r\n").await.is_some(), "{headers}: it goes on");
+        scene.task.abort();
+        assert_eq!(String::from_utf8(api.rest().await).unwrap(), "", "{headers}");
+    }
 }
 
 #[tokio::test]
