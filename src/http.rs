@@ -1,4 +1,4 @@
-//! The program's one HTTP client: all that speaks to an API does it by these rules.
+//! The program's one HTTP client, and how APIs say what is wrong. All that speaks to an API does it by these rules.
 //!
 //! HTTP/1.1 with TLS by rustls. Whoever the platform trusts is trusted, and whoever a file of certificates names besides.
 //! Proxies are those of the environment (`HTTP_PROXY`, `HTTPS_PROXY`, `ALL_PROXY`, `NO_PROXY`, in capitals or not), with
@@ -16,6 +16,7 @@ use std::time::Duration;
 use std::{env, fs, io};
 
 use reqwest::{Certificate, Client, ClientBuilder, NoProxy, Proxy, Url, redirect, retry};
+use serde_json::Value;
 
 /// How long a connection may take to be made, TLS included.
 const CONNECT: Duration = Duration::from_secs(10);
@@ -108,6 +109,15 @@ fn proxies(variable: impl Fn(&str) -> Option<String>) -> Vec<Proxy> {
 fn proxy_url(text: &str) -> Option<Url> {
     let url = if text.contains("://") { Url::parse(text) } else { Url::parse(&format!("http://{text}")) };
     url.ok().filter(|url| matches!(url.scheme(), "http" | "https"))
+}
+
+/// The `code` of an API's error, flat or nested under `error`. `None` where there is none that is one word: it is shown.
+pub fn error_code(body: &[u8]) -> Option<String> {
+    let error: Value = serde_json::from_slice(body).ok()?;
+    let code = [error.get("code"), error.get("error").and_then(|error| error.get("code"))];
+    let code = code.into_iter().flatten().find_map(Value::as_str)?;
+    let is_word = code.len() <= 64 && code.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'_');
+    is_word.then(|| code.to_owned())
 }
 
 /// What lies at the bottom of an error.

@@ -30,7 +30,8 @@
 //! | [`child`] | the server's process: spawn, signals, exit, reaping, stderr tail, the guardian, containers; the login shell's `PATH` | the engine's mind |
 //! | [`watch`] | tells that files have changed: watched paths, the executable | what follows from it |
 //! | [`lastgood`] | last good greetings and lists on disk, on a thread of its own | when they are needed |
-//! | [`http`] | the one HTTP client | what is asked with it |
+//! | [`token`] | the session token: its text, its file, the request that renews it | when it is renewed |
+//! | [`http`] | the one HTTP client, and how APIs say what is wrong | what is asked with it |
 //! | [`gateway`] | puts the session token on what a server asks of its API, over loopback | when a token is over, where it is kept |
 //! | [`cli`] | the command line, declarations only | what the commands do |
 //! | [`report`] | what a person sees; the only place that prints | tokio, doers |
@@ -54,5 +55,6 @@ pub mod lastgood;
 pub mod mask;
 pub mod report;
 pub mod stream;
+pub mod token;
 pub mod watch;
 pub mod wire;

@@ -6,15 +6,19 @@
 
 use std::borrow::Cow;
 use std::fmt::{self, Write as _};
-use std::sync::LazyLock;
+use std::sync::{Arc, LazyLock, PoisonError, RwLock};
 
 use regex_lite::Regex;
+use secrecy::{ExposeSecret as _, SecretString};
 
 /// What stands where a secret stood.
 const MASKED: &str = "***";
 
 /// The shortest value of an environment variable that is taken for a secret, in bytes: a shorter one would mask words.
 const SHORTEST: usize = 8;
+
+/// How many secrets are learned: more than a supervisor sees of tokens in days.
+const LEARNED: usize = 256;
 
 /// What secrets look like.
 static SHAPES: [Shape; 7] = [
@@ -77,6 +81,8 @@ struct Shape {
 pub struct Mask {
     /// The longest first, so that a secret which contains another one is masked whole.
     values: Vec<String>,
+    /// What was learned since, by whoever holds a clone of this mask.
+    learned: Arc<RwLock<Vec<SecretString>>>,
 }
 
 impl fmt::Debug for Mask {
@@ -95,7 +101,20 @@ impl Mask {
             .collect();
         values.sort_by(|a, b| b.len().cmp(&a.len()).then_with(|| a.cmp(b)));
         values.dedup();
-        Self { values }
+        Self { values, learned: Arc::default() }
+    }
+
+    /// Masks this text from now on too, in all clones of this mask. Of many, the oldest are forgotten.
+    pub fn learn(&self, secret: &SecretString) {
+        let text = secret.expose_secret();
+        let mut learned = self.learned.write().unwrap_or_else(PoisonError::into_inner);
+        if text.len() < SHORTEST || learned.iter().any(|known| known.expose_secret() == text) {
+            return;
+        }
+        if learned.len() == LEARNED {
+            learned.remove(0);
+        }
+        learned.push(secret.clone());
     }
 
     /// The text without its secrets.
@@ -104,6 +123,11 @@ impl Mask {
         for value in &self.values {
             if masked.contains(value.as_str()) {
                 masked = Cow::Owned(masked.replace(value.as_str(), MASKED));
+            }
+        }
+        for secret in self.learned.read().unwrap_or_else(PoisonError::into_inner).iter() {
+            if masked.contains(secret.expose_secret()) {
+                masked = Cow::Owned(masked.replace(secret.expose_secret(), MASKED));
             }
         }
         for shape in &SHAPES {

@@ -6,7 +6,8 @@
 use std::time::Duration;
 
 use hyper::StatusCode;
-use serde_json::Value;
+
+use crate::http;
 
 /// How much of a body is read before it is passed on, in bytes, and how long that may take.
 pub(super) const AHEAD: usize = 64 << 10;
@@ -30,7 +31,7 @@ pub(super) fn is_in_the_body(status: StatusCode) -> bool {
 
 /// What an answer means whose body begins with `text`.
 pub(super) fn outcome(status: StatusCode, text: &[u8]) -> Outcome {
-    let code = code(text);
+    let code = http::error_code(text);
     match (status, code.as_deref()) {
         (StatusCode::UNAUTHORIZED, None | Some("INVALID_TOKEN" | "TOKEN_EXPIRED" | "SESSION_REVOKED")) => {
             Outcome::SessionOver
@@ -43,13 +44,6 @@ pub(super) fn outcome(status: StatusCode, text: &[u8]) -> Outcome {
         }
         _ => Outcome::Heard,
     }
-}
-
-/// The code of an error, flat or nested.
-fn code(text: &[u8]) -> Option<String> {
-    let error: Value = serde_json::from_slice(text).ok()?;
-    let code = [error.get("code"), error.get("error").and_then(|error| error.get("code"))];
-    code.into_iter().flatten().find_map(Value::as_str).map(str::to_owned)
 }
 
 /// APIs that only want to be used under a local name report that with the same code.

@@ -40,7 +40,13 @@ const ROOMS: &[Room] = &[
         crates: &["bytes", "memchr", "serde", "serde_json", "thiserror", "tokio_util"],
         pure: IMPURE,
     },
-    Room { name: "mask", ours: NOTHING, but: NOTHING, crates: &["memchr", "regex_lite"], pure: NO_IO },
+    Room {
+        name: "mask",
+        ours: NOTHING,
+        but: NOTHING,
+        crates: &["memchr", "regex_lite", "secrecy"],
+        pure: NO_IO,
+    },
     Room {
         name: "engine",
         ours: &["wire", "mask"],
@@ -51,15 +57,15 @@ const ROOMS: &[Room] = &[
     doer("stream", NOTHING),
     doer("child", &["wire", "mask", "stream", "engine"]),
     doer("watch", &["engine"]),
-    doer("token", &["wire", "mask", "engine"]),
+    doer("token", &["http", "engine::lease"]),
     Room {
         name: "http",
         ours: NOTHING,
         but: NOTHING,
-        crates: &["reqwest", "rustls", "thiserror"],
+        crates: &["reqwest", "rustls", "serde_json", "thiserror"],
         pure: &["net", "process", "Instant", "SystemTime"],
     },
-    doer("gateway", &["wire", "engine::lease::io"]),
+    doer("gateway", &["wire", "http", "engine::lease::io"]),
     Room {
         name: "lastgood",
         ours: &["engine::io"],
