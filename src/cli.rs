@@ -6,6 +6,7 @@
 //! in [`parse`](mod@parse), how texts become durations and sizes in [`value`]. Nothing in here acts or prints.
 
 pub mod parse;
+pub mod session;
 pub mod value;
 
 use std::ffi::OsString;
@@ -312,6 +313,10 @@ pub struct Run {
         help_heading = "Logging"
     )]
     pub log_format: LogFormat,
+
+    /// The session token.
+    #[command(flatten)]
+    pub session: session::Session,
 }
 
 /// Which requests that were in flight at a crash are sent again.

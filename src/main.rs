@@ -5,7 +5,7 @@ use std::fmt::Display;
 use std::process;
 
 use mcp_supervise::child::Guardian;
-use mcp_supervise::cli::{self, Command, Refusal};
+use mcp_supervise::cli::{self, Command, Refusal, UsageError};
 use mcp_supervise::command::{completions, demo, manual, run};
 use mcp_supervise::{exit_code, report};
 
@@ -14,17 +14,17 @@ fn main() {
     let code = match cli::parse(env::args_os(), any_setting) {
         Ok(Command::Run(options)) => match run::run(options, guardian()) {
             Ok(code) => code,
-            Err(error) => failed(format_args!("{error:#}")),
+            Err(error) => match error.downcast_ref::<UsageError>() {
+                Some(usage) => misused(usage),
+                None => failed(format_args!("{error:#}")),
+            },
         },
         Ok(Command::Demo { serve: true }) => ended(demo::serve()),
         Ok(Command::Demo { serve: false }) => ended(demo::demo()),
         Ok(Command::Man) => printed(manual::render()),
         Ok(Command::Completions { shell }) => printed(completions::render(shell)),
         Err(Refusal::Show(text)) => printed(text),
-        Err(Refusal::Usage(error)) => {
-            report::usage(&error.text, &error.hint);
-            exit_code::USAGE
-        }
+        Err(Refusal::Usage(error)) => misused(&error),
     };
     // Not by returning: a read of a terminal may still occupy a thread.
     process::exit(code);
@@ -76,6 +76,11 @@ fn printed(text: impl AsRef<[u8]>) -> i32 {
         Ok(()) => exit_code::DONE,
         Err(error) => failed(format_args!("failed to write to stdout: {error}")),
     }
+}
+
+fn misused(error: &UsageError) -> i32 {
+    report::usage(&error.text, &error.hint);
+    exit_code::USAGE
 }
 
 fn failed(message: impl Display) -> i32 {

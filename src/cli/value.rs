@@ -1,6 +1,7 @@
 //! The texts of options: durations and sizes. Pure functions; their errors are whole sentences that name the forms
 //! which would have been accepted, because clap shows nothing else.
 
+use std::ffi::OsString;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -55,6 +56,30 @@ pub fn full_path(path: PathBuf) -> Result<PathBuf, String> {
         return Err("write the path in full; only a shell knows what `~` stands for".to_owned());
     }
     Ok(path)
+}
+
+/// The name of an environment variable.
+pub fn variable(name: OsString) -> Result<OsString, String> {
+    let bytes = name.as_encoded_bytes();
+    if bytes.is_empty() || bytes.contains(&b'=') {
+        return Err("write the name of a variable, without its value".to_owned());
+    }
+    Ok(name)
+}
+
+/// A part of something: above 0 and below 1.
+pub fn fraction(text: &str) -> Result<f64, String> {
+    let part = text.parse::<f64>().ok().filter(|part| *part > 0.0 && *part < 1.0);
+    part.ok_or_else(|| "write a part as 0.6, above 0 and below 1".to_owned())
+}
+
+/// A JSON pointer, by RFC 6901.
+pub fn pointer(text: &str) -> Result<String, String> {
+    if text.is_empty() || text.starts_with('/') {
+        Ok(text.to_owned())
+    } else {
+        Err(format!("a JSON pointer begins with a slash: /{text}"))
+    }
 }
 
 /// The digits in front and the unit behind them. The number is `None` when it has too many digits to be counted.

@@ -105,6 +105,13 @@ fn files() -> Roff {
     );
     entry(
         &mut roff,
+        vec![italic("FILE"), roman(", "), italic("FILE.lock"), roman(" of --token-file")],
+        "The session token, for its owner alone, and the lock of whoever renews it. With --profile waiaas it is \
+         mcp-tokens/WALLET in WAIAAS_DATA_DIR, or in ~/.waiaas."
+            .to_owned(),
+    );
+    entry(
+        &mut roff,
         vec![italic("$SHELL")],
         "Asked for its PATH, as an interactive login shell, when a command was not found".to_owned(),
     );
@@ -135,6 +142,7 @@ fn forwarding() -> Roff {
          are no message go to stderr",
         "bytes that are no UTF-8 in an answer or a notification become U+FFFD, as hosts that read such a line at all read \
          it",
+        "a result with isError is replaced by guidance where the API behind the server is why the tool has failed",
         "a batch of which an element is one of these is put together again without it",
     ] {
         roff.control("IP", ["\\(bu", "2"]);

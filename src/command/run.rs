@@ -7,11 +7,13 @@ mod alarm;
 mod beside;
 mod clock;
 mod input;
+mod keeper;
 mod log;
 mod memory;
 mod outbox;
 mod relay;
 mod running;
+mod session;
 
 use std::fs::{File, OpenOptions};
 use std::os::unix::ffi::OsStrExt as _;
@@ -64,6 +66,9 @@ async fn supervise(options: Run, guardian: Option<Guardian>, lines: LogLines) ->
     let name = options.name.unwrap_or_else(|| name::name(&options.command));
     let name = mask.apply(&name).into_owned();
     let argv: Vec<String> = options.command.iter().map(|word| word.to_string_lossy().into_owned()).collect();
+    // Two supervisors of one server must not restart it, nor renew its token, in step.
+    let seed = u64::from(process::id());
+    let session = session::set_up(&options.session, &mask, seed)?;
     let config = Config {
         name: name.clone(),
         command: mask.command(&argv),
@@ -87,11 +92,15 @@ async fn supervise(options: Run, guardian: Option<Guardian>, lines: LogLines) ->
         },
         graces: Graces { stop: options.stop_grace, term: options.term_grace },
         max_answer: options.max_answer,
-        // Two supervisors of one server must not restart it in step.
-        seed: u64::from(process::id()),
+        seed,
         mask: mask.clone(),
+        session: session.as_ref().map(|session| session.engine.clone()),
     };
-    let spec = Spec { argv: options.command, env: Vec::new() };
+    let (env, acts, keeping) = match session {
+        Some(session) => (session.env, Some(session.acts), Some(session.keeping)),
+        None => (Vec::new(), None, None),
+    };
+    let spec = Spec { argv: options.command, env };
     let kept = (!options.no_store).then(|| {
         // Without one that can be read, servers of different folders share what they leave, and no more.
         let folder = std::env::current_dir().unwrap_or_default();
@@ -101,6 +110,7 @@ async fn supervise(options: Run, guardian: Option<Guardian>, lines: LogLines) ->
         spec,
         guardian,
         max_line: options.max_line,
+        acts,
         log: Log::new(name.clone(), lines),
         noise: Noise::new(name, mask),
         stdin: Source::stdin().context("failed to use stdin")?,
@@ -109,7 +119,7 @@ async fn supervise(options: Run, guardian: Option<Guardian>, lines: LogLines) ->
     };
     let engine = Engine::new(config, Now::default());
     let relay = Relay::new(engine, clock, setup).context("failed to listen for signals and the time")?;
-    Ok(relay.run(|spec| Beside::start(spec, options.watch, kept)).await)
+    Ok(relay.run(|spec| Beside::start(spec, options.watch, kept, keeping)).await)
 }
 
 /// Logs go to a file, or to stderr by way of the relay.

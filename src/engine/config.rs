@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use super::backoff::Limits;
 use super::ladder::Graces;
+use super::upstream::Session;
 use crate::mask::Mask;
 
 /// Which requests in flight at a crash are sent again.
@@ -52,6 +53,8 @@ pub struct Config {
     pub seed: u64,
     /// What may not be shown.
     pub mask: Mask,
+    /// The session that the server needs. `None` if it needs none of ours.
+    pub session: Option<Session>,
 }
 
 impl Default for Config {
@@ -79,6 +82,7 @@ impl Default for Config {
             max_answer: 10 * 1024 * 1024 - 64 * 1024,
             seed: 0,
             mask: Mask::default(),
+            session: None,
         }
     }
 }

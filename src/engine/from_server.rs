@@ -260,6 +260,11 @@ impl Engine {
             if !response.is_error {
                 self.learn(child, &pending, line);
             }
+            if let Some(guidance) = self.verdict_on(&pending, response, line) {
+                let text = self.tell(&pending, &guidance);
+                self.note_answer(&pending, Some(guidance.status));
+                return Admission::Forward(text.into());
+            }
             self.note_done(&pending, response, line);
             return Admission::Forward(line.clone());
         }

@@ -63,7 +63,7 @@ impl Engine {
         });
         let (id, line) = match (waiting, self.replay.greeting.clone()) {
             (Some(id), Some(line)) => {
-                self.inflight.written(&id, generation, self.next_line(), false);
+                self.inflight.written(&id, generation, self.next_line(), false, self.ends);
                 (id, line)
             }
             _ => match self.replay.greeting_for(generation) {

@@ -18,6 +18,12 @@ pub enum Status {
     ServerTimeout,
     /// The answer is longer than the host would take.
     AnswerTooLarge,
+    /// The session token is over, and nothing has renewed it.
+    SessionExpired,
+    /// The API behind the server does not answer.
+    DaemonUnavailable,
+    /// The API behind the server says that it is locked.
+    KillSwitchActive,
 }
 
 impl Status {
@@ -28,6 +34,9 @@ impl Status {
             Self::ServerRestarted => "server_restarted",
             Self::ServerTimeout => "server_timeout",
             Self::AnswerTooLarge => "answer_too_large",
+            Self::SessionExpired => "session_expired",
+            Self::DaemonUnavailable => "daemon_unavailable",
+            Self::KillSwitchActive => "kill_switch_active",
         }
     }
 }

@@ -10,6 +10,7 @@ use bytes::Bytes;
 
 use super::io::Gen;
 use super::listen::LISTEN;
+use super::upstream::Ends;
 use crate::wire::{Id, Method, Request};
 
 /// The bytes of written requests that are kept for a repetition, all together at most, in bytes. What does not fit is
@@ -63,6 +64,8 @@ pub(super) struct Pending {
     pub(super) unsent: bool,
     /// After a repetition: progress up to this would go backwards.
     pub floor: Option<f64>,
+    /// How requests to the API had ended when it was written.
+    pub(super) ends: Ends,
 }
 
 impl Pending {
@@ -90,6 +93,7 @@ impl Pending {
             progress: None,
             unsent: false,
             floor: None,
+            ends: Ends::default(),
         }
     }
 
@@ -136,8 +140,9 @@ impl Inflight {
     }
 
     /// Notes that a request was written to this child, in this line. Its bytes are kept only if it may be repeated and they fit.
-    pub(super) fn written(&mut self, id: &Id, child: Gen, line: u64, repeatable: bool) {
+    pub(super) fn written(&mut self, id: &Id, child: Gen, line: u64, repeatable: bool, ends: Ends) {
         let Some(pending) = self.requests.get_mut(id) else { return };
+        pending.ends = ends;
         pending.written = Some(child);
         pending.line = line;
         pending.times_written = pending.times_written.saturating_add(1);

@@ -9,6 +9,7 @@ use std::time::Duration;
 use bytes::Bytes;
 
 pub use super::good::{Era, Good};
+use super::lease::io as lease;
 use super::note::Note;
 pub use super::process::{Exit, Gen, SpawnFault};
 use crate::wire::Line;
@@ -50,6 +51,8 @@ pub enum Changed {
     Watched,
     /// The file that the command's name stands for.
     Executable,
+    /// The file in which the session token is kept.
+    Token,
 }
 
 /// What the user's login shell says of the `PATH`.
@@ -104,6 +107,8 @@ pub enum Input {
     LoginPath(LoginPath),
     /// Something has changed on disk. Comes for each of many changes in a row.
     Changed(Changed),
+    /// Something has happened to the session token, or to a request that was made with it.
+    Session(lease::Event),
     /// A signal asked us to stop.
     Stop(StopSignal),
     /// The time that [`super::Engine::deadline`] named has come.
@@ -151,6 +156,8 @@ pub enum Output {
         /// Its process group is left alone.
         group_left: bool,
     },
+    /// Do this with the session token. [`lease::Act::Tell`] is never in here: it is a [`Note`].
+    Session(lease::Act),
     /// Log, count, store, show this.
     Note(Note),
     /// Write out what is still to be written and exit with this code. Nothing comes after it.

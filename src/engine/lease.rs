@@ -37,6 +37,7 @@ use self::io::{Act, Cause, Event, Fact, Found, Standing, Token, TokenId};
 use self::refusal::{ANSWER, Doubt, Refusal};
 use self::renewal::{Schedule, Unwritten};
 use super::io::Now;
+use super::planted;
 
 /// How often the file is looked at besides, and how long a point of wall-clock time is waited for in one piece.
 const LOOK: Duration = Duration::from_secs(60);
@@ -63,6 +64,10 @@ pub struct Lease {
     token: Option<Token>,
     standing: Standing,
     schedule: Schedule,
+    /// Which token the API was last asked to renew, and when. `None` before.
+    asked: Option<(TokenId, Duration)>,
+    /// What is under way renews the token whatever the file holds.
+    regardless: bool,
     /// The token was once too early for a renewal.
     was_early: bool,
     /// Tokens that are over: the API has refused them, or they were renewed. The oldest are forgotten.
@@ -80,6 +85,8 @@ pub struct Lease {
     unusable: Option<String>,
     seed: u64,
     acts: VecDeque<Act>,
+    #[cfg(test)]
+    pub(super) planted: Option<super::sim::Bug>,
 }
 
 impl Lease {
@@ -91,6 +98,8 @@ impl Lease {
             token: None,
             standing: Standing::Unknown,
             schedule: Schedule::Never,
+            asked: None,
+            regardless: false,
             was_early: false,
             over: BTreeSet::new(),
             doubt: None,
@@ -102,6 +111,8 @@ impl Lease {
             unusable: None,
             seed: options.seed,
             acts: VecDeque::from([Act::Look(1)]),
+            #[cfg(test)]
+            planted: None,
         }
     }
 
@@ -113,6 +124,7 @@ impl Lease {
                 self.found(&file, &environment);
                 self.looked(look);
             }
+            Event::Stirred => _ = self.look(),
             Event::Renewed(renewal) => self.renewed(renewal),
             Event::Written(token, written) => self.written(token, written),
             Event::Refused { request, token } => {
@@ -120,7 +132,7 @@ impl Lease {
                 self.refusals.push_back(Refusal { request, token, arrived, looking: None });
             }
             Event::Ended(token, end) => self.ended(token, end),
-            Event::Timer => {}
+            Event::Lacked | Event::Timer => {}
         }
         self.settle();
     }
@@ -223,6 +235,8 @@ impl Lease {
         }
         if self.standing == Standing::Unknown {
             self.standing = Standing::Absent;
+            self.tell(Fact::Absent);
+            self.acts.push_back(Act::Lack);
         }
     }
 

@@ -155,6 +155,7 @@ mod tests {
     use super::{Id, Inflight, Listens};
     use crate::engine::inflight::Pending;
     use crate::engine::io::{Gen, Now};
+    use crate::engine::upstream::Ends;
     use crate::wire::{Frame, Message, Parsed};
 
     fn open(listens: &mut Listens, inflight: &mut Inflight, name: &str) -> Id {
@@ -177,7 +178,7 @@ mod tests {
             for id in &ids {
                 assert_eq!(listens.unwritten(&inflight).as_ref(), Some(id));
                 assert_eq!(listens.unwritten(&inflight).as_ref(), Some(id), "it is still not written");
-                inflight.written(id, child, 0, false);
+                inflight.written(id, child, 0, false, Ends::default());
             }
             assert_eq!(listens.unwritten(&inflight), None);
             assert!(listens.unasked.is_empty(), "what was asked for costs no message after it anything");

@@ -28,9 +28,11 @@
 //!    tokens and `notifications/cancelled.requestId`; a leading byte order mark; progress that a repetition would send
 //!    backwards; acknowledgements of what we asked again; answers that came too late or twice; host notifications that a
 //!    fresh or dead child must not hear; lines longer than `--max-answer`; a message behind noise on the same line is cut
-//!    out of it; what is no UTF-8 in an answer or a notification becomes U+FFFD; a batch of which an element is one of these; `ttlMs` in answers that we give again; `listChanged: true`
+//!    out of it; what is no UTF-8 in an answer or a notification becomes U+FFFD; tool results of which the API behind the
+//!    server is the cause, and which become guidance; a batch of which an element is one of these; `ttlMs` in answers that we give again; `listChanged: true`
 //!    in the capabilities that an `initialize` answer names.
 //! 7. At most one child at a time; every queue, buffer and delay is bounded; a stop always ends in [`Output::Exit`].
+//! 8. No token is in here, only numbers that stand for them: see [`lease`].
 
 mod answers;
 mod asked;
@@ -65,6 +67,7 @@ mod session;
 mod sim;
 mod story;
 mod timers;
+pub mod upstream;
 mod waiting;
 
 use std::collections::VecDeque;
@@ -84,6 +87,7 @@ use self::good::Good;
 use self::guidance::Status;
 use self::inflight::Inflight;
 use self::io::{Gen, Input, Now, Origin, Output};
+use self::lease::Lease;
 use self::listen::Listens;
 use self::lookup::Lookup;
 use self::note::{DropCause, Note, StopCause};
@@ -93,6 +97,7 @@ use self::queue::Queue;
 use self::replay::Replay;
 use self::story::Trouble;
 use self::timers::{Timer, Timers};
+use self::upstream::Ends;
 
 /// What the engine is doing, for whoever asks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -145,6 +150,10 @@ pub struct Engine {
     /// A child has served in this run.
     has_served: bool,
     lookup: Lookup,
+    /// The life of the token. `None` where the server needs none of ours.
+    lease: Option<Lease>,
+    /// How requests to the API have ended.
+    ends: Ends,
     /// Changes on disk that may not be over. `None` if there are none.
     change: Option<Change>,
     /// How many changes in a row may have been the server's own doing.
@@ -182,6 +191,8 @@ impl Engine {
     pub fn new(config: Config, now: Now) -> Self {
         let mut engine = Self {
             backoff: Backoff::new(config.restarts, config.seed),
+            lease: config.session.as_ref().map(|session| Lease::new(session.lease, now)),
+            ends: Ends::default(),
             config,
             now,
             phase: Phase::Starting,
@@ -244,6 +255,7 @@ impl Engine {
             Input::LastGood(good) => self.remember_earlier(good),
             Input::LoginPath(answer) => self.login_path(answer),
             Input::Changed(what) => self.changed(what),
+            Input::Session(event) => self.session_event(event),
             Input::Timer => {}
         }
         self.settle();
@@ -256,7 +268,8 @@ impl Engine {
 
     /// When [`Input::Timer`] is wanted, in monotonic time. `None` if not before another input.
     pub fn deadline(&self) -> Option<Duration> {
-        self.timers.next().into_iter().chain(self.inflight.earliest_deadline()).min()
+        let session = self.lease.as_ref().map(Lease::deadline);
+        self.timers.next().into_iter().chain(self.inflight.earliest_deadline()).chain(session).min()
     }
 
     /// What it is doing.
@@ -273,6 +286,7 @@ impl Engine {
     /// The upkeep after every input.
     fn settle(&mut self) {
         self.fire_timers();
+        self.keep_session();
         self.greet();
         self.open();
         self.flush();

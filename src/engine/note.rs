@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use super::guidance::Status;
 use super::io::Changed;
+use super::lease::io::Fact;
 use super::phase::Phase;
 use super::process::{Exit, Gen, SpawnFault};
 use crate::wire::{Id, Method};
@@ -146,6 +147,8 @@ pub enum Note {
         /// Why it gave none, as one clause. `None` if it did.
         reason: Option<String>,
     },
+    /// Something has happened to the session token.
+    Session(Fact),
     /// A degraded server is tried again.
     Retrying,
     /// A request of the host is done.

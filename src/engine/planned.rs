@@ -8,6 +8,7 @@ use std::time::Duration;
 use super::inflight::Pending;
 use super::io::Changed;
 use super::ladder::Rung;
+use super::lease::io::Event;
 use super::note::Note;
 use super::phase::Phase;
 use super::timers::Timer;
@@ -38,6 +39,10 @@ impl Engine {
     pub(super) fn changed(&mut self, what: Changed) {
         if self.phase == Phase::Stopping {
             return;
+        }
+        if what == Changed::Token {
+            self.note(Note::Changed { what });
+            return self.session_event(Event::Stirred);
         }
         let now = self.now.mono;
         let change = self.change.get_or_insert(Change { first: now, what });
@@ -85,7 +90,7 @@ impl Engine {
             (Phase::Degraded, _) => self.retry(),
             // The next child is started from the new files.
             (Phase::Waiting | Phase::Crashed | Phase::Draining | Phase::Stopping | Phase::Stopped, _)
-            | (Phase::Serving | Phase::Starting, Changed::Executable) => {}
+            | (Phase::Serving | Phase::Starting, Changed::Executable | Changed::Token) => {}
         }
     }
 

@@ -4,6 +4,7 @@
 //! fails is told by its seed, and `SIM_SEED=n cargo test seeds` shows the whole conversation. `SIM_SEEDS=n` runs more.
 //! Planted bugs show that the checker sees, and counts of what happened that the models still lead it everywhere.
 
+mod api;
 mod books;
 mod bugs;
 mod check;
@@ -13,6 +14,7 @@ mod check_host;
 mod check_life;
 mod check_ours;
 mod check_plans;
+mod check_session;
 mod cover;
 mod host;
 mod log;

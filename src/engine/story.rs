@@ -104,6 +104,18 @@ impl Engine {
         self.say_to_host(if pending.batch.is_some() { format!("[{text}]") } else { text });
     }
 
+    /// Answers a request with this guidance.
+    pub(super) fn answer_with_guidance(&mut self, id: &Id, guidance: &Guidance) {
+        let Some(pending) = self.inflight.take(id).filter(|pending| !pending.cancelled) else { return };
+        self.queue.remove(id);
+        if pending.stream {
+            self.listens.close(id);
+        }
+        let text = self.tell(&pending, guidance);
+        self.note_answer(&pending, Some(guidance.status));
+        self.say_to_host(if pending.batch.is_some() { format!("[{text}]") } else { text });
+    }
+
     /// Answers what has waited long enough; in the degraded phase, everything.
     pub(super) fn answer_overdue(&mut self) {
         let now = self.now.mono;
@@ -202,7 +214,7 @@ impl Engine {
     }
 
     /// Guidance as the answer to this request: an ordinary result where that is valid, else an error.
-    fn tell(&self, pending: &Pending, guidance: &Guidance) -> String {
+    pub(super) fn tell(&self, pending: &Pending, guidance: &Guidance) -> String {
         let typed = self.book.tool(pending.name.as_deref()).typed;
         if &*pending.method == "tools/call" && !pending.task && !typed {
             answers::guidance_result(&pending.id, guidance, self.era_of(pending))
@@ -390,7 +402,6 @@ impl Engine {
 
     /// The answer to a request whose answer is longer than the host would take.
     pub(super) fn answer_too_large(&mut self, id: &Id, len: u64) {
-        let Some(pending) = self.inflight.take(id).filter(|pending| !pending.cancelled) else { return };
         let name = &self.config.name;
         let limit = self.config.max_answer;
         let guidance = Guidance {
@@ -410,9 +421,7 @@ impl Engine {
             stderr_tail: None,
             detail: None,
         };
-        let text = self.tell(&pending, &guidance);
-        self.note_answer(&pending, Some(Status::AnswerTooLarge));
-        self.say_to_host(text);
+        self.answer_with_guidance(id, &guidance);
     }
 }
 

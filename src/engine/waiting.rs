@@ -10,6 +10,7 @@ use super::inflight::Pending;
 use super::phase::Phase;
 use super::queue::{BatchElement, Waiting};
 use super::story::Why;
+use super::upstream::State;
 use super::{Engine, as_array, book, planted};
 use crate::wire::Id;
 
@@ -113,10 +114,16 @@ impl Engine {
             self.answer_ourselves(std::slice::from_ref(id), Why::Restarted);
             return None;
         }
+        let call = &*pending.method == "tools/call";
+        if !self.admits(call) {
+            let guidance = self.upstream_guidance(self.inflight.get(id)?, State::Expired);
+            self.answer_with_guidance(id, &guidance);
+            return None;
+        }
+        let pending = self.inflight.get(id)?;
         let bytes = pending.kept.clone()?;
         let repeatable = self.is_repeatable(&pending.method, pending.name.as_deref());
-        let call = &*pending.method == "tools/call";
-        self.inflight.written(id, self.generation, self.next_line(), repeatable);
+        self.inflight.written(id, self.generation, self.next_line(), repeatable, self.ends);
         if let Some(limit) = self.config.call_timeout.filter(|limit| call && !limit.is_zero()) {
             self.inflight.wait_until(id, self.now.mono + limit);
         }
@@ -133,7 +140,11 @@ impl Engine {
                     self.answer_with(&id, self.status_tool_while_serving(&id));
                     whole = None;
                 }
-                BatchElement::Request(id) => parts.extend(self.mark_written(&id)),
+                BatchElement::Request(id) => match self.mark_written(&id) {
+                    Some(bytes) => parts.push(bytes),
+                    // It is answered, and must not be written with the others.
+                    None => whole = None,
+                },
                 BatchElement::Other(bytes) => parts.push(bytes),
             }
         }

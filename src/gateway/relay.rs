@@ -135,7 +135,11 @@ impl Relay {
         } else {
             Err(upload.body(body))
         };
-        let Some((token, value)) = self.token().await else { return Reply::without_token().into_response() };
+        let Some((token, value)) = self.token().await else {
+            // Whoever does not want to know any more needs no answer either.
+            let _ = self.tell.send(Event::Lacked);
+            return Reply::without_token().into_response();
+        };
         let bytes = match repeatable {
             Ok(bytes) => bytes,
             Err(streamed) => {

@@ -4,7 +4,7 @@
 //! engine in virtual time and compares the whole file; `SNAPSHOTS=overwrite cargo test --test it conversation` writes
 //! the outputs anew when behaviour changes on purpose.
 //!
-//! Inputs: `config KEY=VALUE...`, `host LINE`, `server [GEN] LINE`, `answer ID RESULT` (the server answers), `greet
+//! What is about the session token is in `session`. Inputs: `config KEY=VALUE...`, `host LINE`, `server [GEN] LINE`, `answer ID RESULT` (the server answers), `greet
 //! [VERSION] [CAPABILITIES]` (the whole handshake), `regreet [VERSION]` (the server answers a replayed greeting),
 //! `stderr TEXT`, `unsent N` (the last N lines for the server never left us), `exit code N`, `exit signal N` (with all its output read), `exited ...` and `silent` (the two apart),
 //! `modern ID METHOD [MEMBERS]` (a host's request in the envelope of the modern era, `MEMBERS` of its params before it),
@@ -13,6 +13,8 @@
 //! process is inspected), `changing DURATION` (the watched files change every 100 ms), `spawn-fails KIND TEXT` (the next
 //! spawn), `times N DIRECTIVE`, `unseen DIRECTIVE` (without what the engine puts out), `mute`, `deaf`, `eof`, `gone`, `stop`, `wait DURATION`. In a line, `\xNN` is a byte,
 //! and `LINE*N` repeats its last character. Comments start with `#`.
+
+mod session;
 
 use std::collections::VecDeque;
 use std::ffi::OsString;
@@ -61,6 +63,8 @@ struct Stage {
     /// The id of the last greeting that the living child was sent.
     greeting_id: String,
     last_good: Vec<Good>,
+    /// The look at the token file that was asked for and is not answered.
+    look: Option<u64>,
     /// Whether what is to be kept on disk is shown.
     remembers: bool,
     text: String,
@@ -88,6 +92,7 @@ impl Stage {
             child: Gen(0),
             greeting_id: String::new(),
             last_good: Vec::new(),
+            look: None,
             remembers: false,
             text: String::new(),
             events: Vec::new(),
@@ -137,6 +142,7 @@ impl Stage {
         } else if let Output::ToChild(child, bytes) = output {
             self.events.push(Event::ToChild(*child, bytes.clone()));
         }
+        self.notes_look(output);
         let line = match output {
             Output::ToHost(bytes, Origin::Server) => format!("host <- {}", printable(bytes)),
             Output::ToHost(bytes, Origin::Supervisor) => format!("host <= {}", printable(bytes)),
@@ -175,6 +181,8 @@ impl Stage {
             Output::Note(Note::ReplayRefused { method }) => format!("refused: {method}"),
             Output::Note(Note::Replaced { reason, .. }) => format!("replaced: {reason}"),
             Output::Note(Note::Changed { what }) => format!("changed: {what:?}"),
+            Output::Session(act) => session::shown(act),
+            Output::Note(Note::Session(fact)) => format!("session: {fact:?}"),
             Output::Note(Note::ChangesByItself) => "changes by itself".to_owned(),
             Output::Note(_) => return,
         };
@@ -194,6 +202,9 @@ impl Stage {
         let (word, rest) = directive.split_once(' ').unwrap_or((directive, ""));
         if !["config", "spawn-fails", "last-good", "times", "unseen"].contains(&word) {
             self.start();
+        }
+        if self.play_session(word, rest) {
+            return;
         }
         match word {
             "config" => rest.split(' ').for_each(|pair| self.configure(pair)),
@@ -364,6 +375,7 @@ impl Stage {
             "backoff-max" => config.restarts.max = duration(value),
             "replay" => config.repeat = if value == "none" { Repeat::Never } else { Repeat::Safe },
             "max-answer" => config.max_answer = value.parse().expect("a number"),
+            "session" => config.session = Some(session::configured(value)),
             "max-line" => self.max_line = value.parse().expect("a number"),
             other => panic!("no such setting: {other}"),
         }

@@ -16,6 +16,7 @@ mod relay;
 mod restart;
 mod said;
 mod second_copy;
+mod session;
 mod slow_start;
 mod soak;
 mod stopping;

@@ -17,13 +17,15 @@ enum Layer {
     Simulator(&'static str),
     /// A test of this binary: its file and its function.
     Test(&'static str, &'static str),
+    /// A test in `src`: its file and its function.
+    Unit(&'static str, &'static str),
     /// A scenario with the SDK and servers from `PyPI`: its file in `tests/real` and its function.
     Real(&'static str, &'static str),
     /// It can go wrong only with a part that is not there yet. Once this file is, a test of its own must be named.
     ToCome(&'static str),
 }
 
-use Layer::{Conversation, Real, Simulator, Test, ToCome};
+use Layer::{Conversation, Real, Simulator, Test, ToCome, Unit};
 
 /// A trap, what shows it first and foremost, and what shows it besides.
 type Entry = (&'static str, Layer, &'static [Layer]);
@@ -134,8 +136,8 @@ const SHOWN: &[Entry] = &[
     ),
     (
         "Nagle on a loopback socket",
-        Test("second_copy", "a_supervisor_takes_no_port"),
-        &[ToCome("src/gateway.rs"), ToCome("src/control.rs")],
+        Unit("gateway/tests/connections", "small_pieces_are_not_held_back_on_either_side"),
+        &[Test("second_copy", "a_supervisor_takes_no_port"), ToCome("src/control.rs")],
     ),
     (
         "empty error texts",
@@ -331,6 +333,10 @@ impl Tree<'_> {
                 let file = format!("tests/it/{module}.rs");
                 (is_test(&self.read(&file), function), format!("{function} in {file}"))
             }
+            Unit(module, function) => {
+                let file = format!("src/{module}.rs");
+                (is_test(&self.read(&file), function), format!("{function} in {file}"))
+            }
             Real(module, function) => {
                 let file = format!("tests/real/{module}.py");
                 let text = self.read(&file);
@@ -351,8 +357,13 @@ impl Tree<'_> {
 
 /// Whether a text has a test function of this name.
 fn is_test(text: &str, function: &str) -> bool {
-    let Some((before, _)) = text.split_once(&format!("\nfn {function}() {{\n")) else { return false };
-    before.lines().rev().take_while(|line| line.starts_with("#[")).any(|line| line == "#[test]")
+    let plain = text.split_once(&format!("\nfn {function}() {{\n"));
+    let Some((before, _)) = plain.or_else(|| text.split_once(&format!("\nasync fn {function}() {{\n")))
+    else {
+        return false;
+    };
+    let marks = ["#[test]", "#[tokio::test]"];
+    before.lines().rev().take_while(|line| line.starts_with("#[")).any(|line| marks.contains(&line))
 }
 
 /// What is wrong with the table, given the traps that it is for.
@@ -403,9 +414,13 @@ fn a_table_that_rots_is_found() {
     const THERE: Layer = Conversation("ladder");
     let tree = Tree(Path::new(env!("CARGO_MANIFEST_DIR")));
     let first = |first: Layer| faults(&["a"], &[("a", first, &[])], &tree);
-    for there in
-        [THERE, Simulator("NeverKill"), Test("traps", "every_trap_has_its_test"), Real("eras", "listening")]
-    {
+    for there in [
+        THERE,
+        Simulator("NeverKill"),
+        Test("traps", "every_trap_has_its_test"),
+        Real("eras", "listening"),
+        Unit("token/tests", "one_at_a_time_holds_the_lock"),
+    ] {
         assert_eq!(first(there), Vec::<String>::new(), "{there:?}");
     }
     for gone in [

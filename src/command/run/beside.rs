@@ -13,8 +13,10 @@ use std::time::Duration;
 use tokio::sync::mpsc;
 
 use super::alarm::Alarm;
+use super::keeper::{Keeper, Keeping};
 use crate::child::{Guardian, LoginShell, Spec, executable};
 use crate::engine::io::{Changed, Good, Input};
+use crate::engine::lease::io::Event;
 use crate::lastgood::{Key, LastGood, Report, Reports};
 use crate::watch::Watch;
 
@@ -31,6 +33,10 @@ pub(super) enum News {
     Watching,
     /// Something is done without; a text that fits after "failed to".
     Fault(String),
+    /// Nothing more comes of what was to be told.
+    End,
+    /// Something that is worth a person's attention: a whole text.
+    Warning(String),
 }
 
 /// What the task is told to do.
@@ -51,30 +57,46 @@ enum Errand {
 pub(super) struct Beside {
     errands: mpsc::UnboundedSender<Errand>,
     news: mpsc::UnboundedReceiver<News>,
+    /// What happens to the session.
+    events: mpsc::UnboundedReceiver<Event>,
     last_good: Option<LastGood>,
     /// A login shell may still be asked.
     asking: bool,
+    /// `None` where no session is kept.
+    keeper: Option<Keeper>,
 }
 
 impl Beside {
     /// Starts what is needed from the beginning. `kept` says where answers are kept and under which name; `None` to keep
     /// none. Must be called inside the runtime.
-    pub(super) fn start(spec: &Spec, watched: Vec<PathBuf>, kept: Option<(Option<PathBuf>, Key)>) -> Self {
+    pub(super) fn start(
+        spec: &Spec,
+        watched: Vec<PathBuf>,
+        kept: Option<(Option<PathBuf>, Key)>,
+        keeping: Option<Keeping>,
+    ) -> Self {
+        let token = keeping.iter().flat_map(Keeping::files).map(|path| (Changed::Token, path));
         let watched = watched.into_iter().map(|path| (Changed::Watched, path));
         let executable = executable(spec).map(|path| (Changed::Executable, path));
         let (last_good, reports) = kept.map(|(folder, key)| LastGood::open(folder, key)).unzip();
         // A directory may hold much that is looked at first: the one file does not wait for that.
-        let paths: Vec<_> = executable.into_iter().chain(watched).collect();
+        let paths: Vec<_> = executable.into_iter().chain(token).chain(watched).collect();
         let awaited = !paths.is_empty();
         let ear = Ear { watch: Watch::start(paths, QUIET), awaited, login_shell: None, reports };
         let (errands, told) = mpsc::unbounded_channel();
         let (tell, news) = mpsc::unbounded_channel();
+        // Not by way of the task: what the gateway has seen must be known before the server's answer is.
+        let (happen, events) = mpsc::unbounded_channel();
+        let keeper = keeping.map(|keeping| Keeper::start(keeping, tell.clone(), happen));
         tokio::spawn(ear.listen(told, tell));
-        Self { errands, news, last_good, asking: false }
+        Self { errands, news, events, last_good, asking: false, keeper }
     }
 
     /// The next thing that one of them tells.
     pub(super) fn poll_next(&mut self, cx: &mut Context<'_>) -> Poll<News> {
+        if let Poll::Ready(Some(event)) = self.events.poll_recv(cx) {
+            return Poll::Ready(News::Input(Input::Session(event)));
+        }
         let Some(news) = ready!(self.news.poll_recv(cx)) else { return Poll::Pending };
         if let News::Input(Input::LoginPath(_)) = news {
             self.asking = false;
@@ -118,15 +140,20 @@ impl Beside {
     /// Ends all of them, and waits for what is still to be written, but no longer than this. What was not told yet.
     pub(super) async fn end(mut self, alarm: &mut Alarm, within: Duration) -> Vec<String> {
         let mut faults = Vec::new();
+        if let Some(mut keeper) = self.keeper.take() {
+            alarm.within(within, |cx| keeper.poll_ended(cx)).await;
+        }
         if let Some(last_good) = self.last_good.take() {
             alarm.ring_in(within);
             let finished = last_good.finish(poll_fn(|cx| alarm.poll(cx))).await;
             faults.extend(finished.err().map(|fault| fault.to_string()));
         }
         self.send(Errand::End);
-        while let Some(news) = self.news.recv().await {
-            if let News::Fault(fault) = news {
-                faults.push(fault);
+        while let Some(Some(news)) = alarm.within(within, |cx| self.news.poll_recv(cx)).await {
+            match news {
+                News::Fault(fault) => faults.push(fault),
+                News::End => break,
+                News::Input(_) | News::Watching | News::Warning(_) => {}
             }
         }
         faults
@@ -164,6 +191,7 @@ impl Ear {
             // Nobody may want to know any more.
             let _ = tell.send(news_of(report));
         }
+        let _ = tell.send(News::End);
     }
 
     fn run(&mut self, errand: Errand) {
@@ -203,7 +231,7 @@ impl Ear {
             News::Watching => self.awaited = false,
             // It would answer again, and is ended by this.
             News::Input(Input::LoginPath(_)) => self.login_shell = None,
-            News::Input(_) | News::Fault(_) => {}
+            News::Input(_) | News::Fault(_) | News::Warning(_) | News::End => {}
         }
         news
     }

@@ -22,7 +22,12 @@ impl Clock {
     }
 
     pub(super) fn now(self) -> Now {
-        Now { mono: self.elapsed(), wall: wall() }
+        Now { mono: self.elapsed(), wall: Self::wall() }
+    }
+
+    /// The wall clock alone.
+    pub(super) fn wall() -> Duration {
+        wall()
     }
 }
 

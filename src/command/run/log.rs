@@ -15,6 +15,7 @@ use tracing_subscriber::fmt::MakeWriter;
 
 use crate::engine::guidance::exit_words;
 use crate::engine::io::{Changed, Gen, GroupSignal};
+use crate::engine::lease::io::{Cause, Fact};
 use crate::engine::note::Note;
 use crate::engine::phase::Phase;
 use crate::mask::Mask;
@@ -102,6 +103,52 @@ impl Log {
     pub(super) fn fault(&self, fault: &str) {
         let server = &self.server;
         warn!(target: "mcp-supervise:beside", server, "failed to {fault}; going on without");
+    }
+
+    /// Logs what has become of the session token, which it does not know.
+    fn session(&self, fact: &Fact) {
+        let server = &self.server;
+        match fact {
+            Fact::Adopted(token) => {
+                info!(target: "mcp-supervise:token", server, token = token.0, "using another session token");
+            }
+            Fact::Renewed(token) => {
+                info!(target: "mcp-supervise:token", server, token = token.0, "the session token was renewed");
+            }
+            Fact::Revived(token) => info!(
+                target: "mcp-supervise:token", server, token = token.0, "the session token is accepted again"
+            ),
+            Fact::NotRenewed(why) => warn!(
+                target: "mcp-supervise:token", server, why, "failed to renew the session token; it serves on and is tried again"
+            ),
+            Fact::NoMoreRenewals(why) => warn!(
+                target: "mcp-supervise:token", server, why, "the session is not renewed any more; it ends when its time is over"
+            ),
+            Fact::NotWritten(why) => warn!(
+                target: "mcp-supervise:token", server,
+                "the token file {why}; the new token is used all the same, and writing it is tried again"
+            ),
+            Fact::Absent => warn!(
+                target: "mcp-supervise:token", server,
+                "there is no session token: tool calls are answered with guidance until there is one"
+            ),
+            Fact::NotUsable(why) => {
+                warn!(target: "mcp-supervise:token", server, "the token file {why}; it is not used");
+            }
+            Fact::Expired(cause) => {
+                let why = match cause {
+                    Cause::Time => "its time is over",
+                    Cause::Request => "a request was refused",
+                    Cause::Renewal => "its renewal was refused",
+                };
+                warn!(target: "mcp-supervise:token", server, why, "the session has expired");
+            }
+        }
+    }
+
+    /// Logs something of these rooms that is worth a person's attention.
+    pub(super) fn warning(&self, text: &str) {
+        warn!(target: "mcp-supervise:beside", server = self.server, "{text}");
     }
 
     /// Logs that changes on disk are seen from now on.
@@ -192,6 +239,10 @@ impl Log {
                 target: "mcp-supervise:session", server,
                 "the server's executable has changed; a server that runs goes on as it is"
             ),
+            Note::Changed { what: Changed::Token } => {
+                debug!(target: "mcp-supervise:token", server, "the token file has changed");
+            }
+            Note::Session(fact) => self.session(fact),
             Note::ChangesByItself => warn!(
                 target: "mcp-supervise:session", server,
                 "watched files have changed soon after each of the last starts: the server is restarted less often from \

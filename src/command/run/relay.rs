@@ -18,6 +18,7 @@ use std::task::{Context, Poll};
 use std::time::Duration;
 
 use bytes::Bytes;
+use tokio::sync::mpsc;
 use tokio::task::yield_now;
 
 use self::cold::Cold;
@@ -33,6 +34,7 @@ use super::running::Running;
 use crate::child::{Guardian, Spec, spawn};
 use crate::engine::Engine;
 use crate::engine::io::{Exit, Gen, Input, Now, Origin, Output, StopSignal};
+use crate::engine::lease::io::Act;
 use crate::stream::{Sink, Source};
 
 /// After how many steps of the engine the system is asked for news, even if there is still something to do.
@@ -44,6 +46,8 @@ pub(super) struct Setup {
     pub(super) spec: Spec,
     pub(super) guardian: Option<Guardian>,
     pub(super) max_line: usize,
+    /// How the keeper of the session is told what to do. `None` where there is none.
+    pub(super) acts: Option<mpsc::UnboundedSender<Act>>,
     pub(super) log: Log,
     pub(super) noise: Noise,
     pub(super) stdin: Source,
@@ -61,6 +65,8 @@ pub(super) struct Relay {
     beside: Option<Beside>,
     guardian: Option<Guardian>,
     max_line: usize,
+    /// `None` where no session is kept, and once all is over.
+    acts: Option<mpsc::UnboundedSender<Act>>,
     from_host: Lines,
     host_eof_told: bool,
     /// Some of what was read from the host may still wait in our own buffer.
@@ -118,6 +124,7 @@ impl Relay {
             beside: None,
             guardian: setup.guardian,
             max_line: setup.max_line,
+            acts: setup.acts,
             from_host: Lines::new(setup.stdin, setup.max_line),
             host_eof_told: false,
             host_unheard: false,
@@ -197,11 +204,12 @@ impl Relay {
                 Event::News(News::Input(input)) => self.inputs.push_back(input),
                 Event::News(News::Watching) => self.log.watching(),
                 Event::News(News::Fault(fault)) => self.log.fault(&fault),
+                Event::News(News::Warning(text)) => self.log.warning(&text),
                 Event::Timer => {
                     self.rest();
                     self.inputs.push_back(Input::Timer);
                 }
-                Event::Room => {}
+                Event::News(News::End) | Event::Room => {}
             }
         }
     }
@@ -415,6 +423,12 @@ impl Relay {
                         && let Some(child) = self.child.take()
                     {
                         child.process.forget(group_left);
+                    }
+                }
+                Output::Session(act) => {
+                    if let Some(acts) = &self.acts {
+                        // The keeper may have come to an end, which it has told.
+                        let _ = acts.send(act);
                     }
                 }
                 Output::Note(note) => self.log.note(&note),

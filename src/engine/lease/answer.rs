@@ -44,6 +44,8 @@ impl Answer {
                 ),
                 _,
             ) => Meaning::NoMore,
+            // The guard in front of everything says so, and nothing of the session, under 409 too.
+            (Some("KILL_SWITCH_ACTIVE" | "SYSTEM_LOCKED"), _) => Meaning::Later,
             (Some("SESSION_RENEWAL_MISMATCH" | "RENEWAL_CONFLICT"), _) | (_, 409) => Meaning::Overtaken,
             // A 404 without that word may as well come from a wrong URL, and a 401 with another one from a proxy.
             (Some("INVALID_TOKEN" | "TOKEN_EXPIRED" | "SESSION_REVOKED" | "SESSION_NOT_FOUND"), _)

@@ -80,6 +80,8 @@ pub enum Event {
         /// In the environment.
         environment: Found,
     },
+    /// What is in the file may be another one now.
+    Stirred,
     /// The answer to [`Act::Renew`].
     Renewed(Renewal),
     /// The answer to [`Act::Write`].
@@ -93,6 +95,8 @@ pub enum Event {
     },
     /// A request has ended that was made with this token.
     Ended(TokenId, End),
+    /// A request has ended because there was no token to make it with.
+    Lacked,
     /// The time of [`super::Lease::deadline`] has come.
     Timer,
 }
@@ -104,10 +108,14 @@ pub enum Act {
     Look(u64),
     /// Renew this token, unless the file holds another one by then: [`Event::Renewed`] comes.
     Renew(TokenId),
+    /// The same, whatever the file holds: it is none that could be used.
+    RenewRegardless(TokenId),
     /// Write this token into the file: [`Event::Written`] comes.
     Write(TokenId),
     /// From now on this one is used; also when the session has expired, for the requests that [`super::Lease::admits`].
     Publish(TokenId),
+    /// There is no token that could be used, as far as was looked.
+    Lack,
     /// What becomes of a refused request: made once more with this token, or handed back as it is.
     Verdict(RequestId, Option<TokenId>),
     /// Something for the logs.
@@ -138,6 +146,8 @@ pub enum Fact {
     NoMoreRenewals(String),
     /// The new token is in use and not in the file; why.
     NotWritten(String),
+    /// There is no token to begin with.
+    Absent,
     /// What lies in the file is not used; why.
     NotUsable(String),
     /// The session has expired.

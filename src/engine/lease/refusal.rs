@@ -2,9 +2,9 @@
 
 use std::time::Duration;
 
-use super::Lease;
 use super::io::{Act, Cause, End, RequestId, Standing, TokenId};
 use super::renewal::Schedule;
+use super::{Lease, planted};
 use crate::engine::io::Now;
 
 /// How long the wait after a refusal is: a renewal may be about to finish.
@@ -72,7 +72,13 @@ impl Lease {
         match (end, self.standing) {
             (End::Heard | End::Locked, Standing::Expired(Cause::Request | Cause::Renewal)) => {
                 self.over.remove(&token);
-                self.token.into_iter().for_each(|token| self.adopt(token));
+                // Its time may have passed meanwhile.
+                if let Some(token) = self.token.filter(|token| self.objection(token).is_none()) {
+                    self.adopt(token);
+                }
+            }
+            (End::Heard, Standing::Active) if planted!(self, ExpireWithoutCause) => {
+                self.expire(Cause::Request);
             }
             (End::Heard | End::Locked, _) => self.doubt = None,
             (End::Refused, Standing::Active) if self.doubt.is_none() => self.doubt(token, Cause::Request),
@@ -120,6 +126,10 @@ impl Lease {
         if other.is_none() {
             self.give_up(refusal.token, Cause::Request);
         }
-        self.acts.push_back(Act::Verdict(refusal.request, other));
+        if planted!(self, ForgetVerdict) && other.is_none() {
+            return;
+        }
+        let same = planted!(self, RepeatWithSameToken).then_some(refusal.token);
+        self.acts.push_back(Act::Verdict(refusal.request, other.or(same)));
     }
 }

@@ -2,12 +2,14 @@
 
 use std::time::Duration;
 
-use super::Lease;
 use super::answer::{Answer, Meaning};
 use super::io::{Act, Cause, Fact, Found, Renewal, Standing, Token, TokenId};
+use super::{Lease, planted};
 
 /// When a renewal that was too early is tried once more.
 const EARLY: Duration = Duration::from_secs(30);
+/// How long at least passes before one token is renewed again.
+const PAUSE: Duration = Duration::from_millis(500);
 /// How long after the first, second and third failure a renewal is tried again.
 const RETRIES: [Duration; 3] = [Duration::from_secs(1), Duration::from_secs(2), Duration::from_secs(4)];
 /// How long after every other one.
@@ -53,12 +55,23 @@ impl Lease {
             Schedule::Again(at, failures) if at <= self.now.mono => failures,
             Schedule::Never | Schedule::At(_) | Schedule::Again(..) | Schedule::UnderWay(..) => return,
         };
+        // It may have expired and come back meanwhile, by a clock that jumps.
+        let before = self.asked.filter(|(asked, _)| *asked == token.id);
+        if let Some((_, at)) = before.filter(|(_, at)| self.now.mono < *at + PAUSE) {
+            self.schedule = Schedule::Again(at + PAUSE, failures);
+            return;
+        }
+        self.asked = Some((token.id, self.now.mono));
         self.schedule = Schedule::UnderWay(token.id, failures);
         self.acts.push_back(Act::Renew(token.id));
+        if planted!(self, RenewTwice) {
+            self.acts.push_back(Act::Renew(token.id));
+        }
     }
 
     pub(super) fn renewed(&mut self, renewal: Renewal) {
         let Schedule::UnderWay(asked, failures) = self.schedule else { return };
+        let regardless = std::mem::take(&mut self.regardless);
         self.schedule = self.token.map_or(Schedule::Never, |token| self.scheduled(&token));
         // What is said of another token than the one that is used no longer matters.
         let ours = self.standing == Standing::Active && self.token.is_some_and(|token| token.id == asked);
@@ -70,8 +83,13 @@ impl Lease {
             },
             Renewal::Superseded(token) => {
                 self.found(&Found::Token(token), &Found::Nothing);
-                // It was not asked, and the other token is none that could be used.
-                if ours && self.other_than(asked).is_none() {
+                let unusable = ours && self.other_than(asked).is_none();
+                if unusable && !regardless {
+                    // The API was not asked, and what lies there, as after a write that failed, must not keep us from it.
+                    self.schedule = Schedule::UnderWay(asked, failures);
+                    self.regardless = true;
+                    self.acts.push_back(Act::RenewRegardless(asked));
+                } else if unusable {
                     self.again(failures, None, "the file holds another token".to_owned());
                 }
             }

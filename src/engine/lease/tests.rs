@@ -163,8 +163,6 @@ fn an_api_is_not_asked_without_a_pause_whatever_it_answers() {
         (Renewal::Granted(token(1, 1000), Ok(())), 30),
         (Renewal::Granted(token(2, 10), Ok(())), 1),
         (Renewal::Granted(far, Ok(())), 1),
-        (Renewal::Superseded(token(2, 10)), 1),
-        (Renewal::Superseded(token(1, 1000)), 1),
     ] {
         let mut play = Play::renewing();
         let acts = play.tell(Event::Renewed(answer.clone()));
@@ -172,6 +170,19 @@ fn an_api_is_not_asked_without_a_pause_whatever_it_answers() {
         assert_eq!(play.lease.standing(), Standing::Active);
         let again = play.pass(secs(pause));
         assert!(matches!(*again, [(at, Act::Renew(_))] if at >= secs(pause) / 2), "{answer:?}: {again:?}");
+    }
+}
+
+#[test]
+fn a_token_in_the_file_that_is_none_does_not_keep_ours_from_being_renewed() {
+    for unusable in [token(1, 1000), token(2, 10)] {
+        let mut play = Play::renewing();
+        let acts = play.tell(Event::Renewed(Renewal::Superseded(unusable)));
+        assert!(acts.contains(&Act::RenewRegardless(TokenId(1))), "{unusable:?}: {acts:?}");
+        // Whoever says so again is not believed again.
+        let acts = play.tell(Event::Renewed(Renewal::Superseded(unusable)));
+        assert!(!acts.iter().any(|act| matches!(act, Act::Renew(_) | Act::RenewRegardless(_))), "{acts:?}");
+        assert!(matches!(*play.pass(secs(1)), [(_, Act::Renew(TokenId(1)))]));
     }
 }
 
@@ -247,6 +258,9 @@ const ANSWER_TIME: Duration = secs(2);
 fn a_failure_is_tried_again_after_one_two_and_four_seconds_and_then_each_minute() {
     for failure in [
         refused(429, "RATE_LIMITED"),
+        // A lock that stands before everything says nothing of the session.
+        refused(409, "KILL_SWITCH_ACTIVE"),
+        refused(503, "SYSTEM_LOCKED"),
         refused(500, ""),
         refused(502, ""),
         refused(503, "SYSTEM_LOCKED"),
@@ -331,7 +345,13 @@ fn the_file_beats_the_environment_which_counts_where_there_is_no_file() {
         let acts = play.tell(found(file.clone(), environment));
         let published = acts.iter().find_map(|act| match act {
             Act::Publish(token) => Some(token.0),
-            Act::Look(_) | Act::Renew(_) | Act::Write(_) | Act::Verdict(..) | Act::Tell(_) => None,
+            Act::Look(_)
+            | Act::Renew(_)
+            | Act::RenewRegardless(_)
+            | Act::Write(_)
+            | Act::Lack
+            | Act::Verdict(..)
+            | Act::Tell(_) => None,
         });
         assert_eq!(published, used, "{file:?}");
         assert_eq!(play.lease.standing(), if used.is_some() { Standing::Active } else { Standing::Absent });
@@ -515,6 +535,11 @@ proptest! {
             let wall = play.now.wall;
             for act in step(&mut play, kind, pick, &tokens) {
                 match act {
+                    Act::RenewRegardless(token) => {
+                        // The API was not asked before.
+                        prop_assert!(!std::mem::replace(&mut under_way, true), "two renewals at once");
+                        prop_assert_eq!(Some(token), published, "what is renewed is what is used");
+                    }
                     Act::Renew(token) => {
                         prop_assert!(!std::mem::replace(&mut under_way, true), "two renewals at once");
                         prop_assert_eq!(Some(token), published, "what is renewed is what is used");
@@ -540,7 +565,7 @@ proptest! {
                         let reason = if cause == Cause::Time { passed } else { said_over.contains(&ours.id) };
                         prop_assert!(reason, "{cause:?} for no reason");
                     }
-                    Act::Tell(_) | Act::Look(_) => {}
+                    Act::Tell(_) | Act::Look(_) | Act::Lack => {}
                 }
             }
             prop_assert_eq!(play.lease.token.map(|token| token.id), published);

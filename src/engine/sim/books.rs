@@ -6,6 +6,7 @@ use std::time::Duration;
 use serde_json::Value;
 
 use super::check_plans::Pulse;
+use super::check_session::Window;
 use super::parse::Message;
 use crate::engine::backoff::Limits;
 use crate::engine::io::Exit;
@@ -64,6 +65,8 @@ pub(super) struct Request {
     /// It was written once and never left us.
     pub came_back: bool,
     pub progress: Option<f64>,
+    /// How requests to the API had ended when it was written.
+    pub window: Window,
 }
 
 impl Request {

@@ -36,10 +36,17 @@ pub(in crate::engine) enum Bug {
     RememberEmptyList,
     IgnoreGrace,
     AskShellAlways,
+    CallOnDeadSession,
+    RenewTwice,
+    ExpireWithoutCause,
+    RepeatWithSameToken,
+    ForgetVerdict,
+    TellStateWithoutCause,
+    PassStateOn,
 }
 
 /// Each bug and the invariants of which one is to tell it.
-const BUGS: [(Bug, &[&str]); 31] = [
+const BUGS: [(Bug, &[&str]); 38] = [
     (Bug::SpawnCountsAsServing, &["restarts back off"]),
     (Bug::ForwardReplayedGreeting, &["only answers that it waits for reach the host"]),
     (Bug::ForgetInitialized, &["a greeted child is told what its predecessor knew"]),
@@ -74,6 +81,13 @@ const BUGS: [(Bug, &[&str]); 31] = [
     (Bug::RememberEmptyList, &["only good answers are kept"]),
     (Bug::IgnoreGrace, &["every delay is bounded"]),
     (Bug::AskShellAlways, &["the login shell is asked only when a lookup has failed, and not too often"]),
+    (Bug::CallOnDeadSession, &["no call is made without a session"]),
+    (Bug::RenewTwice, &["one renewal at a time"]),
+    (Bug::ExpireWithoutCause, &["a token expires only with cause"]),
+    (Bug::RepeatWithSameToken, &["a request goes again only with another token"]),
+    (Bug::ForgetVerdict, &["each refused request gets one verdict"]),
+    (Bug::TellStateWithoutCause, &["a state of the API is told only if it is one"]),
+    (Bug::PassStateOn, &["a call that fails because of the API is told so"]),
 ];
 
 #[test]

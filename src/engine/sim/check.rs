@@ -13,12 +13,13 @@ use super::Violation;
 use super::books::{Ask, Kid, Pages, Request, Rules, Tool};
 use super::check_era::{Memory, Opened, Stream};
 use super::check_plans::Plans;
+use super::check_session::Session;
 use super::cover::Cover;
 use super::parse;
 use super::world::Said;
 use crate::engine::Snapshot;
 use crate::engine::guidance::Status;
-use crate::engine::io::{Exit, Input, Output};
+use crate::engine::io::{Changed, Exit, Input, Output};
 use crate::engine::note::{DropCause, Note};
 use crate::engine::phase::Phase;
 
@@ -83,6 +84,7 @@ pub(super) struct Checker {
     pub memory: Memory,
     pub streams: BTreeMap<String, Stream>,
     pub plans: Plans,
+    pub session: Session,
 
     pub asks: BTreeMap<String, Ask>,
     pub tokens: BTreeMap<String, (u32, String)>,
@@ -136,6 +138,7 @@ impl Checker {
             memory: Memory::default(),
             streams: BTreeMap::new(),
             plans: Plans::default(),
+            session: Session::default(),
             asks: BTreeMap::new(),
             tokens: BTreeMap::new(),
             due: None,
@@ -194,6 +197,7 @@ impl Checker {
             | Input::Deaf(_)
             | Input::Mute(_)
             | Input::LoginPath(_)
+            | Input::Session(_)
             | Input::Timer => {}
             Input::Inspected { child, stopped } => self.is_inspected(child.0, *stopped),
             Input::LastGood(good) => self.recalls(good),
@@ -249,6 +253,7 @@ impl Checker {
             Output::Forget { child, .. } => self.forgets(child.0),
             Output::AskLoginShell => self.asks_shell(),
             Output::Remember(good) => self.remembers(good),
+            Output::Session(act) => self.session_act(act),
             Output::UsePath(_) | Output::Inspect(_) => Ok(()),
             Output::Note(note) => self.note(note),
             Output::Exit(_) => {
@@ -269,8 +274,10 @@ impl Checker {
             Note::Unusable { reason, .. } if reason.contains("protocol version") => {
                 self.cover.hit("version unusable");
             }
+            Note::Session(fact) => return self.session_note(fact),
             Note::Hung { child } => return self.is_hung(child.0),
             Note::Replaced { child, .. } => return self.is_replaced(child.0),
+            Note::Changed { what: Changed::Token } => {}
             Note::Changed { .. } => return self.has_changed(),
             Note::ChangesByItself => self.cover.hit("files change with each start"),
             Note::LoginShellAnswered { .. } => self.cover.hit("login shell asked"),
@@ -327,6 +334,7 @@ impl Checker {
         self.state_is_told()?;
         self.ends_step()?;
         self.life_ends()?;
+        self.session_ends()?;
         self.steps += 1;
         if self.open.len() > MANY && !self.steps.is_multiple_of(64) {
             // Thousands of requests are not looked at after each one of them.

@@ -7,6 +7,7 @@ use super::Violation;
 use super::books::{Expected, Greeted, Request};
 use super::check::{Checked, Checker, Seen, violated};
 use super::check_era::{Opened, Stream};
+use super::check_session::Window;
 use super::parse::{self, Message};
 use crate::engine::phase::Phase;
 
@@ -84,6 +85,7 @@ impl Checker {
             written: Vec::new(),
             came_back: false,
             progress: None,
+            window: Window::default(),
             message,
         };
         let id = request.message.id.clone().unwrap();
@@ -250,7 +252,12 @@ impl Checker {
         if !first_words && !request.greets {
             self.must_be_greeted(child, line)?;
         }
+        if message.method() == "tools/call" {
+            self.session_admits(line)?;
+        }
+        let window = self.window();
         let request = self.open.get_mut(id).unwrap();
+        request.window = window;
         if request.cancelled {
             violated!("what nobody waits for is not written", "{line}");
         }

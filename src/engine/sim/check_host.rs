@@ -175,6 +175,14 @@ impl Checker {
                 if method == "notifications/progress" { self.progresses(message, line) } else { Ok(()) }
             }
             (None, Some(id)) => {
+                if let Some((own, said)) =
+                    self.stands_for(&said, message).filter(|(_, said)| said.trim() != line)
+                {
+                    self.replaces_result(id, &own, message, line)?;
+                    self.forwarded.push(said.trim().to_owned());
+                    return self.server_answers(child, id, &own, line);
+                }
+                self.keeps_result(id, message, line)?;
                 let asked = self.open.get(id).map(|request| request.greets);
                 let spliced = || asked == Some(true) && Self::is_spliced(&said, message, line);
                 if asked.is_some() && !is_said(line) && !spliced() {

@@ -73,7 +73,7 @@ impl Checker {
                 let by_host = matches!(self.current, super::check::Seen::Host(_));
                 let due = match self.plans.changed_at == Some(self.now) {
                     true => 0,
-                    false if by_host => 5,
+                    false if by_host || self.session.is_new_since(last.spawned) => 5,
                     false => 60,
                 };
                 if since < Duration::from_secs(due) {

@@ -9,7 +9,8 @@ use super::parse::Message;
 use crate::engine::answers::STATUS_TOOL;
 use crate::engine::phase::Phase;
 
-const STATES: [&str; 4] = ["server_unavailable", "server_restarted", "server_timeout", "answer_too_large"];
+const STATES: [&str; 5] =
+    ["server_unavailable", "server_restarted", "server_timeout", "answer_too_large", "session_expired"];
 
 impl Checker {
     /// A message that we have written.
@@ -103,7 +104,7 @@ impl Checker {
     }
 
     /// Whether an ordinary result would not be valid for this call.
-    fn wants_error(&self, request: &Request) -> bool {
+    pub(super) fn wants_error(&self, request: &Request) -> bool {
         request.message.params.get("task").is_some()
             || self.tools.get(request.name()).is_some_and(|tool| tool.typed)
     }
@@ -218,6 +219,7 @@ impl Checker {
         if text("message").contains("Too many requests") {
             self.cover.hit("queue full");
         }
+        self.session_answers(text("status"), line)?;
         match text("status") {
             "server_timeout" if request.at.is_some() && request.message.method() == "tools/call" => {
                 self.cover.hit("call that took too long");

@@ -46,6 +46,9 @@ pub(super) struct Plans {
 
 impl Plans {
     pub(super) fn changes(&mut self, now: Duration, what: Changed) {
+        if what == Changed::Token {
+            return;
+        }
         self.watched |= what == Changed::Watched;
         self.first_change.get_or_insert(now);
         self.last_change = Some(now);

@@ -5,7 +5,7 @@ use std::fmt;
 
 /// How often each must happen in so many seeds: about a third of how often it does.
 const SEEDS: u64 = 10_000;
-const LEAST: [(&str, u64); 74] = [
+const LEAST: [(&str, u64); 81] = [
     ("a dead child speaks", 1700),
     ("a request in the modern era", 250),
     ("an exited child's line is read", 100),
@@ -17,6 +17,8 @@ const LEAST: [(&str, u64); 74] = [
     ("asked whether it lives", 1600),
     ("batch lost and answered", 800),
     ("batch of the host", 1500),
+    ("call answered because the session has expired", 650),
+    ("call let through although the session has expired", 200),
     ("call that took too long", 100),
     ("cancellation for the dead dropped", 1400),
     ("child opened in the modern era", 2600),
@@ -30,6 +32,7 @@ const LEAST: [(&str, u64); 74] = [
     ("empty list of a server", 450),
     ("end of input with answers owed", 1100),
     ("error without id", 40),
+    ("failed call told as a state of the API", 75),
     ("failed while files change", 30),
     ("files have changed", 650),
     ("greeting answered by us", 500),
@@ -67,8 +70,11 @@ const LEAST: [(&str, u64); 74] = [
     ("request of a dead child taken back", 500),
     ("request repeated", 4900),
     ("request that never left us", 6500),
+    ("request to the API made again", 1250),
+    ("request to the API refused", 3800),
     ("restarted after a back-off", 3100),
     ("safe request written twice", 4100),
+    ("session expired", 500),
     ("spawn failed", 600),
     ("spliced id answered", 1600),
     ("started without a crash", 600),
@@ -78,6 +84,7 @@ const LEAST: [(&str, u64); 74] = [
     ("stream asked for again", 200),
     ("stream ended by us", 350),
     ("stream opened", 550),
+    ("token renewed", 400),
     ("version lowered", 200),
     ("version unusable", 100),
 ];

@@ -62,6 +62,7 @@ fn input_text(input: &Input) -> String {
         Input::LoginPath(path) => format!("login shell: {path:?}"),
         Input::Changed(changed) => format!("changed: {changed:?}"),
         Input::Stop(signal) => format!("stop: {signal:?}"),
+        Input::Session(event) => format!("session {event:?}"),
         Input::Timer => "timer".to_owned(),
     }
 }
@@ -87,6 +88,7 @@ fn output_text(output: &Output) -> String {
         Output::Signal(child, signal) => format!("signal {signal:?} to child {child}"),
         Output::Forget { child, group_left } => format!("forget child {child}, group left: {group_left}"),
         Output::Note(note) => format!("note {note:?}"),
+        Output::Session(act) => format!("session {act:?}"),
         Output::Exit(code) => format!("exit {code}"),
     }
 }

@@ -21,6 +21,8 @@ pub(super) struct Profile {
     pub answers_late: u64,
     pub wild: u64,
     pub stubborn: u64,
+    /// A tool fails.
+    pub fails: u64,
     /// A fault is that the server hangs.
     pub hangs: u64,
     /// Files change after an act of the host.
@@ -53,6 +55,7 @@ impl Profile {
             answers_late: 10,
             wild: 6,
             stubborn: 15,
+            fails: 5,
             hangs: 5,
             leisurely: false,
             changes: 1,

@@ -306,7 +306,9 @@ impl Server {
             }
             "completion/complete" => json!({"completion": {"values": [text]}}),
             "ping" | "logging/setLevel" | "resources/subscribe" | "resources/unsubscribe" => json!({}),
-            _ => json!({"content": [{"type": "text", "text": text}], "isError": rng.percent(5)}),
+            _ => {
+                json!({"content": [{"type": "text", "text": text}], "isError": rng.percent(sched.profile.fails)})
+            }
         };
         let result = if self.locked == Some(Era::Legacy) {
             result

@@ -7,8 +7,10 @@ use std::time::Duration;
 use bytes::Bytes;
 use serde_json::json;
 
+use super::api::{Api, Deed};
 use super::books::Rules;
 use super::check::{Checker, Seen};
+use super::check_session::Session;
 use super::host::Host;
 use super::log::{Entry, Log};
 use super::profile::Profile;
@@ -19,6 +21,7 @@ use crate::engine::backoff::Limits;
 use crate::engine::io::{
     Changed, Era, Exit, Gen, Good, GroupSignal, Input, LoginPath, Now, Output, SpawnFault, StopSignal,
 };
+use crate::engine::upstream::OnExpired;
 use crate::engine::{Config, Engine, Repeat};
 use crate::wire::{ENDS, Line, Oversize};
 
@@ -52,6 +55,8 @@ pub(super) enum Event {
     HostLosesPatience,
     /// The child goes on after it was stopped.
     Thaws(u32),
+    /// Something happens to the session.
+    Session(Deed),
     /// Something that only the engine and the checker hear of.
     Happens(Input),
 }
@@ -70,11 +75,25 @@ pub(super) struct Sched {
     pub rng: Rng,
     pub now: Duration,
     pub profile: Profile,
+    /// The wall clock when the run began; it may jump.
+    epoch: Duration,
     events: BTreeMap<(Duration, u64), Event>,
     number: u64,
 }
 
 impl Sched {
+    /// The time on the wall.
+    pub(super) fn wall(&self) -> Duration {
+        self.epoch + self.now
+    }
+
+    /// The clock is set, or the machine has slept.
+    pub(super) fn clock_jumps(&mut self) {
+        let jump = self.rng.millis(0, 600_000);
+        let later = self.rng.percent(70);
+        self.epoch = if later { self.epoch + jump } else { self.epoch.saturating_sub(jump) };
+    }
+
     pub(super) fn after(&mut self, delay: Duration, event: Event) {
         self.number += 1;
         self.events.insert((self.now + delay, self.number), event);
@@ -87,6 +106,8 @@ pub(super) struct World {
     sched: Sched,
     host: Host,
     servers: BTreeMap<u32, Server>,
+    /// The API that the server needs. `None` if it needs none.
+    api: Option<Api>,
     heard: Vec<String>,
     pub checker: Checker,
     /// Whether what follows is the end of the run: no further faults.
@@ -120,9 +141,19 @@ impl World {
         }
         let host = Host::new(&mut rng, &profile);
         let rules = Rules::new(&config);
-        let sched = Sched { rng, now: Duration::ZERO, profile, events: BTreeMap::new(), number: 0 };
-        let checker = Checker::new(rules);
-        let world = Self { sched, host, servers: BTreeMap::new(), heard: Vec::new(), checker, ending: false };
+        let epoch = Duration::from_secs(1_700_000_000);
+        let mut sched =
+            Sched { rng, now: Duration::ZERO, profile, epoch, events: BTreeMap::new(), number: 0 };
+        let mut checker = Checker::new(rules);
+        if sched.rng.percent(30) {
+            sched.profile.fails = 40;
+            let session = Api::session(&mut sched.rng, seed);
+            checker.session = Session::new(session.on_expired == OnExpired::Answer);
+            config.session = Some(session);
+        }
+        let api = config.session.is_some().then(|| Api::new(&mut sched));
+        let world =
+            Self { sched, host, servers: BTreeMap::new(), api, heard: Vec::new(), checker, ending: false };
         (world, config)
     }
 
@@ -133,8 +164,11 @@ impl World {
         planted: Option<Bug>,
         log: &mut Log,
     ) -> Result<(), Violation> {
-        let mut engine = Engine::new(config, Now::default());
+        let mut engine = Engine::new(config, Now { mono: Duration::ZERO, wall: self.sched.wall() });
         engine.planted = planted;
+        if let Some(lease) = &mut engine.lease {
+            lease.planted = planted;
+        }
         self.host.starts(&mut self.sched);
         let good = self.disk();
         let soon = self.sched.rng.mostly(90, 4, 400);
@@ -150,8 +184,9 @@ impl World {
             let Some((input, seen)) = input else { continue };
             log.push(Entry::Input(self.sched.now, input.clone()));
             self.checker.begins(self.sched.now, &input, seen);
+            self.checker.session_begins(self.sched.wall(), &input);
             let timer = matches!(input, Input::Timer);
-            let now = Now { mono: self.sched.now, wall: Duration::from_secs(1_700_000_000) + self.sched.now };
+            let now = Now { mono: self.sched.now, wall: self.sched.wall() };
             engine.handle(now, input);
             self.drain(&mut engine, log)?;
             self.checker.ends(engine.snapshot())?;
@@ -195,6 +230,14 @@ impl World {
         match event {
             Event::HostActs => {
                 self.host.acts(&mut self.sched);
+                if let Some(api) = &self.api {
+                    for _ in 0..self.sched.rng.below(3) {
+                        api.is_asked(&mut self.sched);
+                    }
+                    if !self.ending && self.sched.rng.percent(12) {
+                        self.sched.after(Duration::ZERO, Event::Session(Deed::Others));
+                    }
+                }
                 let changes = self.sched.profile.changes;
                 if !self.ending && self.sched.rng.percent(changes) {
                     self.files_change();
@@ -252,6 +295,10 @@ impl World {
                 server.frozen = false;
                 server.hung = false;
                 None
+            }
+            Event::Session(deed) => {
+                let event = self.api.as_mut()?.does(deed, &mut self.sched)?;
+                Some((Input::Session(event), Seen::Nothing))
             }
             Event::Happens(input) => Some((input, Seen::Nothing)),
             Event::Says(child, said) => self.says(child, said),
@@ -442,6 +489,11 @@ impl World {
                     let stopped = self.servers[&child.0].frozen;
                     let input = Input::Inspected { child, stopped };
                     self.sched.after(Duration::ZERO, Event::Happens(input));
+                }
+                Output::Session(act) => {
+                    if let Some(api) = &mut self.api {
+                        api.performs(&act, &mut self.sched);
+                    }
                 }
                 Output::Remember(_) | Output::Noise(..) | Output::Note(_) | Output::Exit(_) => {}
             }

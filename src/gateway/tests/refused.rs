@@ -355,7 +355,8 @@ async fn a_request_waits_until_it_is_known_whether_there_is_a_token() {
     assert_eq!((answer.status(), answer.code()), (401, "INVALID_TOKEN".into()));
     assert!(asked.elapsed() >= Duration::from_secs(4));
     tokio::time::resume();
-    assert!(api.all().await.is_empty() && scene.events().is_empty());
+    assert!(api.all().await.is_empty());
+    assert_eq!(scene.events(), [Event::Lacked]);
 }
 
 #[tokio::test]
@@ -368,7 +369,8 @@ async fn without_a_token_nothing_is_asked() {
         let answer = scene.post("/", "{}").await;
         assert_eq!((answer.status(), answer.code()), (401, "INVALID_TOKEN".into()));
     }
-    assert!(api.all().await.is_empty() && scene.events().is_empty());
+    assert!(api.all().await.is_empty());
+    assert_eq!(scene.events(), [Event::Lacked, Event::Lacked]);
     let (id, secret) = token(2);
     scene.tokens.send_replace(Published::Token(id, secret));
     assert_eq!(scene.get("/").await.status(), 200);

@@ -35,6 +35,8 @@ impl Relay {
         }
         // A file or a terminal has what it was given only once it is flushed.
         let _ = self.alarm.within(patience, |cx| Pin::new(&mut self.stdout).poll_flush(cx)).await;
+        // Nothing more is asked of the keeper, which ends it.
+        self.acts = None;
         if let Some(beside) = self.beside.take() {
             for fault in beside.end(&mut self.alarm, writes).await {
                 self.log.fault(&fault);

@@ -1,0 +1,308 @@
+//! The keeper of the session: does what the lease wants done with the token, on a thread of its own, beside the gateway.
+//!
+//! It reads and writes the token file, renews the token, and hands tokens to the gateway; when and whether is the
+//! engine's. Nothing it does may hold up the relay, and a panic in here ends the session's keeping and nothing else. What
+//! a token says is known in here, in the token room and in the gateway, and nowhere else.
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::path::PathBuf;
+use std::pin::Pin;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::task::{Context, Poll};
+use std::thread;
+use std::time::Duration;
+
+use secrecy::{ExposeSecret as _, SecretString};
+use tokio::runtime;
+use tokio::sync::{mpsc, oneshot, watch};
+use tokio::task::{JoinSet, spawn_blocking};
+
+use super::beside::News;
+use super::clock::Clock;
+use crate::engine::lease::io::{Act, Event, Found, Renewal, Token, TokenId};
+use crate::gateway::{self, Door, Published, Side, Verdict};
+use crate::http;
+use crate::mask::Mask;
+use crate::token::renewal::{self, Api, Outcome};
+use crate::token::{Credential, Form, NoLock, Place, Reading, Vault};
+
+/// How long another supervisor may hold the lock: as long as its renewal may take, and a little more.
+const LOCKED: Duration = Duration::from_secs(35);
+
+/// What the keeper needs to know.
+pub(super) struct Keeping {
+    /// Where the token is kept. `None` where there is no file.
+    pub(super) place: Option<Place>,
+    /// What the environment holds, as text. `None` if nothing.
+    pub(super) environment: Option<SecretString>,
+    /// What tokens look like.
+    pub(super) form: Form,
+    /// How they are renewed. `None`: not by us.
+    pub(super) api: Option<Api>,
+    /// Further roots of trust, a PEM file.
+    pub(super) ca: Option<PathBuf>,
+    /// The gateway. `None` where there is none.
+    pub(super) gateway: Option<(Door, gateway::Options)>,
+    /// The tokens by their numbers.
+    pub(super) vault: Arc<Mutex<Vault>>,
+    /// What learns the tokens.
+    pub(super) mask: Mask,
+    /// What is to be done.
+    pub(super) acts: mpsc::UnboundedReceiver<Act>,
+}
+
+impl Keeping {
+    /// The files in which a token is kept.
+    pub(super) fn files(&self) -> impl Iterator<Item = PathBuf> {
+        self.place.iter().flat_map(Place::files)
+    }
+}
+
+/// Tells the relay what the engine is not to know.
+type Tell = mpsc::UnboundedSender<News>;
+/// Tells the engine.
+type Events = mpsc::UnboundedSender<Event>;
+
+/// The keeper at work.
+#[derive(Debug)]
+pub(super) struct Keeper {
+    /// Never sends; closed once nothing is under way that would be lost.
+    ended: oneshot::Receiver<()>,
+}
+
+impl Keeper {
+    /// Starts the keeper. It ends when nothing more can be asked of it, and no renewal is under way.
+    pub(super) fn start(keeping: Keeping, tell: Tell, events: Events) -> Self {
+        let (ending, ended) = oneshot::channel();
+        let dark = tell.clone();
+        let body = move || {
+            // Dropped however this ends.
+            let _ending = ending;
+            let told = match catch_unwind(AssertUnwindSafe(|| run(keeping, tell, events))) {
+                Ok(Ok(())) => return,
+                Ok(Err(why)) => why,
+                Err(_) => "go on keeping the session: its thread has panicked".to_owned(),
+            };
+            // Nobody may want to know any more.
+            let _ = dark.send(News::Fault(told));
+        };
+        if let Err(error) = thread::Builder::new().name("session".to_owned()).spawn(body) {
+            tracing::error!(target: "mcp-supervise:token", %error, "failed to start the keeper of the session");
+        }
+        Self { ended }
+    }
+
+    /// Ready once it has ended.
+    pub(super) fn poll_ended(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        Pin::new(&mut self.ended).poll(cx).map(|_| ())
+    }
+}
+
+fn run(keeping: Keeping, tell: Tell, events: Events) -> Result<(), String> {
+    let runtime = runtime::Builder::new_current_thread().enable_all().build();
+    let runtime = runtime.map_err(|error| format!("start keeping the session: {error}"))?;
+    let kept = runtime.block_on(keep(keeping, tell, events));
+    // A file system that does not answer is not waited for.
+    runtime.shutdown_background();
+    kept
+}
+
+async fn keep(keeping: Keeping, tell: Tell, events: Events) -> Result<(), String> {
+    let client = http::client(keeping.ca.as_deref()).map_err(|fault| fault.to_string())?;
+    let (publish, tokens) = watch::channel(Published::Unknown);
+    let (judge, verdicts) = mpsc::unbounded_channel();
+    if let Some((door, options)) = keeping.gateway {
+        let side = Side { tokens, tell: events.clone(), verdicts };
+        let serving = tokio::spawn(gateway::serve(door, options, client.clone(), side));
+        let dark = tell.clone();
+        tokio::spawn(async move {
+            if serving.await.is_err() {
+                let _ = dark.send(News::Fault("go on with the gateway: it has panicked".to_owned()));
+            }
+        });
+    }
+    let shared = Arc::new(Shared {
+        place: keeping.place,
+        environment: keeping.environment,
+        form: keeping.form,
+        api: keeping.api,
+        client,
+        mask: keeping.mask,
+        vault: keeping.vault,
+        warned: Mutex::default(),
+        tell,
+        events,
+    });
+    let mut acts = keeping.acts;
+    let mut renewals = JoinSet::new();
+    loop {
+        tokio::select! {
+            act = acts.recv() => match act {
+                None => break,
+                Some(Act::Look(look)) => {
+                    let shared = Arc::clone(&shared);
+                    spawn_blocking(move || shared.tell(shared.look(look)));
+                }
+                Some(Act::Renew(token)) => {
+                    renewals.spawn(Arc::clone(&shared).renew(token, false));
+                }
+                Some(Act::RenewRegardless(token)) => {
+                    renewals.spawn(Arc::clone(&shared).renew(token, true));
+                }
+                Some(Act::Write(token)) => {
+                    let shared = Arc::clone(&shared);
+                    spawn_blocking(move || shared.tell(Event::Written(token, shared.write(token))));
+                }
+                Some(Act::Publish(token)) => {
+                    let text = shared.text(token);
+                    // Nobody may listen, where there is no gateway.
+                    publish.send_replace(text.map_or(Published::Nothing, |text| Published::Token(token, text)));
+                }
+                Some(Act::Lack) => _ = publish.send_replace(Published::Nothing),
+                Some(Act::Verdict(request, again)) => {
+                    let again = again.and_then(|token| Some((token, shared.text(token)?)));
+                    let _ = judge.send(Verdict { request, again });
+                }
+                // The engine logs that.
+                Some(Act::Tell(_)) => {}
+            },
+            Some(renewal) = renewals.join_next() => {
+                let failed = || Renewal::Failed("that has panicked".to_owned());
+                shared.tell(Event::Renewed(renewal.unwrap_or_else(|_| failed())));
+            }
+        }
+    }
+    // What the API has granted would be lost with us.
+    while renewals.join_next().await.is_some() {}
+    Ok(())
+}
+
+/// What the tasks of the keeper share.
+struct Shared {
+    place: Option<Place>,
+    environment: Option<SecretString>,
+    form: Form,
+    api: Option<Api>,
+    client: reqwest::Client,
+    mask: Mask,
+    vault: Arc<Mutex<Vault>>,
+    /// What was warned of: once each.
+    warned: Mutex<Vec<&'static str>>,
+    tell: Tell,
+    events: Events,
+}
+
+impl Shared {
+    fn tell(&self, event: Event) {
+        // Nobody may want to know any more.
+        let _ = self.events.send(event);
+    }
+
+    fn warn(&self, what: &'static str, text: String) {
+        let mut warned = self.warned.lock().unwrap_or_else(PoisonError::into_inner);
+        if !warned.contains(&what) {
+            warned.push(what);
+            let _ = self.tell.send(News::Warning(text));
+        }
+    }
+
+    fn look(&self, look: u64) -> Event {
+        let file = self.place.as_ref().map_or(Found::Nothing, |place| self.in_file(place));
+        let environment = self
+            .environment
+            .as_ref()
+            .map_or(Found::Nothing, |text| self.found(text.expose_secret().as_bytes()));
+        Event::Found { look: Some(look), file, environment }
+    }
+
+    fn in_file(&self, place: &Place) -> Found {
+        match place.read() {
+            Reading::Nothing => Found::Nothing,
+            Reading::Refused(why) => Found::Unusable(why),
+            Reading::Text { text, exposed } => {
+                if exposed {
+                    let path = place.path().display();
+                    self.warn(
+                        "exposed",
+                        format!(
+                            "others than its owner may read or change the token file; hint: chmod 600 {path}"
+                        ),
+                    );
+                }
+                self.found(&text)
+            }
+        }
+    }
+
+    fn found(&self, text: &[u8]) -> Found {
+        match self.form.read(text) {
+            Ok(credential) => Found::Token(self.enter(credential)),
+            Err(why) => Found::Unusable(why.to_owned()),
+        }
+    }
+
+    fn enter(&self, credential: Credential) -> Token {
+        self.mask.learn(&credential.text);
+        self.vault().enter(credential, Clock::wall())
+    }
+
+    fn vault(&self) -> MutexGuard<'_, Vault> {
+        self.vault.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn text(&self, token: TokenId) -> Option<SecretString> {
+        self.vault().get(token).map(|credential| credential.text.clone())
+    }
+
+    fn write(&self, token: TokenId) -> Result<(), String> {
+        match (&self.place, self.text(token)) {
+            (Some(place), Some(text)) => place.write(&text),
+            // There is nowhere to write it to; or it is long out of use.
+            (None, _) | (_, None) => Ok(()),
+        }
+    }
+
+    async fn renew(self: Arc<Self>, token: TokenId, regardless: bool) -> Renewal {
+        let Some(credential) = self.vault().get(token).cloned() else {
+            return Renewal::Failed("the token is no longer held".to_owned());
+        };
+        let Some(api) = &self.api else { return Renewal::Failed("nobody knows how".to_owned()) };
+        let _lock = match &self.place {
+            None => None,
+            Some(place) => match place.lock(LOCKED).await {
+                Ok(lock) => Some(lock),
+                Err(NoLock::Held) => {
+                    return Renewal::Failed("another supervisor holds the lock of the token file".to_owned());
+                }
+                Err(NoLock::Impossible(why)) => {
+                    self.warn(
+                        "lock",
+                        format!("the token file cannot be locked ({why}); the token is renewed all the same"),
+                    );
+                    None
+                }
+            },
+        };
+        let shared = Arc::clone(&self);
+        let file = spawn_blocking(move || shared.place.as_ref().map(|place| shared.in_file(place))).await;
+        if let Ok(Some(Found::Token(other))) = file
+            && other.id != token
+            && !regardless
+        {
+            return Renewal::Superseded(other);
+        }
+        match renewal::renew(&self.client, api, &self.form, &credential).await {
+            Outcome::Granted(granted) => {
+                let new = self.enter(granted);
+                let shared = Arc::clone(&self);
+                let written = spawn_blocking(move || shared.write(new.id)).await;
+                Renewal::Granted(
+                    new,
+                    written.unwrap_or_else(|_| Err("cannot be written: that has panicked".to_owned())),
+                )
+            }
+            Outcome::Refused(answer) => Renewal::Refused(answer),
+            Outcome::Failed(why) => Renewal::Failed(why),
+        }
+    }
+}

@@ -1,0 +1,282 @@
+//! What the options say of the session, made into what the engine, the keeper and the server are told.
+
+use std::env;
+use std::ffi::{OsStr, OsString};
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex};
+
+use anyhow::{Context as _, Result};
+use reqwest::Method;
+use reqwest::header::HeaderName;
+use secrecy::{ExposeSecret as _, SecretString};
+use tokio::sync::mpsc;
+
+use super::clock::Clock;
+use super::keeper::Keeping;
+use crate::cli::UsageError;
+use crate::cli::session::{OnExpired, Profile, Renew, Session as Options};
+use crate::engine::lease::io::Act;
+use crate::engine::{lease, upstream};
+use crate::gateway::{self, Auth, Door, Entrance, Upstream};
+use crate::mask::Mask;
+use crate::token::renewal::Api;
+use crate::token::{Form, Place};
+
+/// What a session token of the daemon begins with.
+const WAIAAS_PREFIX: &str = "wai_sess_";
+/// Where the daemon listens if it is not told otherwise.
+const WAIAAS_BASE_URL: &str = "http://127.0.0.1:3100";
+
+/// A session as it is set up.
+pub(super) struct Session {
+    /// For the engine.
+    pub(super) engine: upstream::Session,
+    /// For the keeper.
+    pub(super) keeping: Keeping,
+    /// How the keeper is told what to do.
+    pub(super) acts: mpsc::UnboundedSender<Act>,
+    /// The server's variables: to be set, or to be kept from it.
+    pub(super) env: Vec<(OsString, Option<OsString>)>,
+}
+
+/// The options, with what the profile stands for.
+struct Settled {
+    place: Option<Place>,
+    token_env: Option<OsString>,
+    form: Form,
+    upstream: Option<Upstream>,
+    upstream_env: Option<OsString>,
+    stand_in_env: Option<OsString>,
+    hidden: Vec<OsString>,
+    renew: Option<Renew>,
+    remedy: String,
+}
+
+/// What these options ask for. `None` if nothing.
+///
+/// # Errors
+/// If they do not fit together, and how they would; or the gateway cannot listen.
+pub(super) fn set_up(options: &Options, mask: &Mask, seed: u64) -> Result<Option<Session>> {
+    let settled = settle(options)?;
+    let Some((upstream, url_env)) = gateway_of(options, &settled)? else { return Ok(None) };
+    let auth = auth(options)?;
+    let api = api(options, &settled, &auth)?;
+    let mut env: Vec<(OsString, Option<OsString>)> =
+        settled.hidden.iter().map(|name| (name.clone(), None)).collect();
+    let environment =
+        settled.token_env.as_deref().and_then(env::var_os).map(|text| text.to_string_lossy().into_owned());
+    let environment = environment.filter(|text| !text.trim().is_empty()).map(SecretString::from);
+    env.extend(settled.token_env.clone().map(|name| (name, None)));
+    let (entrance, secret) = entrance(settled.stand_in_env.is_some(), &settled.form.prefix)?;
+    mask.learn(&secret);
+    let shown = mask.apply(&upstream.to_string()).into_owned();
+    let gateway = gateway::Options { upstream, auth, entrance };
+    let door = Door::open().context("failed to listen on 127.0.0.1 for the gateway")?;
+    env.push((url_env, Some(OsString::from(door.url(&gateway).expose_secret()))));
+    env.extend(settled.stand_in_env.map(|name| (name, Some(OsString::from(secret.expose_secret())))));
+    let (acts, told) = mpsc::unbounded_channel();
+    let renew_at = api.is_some().then_some(options.renew_at);
+    Ok(Some(Session {
+        engine: upstream::Session {
+            lease: lease::Options { renew_at, seed },
+            on_expired: match options.on_expired {
+                OnExpired::Answer => upstream::OnExpired::Answer,
+                OnExpired::Relay => upstream::OnExpired::Relay,
+            },
+            api: shown,
+            remedy: settled.remedy,
+        },
+        keeping: Keeping {
+            place: settled.place,
+            environment,
+            form: settled.form,
+            api,
+            ca: options.upstream_ca.clone(),
+            gateway: Some((door, gateway)),
+            vault: Arc::<Mutex<_>>::default(),
+            mask: mask.clone(),
+            acts: told,
+        },
+        acts,
+        env,
+    }))
+}
+
+/// The API that the gateway leads to, and where the server is told of it. `None` where no session is asked for.
+fn gateway_of(options: &Options, settled: &Settled) -> Result<Option<(Upstream, OsString)>> {
+    let token = settled.place.is_some() || settled.token_env.is_some();
+    match (settled.upstream.clone(), settled.upstream_env.clone()) {
+        (Some(upstream), Some(url_env)) if token => Ok(Some((upstream, url_env))),
+        (Some(_), Some(_)) => Err(misuse(
+            "--upstream needs a token to put on the requests",
+            "name the file that it is kept in, with --token-file FILE, or a variable, with --token-env VAR",
+        )),
+        (Some(_), None) => Err(misuse(
+            "--upstream needs a way to tell the server the gateway's address",
+            "name the variable in which the server looks for its API's address, with --upstream-env VAR",
+        )),
+        (None, url_env) => {
+            let named = [
+                ("--token-file", options.token_file.is_some()),
+                ("--token-env", options.token_env.is_some()),
+                ("--upstream-env", url_env.is_some()),
+                ("--stand-in-env", options.stand_in_env.is_some()),
+                ("--upstream-ca", options.upstream_ca.is_some()),
+                ("--renew", options.renew == Some(Renew::Waiaas)),
+                ("--renew-url", options.renew_url.is_some()),
+            ];
+            match named.iter().find(|(_, named)| *named) {
+                None => Ok(None),
+                Some((option, _)) => Err(misuse(
+                    &format!("{option} needs the gateway"),
+                    "name the API that the server is to reach through it, with --upstream URL, or take --profile waiaas",
+                )),
+            }
+        }
+    }
+}
+
+/// Options that do not fit together, and what would.
+fn misuse(what: &str, hint: &str) -> anyhow::Error {
+    UsageError { text: format!("error: {what}\n"), hint: hint.to_owned() }.into()
+}
+
+fn settle(options: &Options) -> Result<Settled> {
+    let mut settled = Settled {
+        place: options.token_file.clone().map(Place::new),
+        token_env: options.token_env.clone(),
+        form: Form { prefix: options.token_prefix.clone().unwrap_or_default(), opaque: true },
+        upstream: options.upstream.as_deref().map(parse_upstream).transpose()?,
+        upstream_env: options.upstream_env.clone(),
+        stand_in_env: options.stand_in_env.clone(),
+        hidden: options.hide_env.clone(),
+        renew: options.renew.filter(|renew| *renew != Renew::None),
+        remedy: String::new(),
+    };
+    if options.profile == Some(Profile::Waiaas) {
+        let variable = |name: &str| env::var_os(name).filter(|value| !value.is_empty());
+        let text = |name: &str| variable(name).map(|value| value.to_string_lossy().into_owned());
+        if settled.upstream.is_none() {
+            let base = text("WAIAAS_BASE_URL").unwrap_or_else(|| WAIAAS_BASE_URL.to_owned());
+            settled.upstream = Some(parse_upstream(&base)?);
+        }
+        if settled.place.is_none() {
+            let directory = match variable("WAIAAS_DATA_DIR") {
+                Some(directory) => PathBuf::from(directory),
+                None => {
+                    etcetera::home_dir().context("failed to find the token: HOME is not set")?.join(".waiaas")
+                }
+            };
+            settled.place = Some(match text("WAIAAS_WALLET_ID") {
+                Some(wallet) => Place::of_wallet(&directory, &wallet).map_err(|why| {
+                    let what = format!("the variable WAIAAS_WALLET_ID cannot be used: {why}");
+                    misuse(&what, "write the wallet's id into it")
+                })?,
+                None => Place::new(directory.join("mcp-token")),
+            });
+        }
+        let token = || Some(OsString::from("WAIAAS_SESSION_TOKEN"));
+        settled.token_env = settled.token_env.or_else(token);
+        settled.stand_in_env = settled.stand_in_env.or_else(token);
+        settled.upstream_env = settled.upstream_env.or_else(|| Some("WAIAAS_BASE_URL".into()));
+        settled.hidden.push("WAIAAS_DATA_DIR".into());
+        if options.token_prefix.is_none() {
+            settled.form = Form { prefix: WAIAAS_PREFIX.to_owned(), opaque: false };
+        }
+        if options.renew.is_none() && options.renew_url.is_none() {
+            settled.renew = Some(Renew::Waiaas);
+        }
+    }
+    settled.remedy = match options.profile {
+        Some(Profile::Waiaas) => {
+            "Run `mcp-supervise setup` in a terminal, with the WAIAAS_ variables of the host's configuration, to begin \
+             another session; it is used at once, and nothing need be restarted."
+                .to_owned()
+        }
+        None => remedy(settled.place.as_ref(), settled.token_env.as_deref()),
+    };
+    Ok(settled)
+}
+
+fn remedy(place: Option<&Place>, token_env: Option<&OsStr>) -> String {
+    match (place, token_env) {
+        (Some(place), _) => {
+            format!(
+                "Put a new token into {}; it is used at once, and nothing need be restarted.",
+                place.path().display()
+            )
+        }
+        (None, Some(name)) => format!(
+            "Put a new token into the variable {} in the host's configuration, and start the host again.",
+            name.display()
+        ),
+        (None, None) => String::new(),
+    }
+}
+
+fn parse_upstream(text: &str) -> Result<Upstream> {
+    text.parse::<Upstream>().map_err(|why| {
+        let what = format!("the API's address cannot be used: {why}");
+        misuse(&what, "write it as http://127.0.0.1:3100, or as https://HOST/BASE")
+    })
+}
+
+fn auth(options: &Options) -> Result<Auth> {
+    let header = HeaderName::from_bytes(options.auth_header.as_bytes()).map_err(|_| {
+        misuse(
+            &format!("--auth-header {:?} is no name of a header", options.auth_header),
+            "write it as x-api-key",
+        )
+    })?;
+    let scheme = options.auth_scheme.clone();
+    if !scheme.bytes().all(|byte| byte.is_ascii_graphic()) {
+        let what = format!("--auth-scheme {scheme:?} is more than a word");
+        return Err(misuse(&what, "write it as Bearer, or leave it empty"));
+    }
+    Ok(Auth { header, scheme })
+}
+
+/// How the token is renewed. `None`: not by us.
+fn api(options: &Options, settled: &Settled, auth: &Auth) -> Result<Option<Api>> {
+    let own = |url: String, method, token_at: &str| Api {
+        method,
+        url,
+        token_at: token_at.to_owned(),
+        header: auth.header.clone(),
+        scheme: auth.scheme.clone(),
+    };
+    if let Some(url) = &options.renew_url {
+        let method = Method::from_bytes(options.renew_method.to_uppercase().as_bytes()).map_err(|_| {
+            misuse(
+                &format!("--renew-method {:?} is no method", options.renew_method),
+                "write it as POST or PUT",
+            )
+        })?;
+        // With an id in it, as it will be.
+        let parsed = reqwest::Url::parse(&url.replace("{session}", "id"));
+        if !parsed.is_ok_and(|url| matches!(url.scheme(), "http" | "https") && url.has_host()) {
+            let hint = "write it as https://HOST/PATH, with {session} for the session's id";
+            return Err(misuse("--renew-url is no address", hint));
+        }
+        return Ok(Some(own(url.clone(), method, &options.renew_token_path)));
+    }
+    match (settled.renew, &settled.upstream) {
+        (None | Some(Renew::None), _) | (_, None) => Ok(None),
+        (Some(Renew::Waiaas), Some(upstream)) => {
+            let url = format!("{}/v1/sessions/{{session}}/renew", upstream.to_string().trim_end_matches('/'));
+            Ok(Some(own(url, Method::PUT, "/token")))
+        }
+    }
+}
+
+/// How the server comes in: with a stand-in for the token, or by a path that nobody else knows. And that secret.
+fn entrance(stand_in: bool, prefix: &str) -> Result<(Entrance, SecretString)> {
+    let random = "failed to get random bytes for the gateway";
+    if stand_in {
+        let token = gateway::stand_in(prefix, Clock::wall()).context(random)?;
+        Ok((Entrance::StandIn(token.clone()), token))
+    } else {
+        let path = gateway::random_path().context(random)?;
+        Ok((Entrance::Path(path.clone()), path))
+    }
+}

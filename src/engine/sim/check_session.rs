@@ -1,0 +1,292 @@
+//! The session: renewals, verdicts, expiry, and what calls are told of it.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
+
+use super::Violation;
+use super::books::Request;
+use super::check::{Checked, Checker, violated};
+use super::parse::{self, Message};
+use super::world::Said;
+use crate::engine::io::Input;
+use crate::engine::lease::io::{Act, Cause, End, Event, Fact, Found, Renewal, Token};
+
+/// How long a refused request may wait for its verdict: a renewal that is under way, and a look at the file.
+const VERDICT: Duration = Duration::from_millis(7050);
+/// How often a call is let through while the session has expired.
+const PROBE: Duration = Duration::from_secs(5);
+/// The states of the API, in the order in which they are told.
+const STATES: [&str; 3] = ["session_expired", "kill_switch_active", "daemon_unavailable"];
+
+/// How the session stands, by what was told.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+enum Stands {
+    #[default]
+    Unknown,
+    Absent,
+    Alive,
+    /// Its time is over.
+    Over,
+    /// The API has said that it is over; when a call was last let through.
+    Refused(Option<Duration>),
+}
+
+/// The books of the session.
+#[derive(Debug, Default)]
+pub(super) struct Session {
+    /// Calls are answered while it has expired.
+    answers: bool,
+    stands: Stands,
+    wall: Duration,
+    /// When each token that was seen ends.
+    ends: BTreeMap<u32, Option<Duration>>,
+    used: Option<u32>,
+    /// When another token was last used.
+    used_since: Duration,
+    renewing: Option<u32>,
+    /// Tokens that the API has spoken against.
+    accused: BTreeSet<u32>,
+    refused: BTreeMap<u64, (u32, Duration)>,
+    /// How many requests to the API were heard, refused, locked out, unanswered.
+    heard: u64,
+    bad: [u64; 3],
+}
+
+impl Session {
+    pub(super) fn new(answers: bool) -> Self {
+        Self { answers, ..Self::default() }
+    }
+
+    /// Whether there is a token that was not there then, which is a reason to try a server again.
+    pub(super) fn is_new_since(&self, then: Duration) -> bool {
+        self.used.is_some() && self.used_since >= then
+    }
+
+    fn sees(&mut self, token: Token) {
+        self.ends.insert(token.id.0, token.claims.expires);
+    }
+}
+
+/// How the requests to the API had ended when a call was written.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Window {
+    heard: u64,
+    bad: [u64; 3],
+}
+
+impl Checker {
+    pub(super) fn window(&self) -> Window {
+        Window { heard: self.session.heard, bad: self.session.bad }
+    }
+
+    /// Something is about to be told of the session.
+    pub(super) fn session_begins(&mut self, wall: Duration, input: &Input) {
+        let session = &mut self.session;
+        session.wall = wall;
+        let Input::Session(event) = input else { return };
+        match event {
+            Event::Found { file, environment, .. } => {
+                for found in [file, environment] {
+                    if let Found::Token(token) = found {
+                        session.sees(*token);
+                    }
+                }
+            }
+            Event::Renewed(renewal) => {
+                let asked = session.renewing.take();
+                match renewal {
+                    Renewal::Granted(token, _) | Renewal::Superseded(token) => session.sees(*token),
+                    Renewal::Refused(_) => session.accused.extend(asked),
+                    Renewal::Failed(_) => {}
+                }
+            }
+            Event::Refused { request, token } => {
+                session.accused.insert(token.0);
+                session.refused.insert(request.0, (token.0, self.now));
+                self.cover.hit("request to the API refused");
+            }
+            Event::Ended(token, end) => match end {
+                End::Heard => session.heard += 1,
+                End::Refused => {
+                    session.accused.insert(token.0);
+                    session.bad[0] += 1;
+                }
+                End::Locked => session.bad[1] += 1,
+                End::Unreachable => session.bad[2] += 1,
+            },
+            Event::Lacked => session.bad[0] += 1,
+            Event::Stirred | Event::Written(..) | Event::Timer => {}
+        }
+    }
+
+    /// The engine wants something done about the session.
+    pub(super) fn session_act(&mut self, act: &Act) -> Checked {
+        let session = &mut self.session;
+        match *act {
+            Act::Renew(token) | Act::RenewRegardless(token) => {
+                if let Some(other) = session.renewing.replace(token.0) {
+                    violated!("one renewal at a time", "{} while {other} is being renewed", token.0);
+                }
+                if session.used != Some(token.0) {
+                    violated!(
+                        "what is renewed is what is used",
+                        "{}, and {:?} is used",
+                        token.0,
+                        session.used
+                    );
+                }
+                self.cover.hit("token renewed");
+            }
+            Act::Publish(token) => {
+                if session.ends[&token.0].is_some_and(|end| end <= session.wall) {
+                    violated!("what is used has not expired", "{}", token.0);
+                }
+                session.used = Some(token.0);
+                session.used_since = self.now;
+                session.stands = Stands::Alive;
+            }
+            Act::Lack => session.stands = Stands::Absent,
+            Act::Verdict(request, again) => {
+                let Some((token, _)) = session.refused.remove(&request.0) else {
+                    violated!("each refused request gets one verdict", "{}", request.0);
+                };
+                if let Some(again) = again {
+                    if again.0 == token || session.used != Some(again.0) {
+                        violated!("a request goes again only with another token", "{again:?} after {token}");
+                    }
+                    self.cover.hit("request to the API made again");
+                }
+            }
+            Act::Look(_) | Act::Write(_) => {}
+            Act::Tell(_) => violated!("what is told is a note", "{act:?}"),
+        }
+        Ok(())
+    }
+
+    pub(super) fn session_note(&mut self, fact: &Fact) -> Checked {
+        let Fact::Expired(cause) = fact else { return Ok(()) };
+        let session = &mut self.session;
+        let Some(used) = session.used else { violated!("a token expires only with cause", "there is none") };
+        let over = session.ends[&used].is_some_and(|end| end <= session.wall);
+        let is_so = match cause {
+            Cause::Time => over,
+            Cause::Request | Cause::Renewal => session.accused.contains(&used),
+        };
+        if !is_so {
+            violated!("a token expires only with cause", "{used}: {cause:?}");
+        }
+        session.stands = if *cause == Cause::Time { Stands::Over } else { Stands::Refused(None) };
+        self.cover.hit("session expired");
+        Ok(())
+    }
+
+    /// A call is written to a child.
+    pub(super) fn session_admits(&mut self, line: &str) -> Checked {
+        let session = &mut self.session;
+        if !session.answers {
+            return Ok(());
+        }
+        match session.stands {
+            Stands::Unknown | Stands::Alive => {}
+            Stands::Absent | Stands::Over => violated!("no call is made without a session", "{line}"),
+            Stands::Refused(last) => {
+                if last.is_some_and(|last| self.now < last + PROBE) {
+                    violated!("no call is made without a session", "after {last:?}: {line}");
+                }
+                session.stands = Stands::Refused(Some(self.now));
+                self.cover.hit("call let through although the session has expired");
+            }
+        }
+        Ok(())
+    }
+
+    /// We answer a call with this status.
+    pub(super) fn session_answers(&mut self, status: &str, line: &str) -> Checked {
+        if !STATES.contains(&status) {
+            return Ok(());
+        }
+        let dead = matches!(self.session.stands, Stands::Absent | Stands::Over | Stands::Refused(_));
+        if status != STATES[0] || !dead || !self.session.answers {
+            violated!("a state of the API is told only if it is one", "{:?}: {line}", self.session.stands);
+        }
+        self.cover.hit("call answered because the session has expired");
+        Ok(())
+    }
+
+    /// What the API has to do with it that this call has failed.
+    fn cause_of(&self, request: &Request) -> Option<&'static str> {
+        let before = request.window;
+        if self.session.heard != before.heard {
+            return None;
+        }
+        STATES
+            .iter()
+            .zip(self.session.bad.iter().zip(before.bad))
+            .find(|(_, (now, then))| *now != then)
+            .map(|(state, _)| *state)
+    }
+
+    /// A result which says that a tool has failed is handed on as it came: only where the API is not why.
+    pub(super) fn keeps_result(&self, id: &str, message: &Message, line: &str) -> Checked {
+        let Some(request) = self.open.get(id) else { return Ok(()) };
+        let failed = message.result.as_ref().is_some_and(|result| result["isError"] == true);
+        let call = request.message.method() == "tools/call" && !request.cancelled;
+        if failed && call && self.cause_of(request).is_some() {
+            violated!("a call that fails because of the API is told so", "{line}");
+        }
+        Ok(())
+    }
+
+    /// The result that a child gave in the place of which this is told. `None` if it is no state of the API.
+    pub(super) fn stands_for(&self, said: &Said, message: &Message) -> Option<(Message, String)> {
+        let id = message.id.as_ref()?;
+        let status = status_of(message)?;
+        let request = self.open.get(id)?;
+        let told = STATES.contains(&status.as_str()) && request.message.method() == "tools/call";
+        let is_it = |own: &Message| own.id.as_ref() == Some(id) && own.method.is_none();
+        let mut own = said.inner.iter().filter_map(|inner| Some((parse::message(inner)?, inner.clone())));
+        own.find(|(own, _)| told && is_it(own))
+    }
+
+    /// A state of the API is told in the place of a result.
+    pub(super) fn replaces_result(
+        &mut self,
+        id: &str,
+        own: &Message,
+        message: &Message,
+        line: &str,
+    ) -> Checked {
+        let status = status_of(message).unwrap_or_default();
+        let Some(request) = self.open.get(id) else {
+            violated!("only answers that it waits for reach the host", "{line}");
+        };
+        let failed = own.result.as_ref().is_some_and(|result| result["isError"] == true);
+        if !failed || request.cancelled || self.cause_of(request) != Some(status.as_str()) {
+            violated!("a state of the API is told only if it is one", "{:?}: {line}", self.cause_of(request));
+        }
+        if message.error.is_some() != self.wants_error(request) {
+            violated!("guidance comes as the method wants it", "{line}");
+        }
+        self.cover.hit("failed call told as a state of the API");
+        Ok(())
+    }
+
+    pub(super) fn session_ends(&self) -> Checked {
+        let late = self.session.refused.iter().find(|(_, (_, since))| self.now > *since + VERDICT);
+        match late {
+            Some((request, (_, since))) => {
+                violated!("each refused request gets one verdict", "{request} waits since {since:?}")
+            }
+            None => Ok(()),
+        }
+    }
+}
+
+/// The status in guidance.
+fn status_of(message: &Message) -> Option<String> {
+    let guidance = match (&message.result, &message.error) {
+        (Some(result), _) => serde_json::from_str(result["content"][0]["text"].as_str()?).ok()?,
+        (None, error) => error.as_ref()?["data"].clone(),
+    };
+    Some(guidance["status"].as_str()?.to_owned())
+}

@@ -1,0 +1,259 @@
+//! The API behind the server: how the requests to it end, what that means for tool calls, and what the chat is told of it.
+//!
+//! Which request to the API belongs to which tool call is known to nobody but the server. So a call is judged by its
+//! window, from when it was written to the server until its result: what the server calls a failure is told as a state of
+//! the API only if a request to the API ended like that in the window, and none ended well.
+
+use bytes::Bytes;
+
+use super::backoff::RETRY_ON_CALL;
+use super::guidance::{Guidance, Outcome, Status, last_lines};
+use super::inflight::Pending;
+use super::io::Output;
+use super::lease::Lease;
+use super::lease::io::{Act, Cause, End, Event, Standing};
+use super::note::Note;
+use super::phase::Phase;
+use super::timers::Timer;
+use super::{Engine, planted};
+use crate::wire::{Response, edit};
+
+/// The most that guidance carries of the server's own text, in bytes.
+const DETAIL: usize = 2048;
+
+/// What is done with tool calls while the session has expired.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum OnExpired {
+    /// They are answered at once, but for one every 5 s.
+    #[default]
+    Answer,
+    /// The server gets them as ever.
+    Relay,
+}
+
+/// The session that the server needs, as far as the engine has to know it.
+#[derive(Clone, Debug)]
+pub struct Session {
+    /// How its token is renewed.
+    pub lease: super::lease::Options,
+    /// What is done with calls while it has expired.
+    pub on_expired: OnExpired,
+    /// The API, for the person: its address without secrets.
+    pub api: String,
+    /// What a person does to begin another session: a sentence.
+    pub remedy: String,
+}
+
+/// What the API has to do with a call that failed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum State {
+    /// The session is over.
+    Expired,
+    /// It is locked.
+    Locked,
+    /// It does not answer.
+    Unreachable,
+}
+
+/// How many requests to the API have ended so, since the start. The counts may wrap.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct Ends {
+    heard: u32,
+    refused: u32,
+    locked: u32,
+    unreachable: u32,
+}
+
+impl Ends {
+    fn count(&mut self, end: End) {
+        let count = match end {
+            End::Heard => &mut self.heard,
+            End::Refused => &mut self.refused,
+            End::Locked => &mut self.locked,
+            End::Unreachable => &mut self.unreachable,
+        };
+        *count = count.wrapping_add(1);
+    }
+
+    /// What those that have ended since `before` say, if none ended well.
+    fn since(self, before: Self) -> Option<State> {
+        if self.heard != before.heard {
+            None
+        } else if self.refused != before.refused {
+            Some(State::Expired)
+        } else if self.locked != before.locked {
+            Some(State::Locked)
+        } else if self.unreachable != before.unreachable {
+            Some(State::Unreachable)
+        } else {
+            None
+        }
+    }
+}
+
+impl Engine {
+    /// Something has happened to the session.
+    pub(super) fn session_event(&mut self, event: Event) {
+        let Some(lease) = &mut self.lease else { return };
+        match event {
+            Event::Ended(_, end) => self.ends.count(end),
+            Event::Lacked => self.ends.count(End::Refused),
+            Event::Found { .. }
+            | Event::Stirred
+            | Event::Renewed(_)
+            | Event::Written(..)
+            | Event::Refused { .. }
+            | Event::Timer => {}
+        }
+        lease.handle(self.now, event);
+    }
+
+    /// What the lease wants done is asked of the doers.
+    pub(super) fn keep_session(&mut self) {
+        let Some(lease) = &mut self.lease else { return };
+        if lease.deadline() <= self.now.mono {
+            lease.handle(self.now, Event::Timer);
+        }
+        while let Some(act) = self.lease.as_mut().and_then(Lease::poll) {
+            match act {
+                Act::Tell(fact) => self.note(Note::Session(fact)),
+                Act::Publish(token) => {
+                    self.outputs.push_back(Output::Session(Act::Publish(token)));
+                    self.try_with_new_token();
+                }
+                act @ (Act::Look(_)
+                | Act::Renew(_)
+                | Act::RenewRegardless(_)
+                | Act::Write(_)
+                | Act::Lack
+                | Act::Verdict(..)) => {
+                    self.outputs.push_back(Output::Session(act));
+                }
+            }
+        }
+    }
+
+    /// That there was no good token may be why the server does not start.
+    fn try_with_new_token(&mut self) {
+        if self.phase != Phase::Degraded {
+            return;
+        }
+        // A file that changes all the time is no reason to start a server all the time.
+        let at = self.last_attempt + RETRY_ON_CALL;
+        if at <= self.now.mono {
+            self.retry();
+        } else {
+            self.timers.arm(Timer::Retry, at);
+        }
+    }
+
+    /// Whether a call may be made, as far as the session goes. One that may is made: only one every 5 s may while the session
+    /// has expired.
+    pub(super) fn admits(&mut self, pending_is_call: bool) -> bool {
+        let answers =
+            self.config.session.as_ref().is_some_and(|session| session.on_expired == OnExpired::Answer);
+        let now = self.now;
+        match &mut self.lease {
+            Some(lease) if pending_is_call && answers => {
+                lease.admits(now) || planted!(self, CallOnDeadSession)
+            }
+            _ => true,
+        }
+    }
+
+    /// What is told in the place of a result which says that the tool has failed, if the API is why.
+    pub(super) fn verdict_on(
+        &self,
+        pending: &Pending,
+        response: &Response,
+        line: &Bytes,
+    ) -> Option<Guidance> {
+        if self.ends == pending.ends
+            || pending.cancelled
+            || response.is_error
+            || &*pending.method != "tools/call"
+        {
+            return None;
+        }
+        let state = match self.ends.since(pending.ends) {
+            None if planted!(self, TellStateWithoutCause) => State::Unreachable,
+            state => state.filter(|_| !planted!(self, PassStateOn))?,
+        };
+        if edit::find_in(line, &["result", "isError"]) != Some("true") {
+            return None;
+        }
+        let text = edit::find_in(line, &["result", "content"]).map(texts_of).unwrap_or_default();
+        let text = self.config.mask.apply(&text);
+        let detail = Some(last_lines(&text, DETAIL).to_owned()).filter(|text| !text.is_empty());
+        Some(Guidance { detail, ..self.upstream_guidance(pending, state) })
+    }
+
+    /// What is told of a call in this state of the API.
+    pub(super) fn upstream_guidance(&self, pending: &Pending, state: State) -> Guidance {
+        let name = &self.config.name;
+        let (api, remedy) = self
+            .config
+            .session
+            .as_ref()
+            .map_or(("the API", ""), |session| (session.api.as_str(), session.remedy.as_str()));
+        let outcome = if pending.times_written > 0 { Outcome::Unknown } else { Outcome::NotExecuted };
+        let again = outcome == Outcome::NotExecuted || self.is_safe(&pending.method, pending.name.as_deref());
+        let effect = match outcome {
+            Outcome::NotExecuted => "this request was not executed",
+            Outcome::Unknown => "whether this request took effect is unknown",
+        };
+        let check = if again { "" } else { " Check whether the request took effect before making it again." };
+        let (status, message, hint, retryable) = match state {
+            State::Expired => {
+                let what = match self.lease.as_ref().map(Lease::standing) {
+                    Some(Standing::Absent) => {
+                        format!("There is no session at {api} for the MCP server {name:?}")
+                    }
+                    Some(
+                        Standing::Expired(Cause::Time | Cause::Request | Cause::Renewal)
+                        | Standing::Active
+                        | Standing::Unknown,
+                    )
+                    | None => format!("The session at {api} that the MCP server {name:?} uses has expired"),
+                };
+                (Status::SessionExpired, format!("{what}, so {effect}."), format!("{remedy}{check}"), false)
+            }
+            State::Unreachable => (
+                Status::DaemonUnavailable,
+                format!(
+                    "The API at {api}, which the MCP server {name:?} needs, does not answer, so {effect}."
+                ),
+                format!("See that it runs and can be reached, then try again.{check}"),
+                again,
+            ),
+            State::Locked => (
+                Status::KillSwitchActive,
+                format!(
+                    "The API at {api}, which the MCP server {name:?} needs, is locked by its kill switch, so {effect}."
+                ),
+                format!("Unlock it, if that is what you want; the server need not be restarted.{check}"),
+                false,
+            ),
+        };
+        Guidance {
+            status,
+            message,
+            hint,
+            retryable,
+            outcome,
+            retry_after_ms: None,
+            server: name.clone(),
+            exit: None,
+            restarts: Some(self.restarts()).filter(|restarts| *restarts > 0),
+            stderr_tail: None,
+            detail: None,
+        }
+    }
+}
+
+/// The texts in the content of a tool's result, one a line.
+fn texts_of(content: &str) -> String {
+    let items: Vec<serde_json::Value> = serde_json::from_str(content).unwrap_or_default();
+    let texts: Vec<&str> = items.iter().filter_map(|item| item["text"].as_str()).collect();
+    texts.join("\n")
+}

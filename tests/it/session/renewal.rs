@@ -1,0 +1,152 @@
+//! Renewals: in time, at most one, and none lost.
+
+use std::fs;
+
+use serde_json::{Value, json};
+
+use super::{balance, balances, keep, plan, serving, story, text, until_served};
+use crate::support::daemon::{BALANCE, Daemon, RENEWALS, WALLET, fingerprint};
+use crate::support::{call, text_of};
+
+#[test]
+fn a_token_is_renewed_in_time_and_the_file_holds_the_new_one() {
+    let daemon = Daemon::start();
+    // More than 60 % of its life are over.
+    let session = daemon.ripe();
+    keep(&daemon, &session);
+    let mut host = plan(&daemon).start();
+    host.greet();
+    daemon.wait_until(RENEWALS, "answered", 1);
+    host.until("the file holds the new token", || {
+        let now = text(&daemon.token_file(WALLET));
+        now.starts_with("wai_sess_") && now != session.token
+    });
+    let new = fingerprint(&text(&daemon.token_file(WALLET)));
+    balance(&mut host, "after");
+    assert_eq!(balances(&daemon).last(), Some(&(new, 200)));
+    host.finish();
+    assert_eq!(host.stderr(), "", "nothing that is worth a person's attention");
+    assert_eq!(
+        daemon
+            .log()
+            .iter()
+            .filter(|request| request["path"].as_str().is_some_and(|path| path.ends_with("/renew")))
+            .count(),
+        1
+    );
+}
+
+#[test]
+fn a_call_that_is_refused_while_its_token_is_being_renewed_goes_again() {
+    let daemon = Daemon::start();
+    let session = daemon.ripe();
+    keep(&daemon, &session);
+    // T0, T2: the daemon switches, and keeps the answer.
+    daemon.hold(RENEWALS, "after");
+    let mut host = plan(&daemon).start();
+    host.greet();
+    host.list();
+    daemon.wait_until(RENEWALS, "executed", 1);
+    // T1, T3: a call is refused with the old token.
+    host.send(call("raced", "send_token", &json!({"to": "a", "amount": "1", "idempotencyKey": "k"})));
+    daemon.wait_until("/v1/transactions/send", "answered", 1);
+    // T5, T6.
+    daemon.release();
+    let answer = host.answer("raced");
+    assert!(
+        answer["result"].get("isError").is_none() && !text_of(&answer).contains("session_expired"),
+        "{answer}"
+    );
+    let sent: Vec<Value> = daemon.wait_until("/v1/transactions/send", "answered", 2);
+    let statuses: Vec<_> = sent.iter().map(|request| request["status"].clone()).collect();
+    assert_eq!(statuses, [json!(401), json!(201)], "{sent:?}");
+    host.finish();
+}
+
+#[test]
+fn two_supervisors_of_one_token_renew_it_once_and_both_go_on() {
+    let daemon = Daemon::start();
+    keep(&daemon, &daemon.ripe());
+    // Both find that it is time before either has a new one.
+    daemon.hold(RENEWALS, "before");
+    let mut hosts = [plan(&daemon).start(), plan(&daemon).start()];
+    for host in &mut hosts {
+        host.greet();
+        host.list();
+    }
+    daemon.wait_until(RENEWALS, "held", 1);
+    daemon.release();
+    for host in &mut hosts {
+        until_served(host);
+        balance(host, "served");
+    }
+    for host in &mut hosts {
+        host.finish();
+        assert_eq!(host.stderr(), "");
+    }
+    let renewals = daemon
+        .log()
+        .into_iter()
+        .filter(|request| request["path"].as_str().is_some_and(|path| path.ends_with("/renew")));
+    assert_eq!(renewals.count(), 1);
+}
+
+#[test]
+fn a_renewal_that_fails_is_tried_again_and_the_old_token_serves_meanwhile() {
+    for kind in ["half", "not_json", "wrong_types", "redirect", "close", "reset", "endless"] {
+        let daemon = Daemon::start();
+        let session = daemon.ripe();
+        keep(&daemon, &session);
+        // Without a renewal that is carried out, whose token would be lost.
+        daemon.fault(RENEWALS, &json!({"kind": kind, "times": 1, "execute": false}));
+        let mut host = plan(&daemon).start();
+        host.greet();
+        daemon.wait(RENEWALS, 1);
+        balance(&mut host, "meanwhile");
+        assert_eq!(balances(&daemon), [(fingerprint(&session.token), 200)], "{kind}");
+        daemon.wait_until(RENEWALS, "answered", 2);
+        host.until("the file holds the new token", || text(&daemon.token_file(WALLET)) != session.token);
+        host.finish();
+        assert_eq!(host.stderr().lines().count(), 1, "{kind}: {}", host.stderr());
+        assert!(host.stderr().contains("failed to renew"), "{kind}: {}", host.stderr());
+    }
+}
+
+#[test]
+fn a_new_token_that_cannot_be_written_is_used_and_written_later() {
+    let daemon = Daemon::start();
+    let session = daemon.ripe();
+    keep(&daemon, &session);
+    daemon.hold(RENEWALS, "before");
+    let mut host = plan(&daemon).start();
+    host.greet();
+    daemon.wait_until(RENEWALS, "held", 1);
+    // A directory in its place cannot be replaced by a file.
+    let path = daemon.token_file(WALLET);
+    fs::remove_file(&path).expect("it is there");
+    fs::create_dir(&path).expect("a directory can be made");
+    daemon.release();
+    host.stderr_line_with("writing it is tried again");
+    balance(&mut host, "meanwhile");
+    assert_eq!(balances(&daemon).last().map(|(_, status)| *status), Some(200));
+    fs::remove_dir(&path).expect("it is empty");
+    host.until("the file holds the new token", || text(&path).starts_with("wai_sess_"));
+    assert_ne!(text(&path), session.token);
+    host.finish();
+}
+
+#[test]
+fn a_daemon_that_refuses_for_ever_is_asked_twice_for_a_call() {
+    let (daemon, session, mut host) = serving();
+    daemon.fault(BALANCE, &json!({"kind": "unauthorized"}));
+    let rotated = daemon.rotate(&session.id, false);
+    // The file holds another token when the first refusal is judged.
+    keep(&daemon, &rotated);
+    let told = host.ask("refused", "get_balance", &json!({}));
+    assert_eq!(story(&told)["status"], "session_expired", "{told}");
+    assert!(balances(&daemon).len() <= 2, "{:?}", balances(&daemon));
+    // What the daemon takes again is used again: the verdict does not stick.
+    daemon.clear();
+    until_served(&mut host);
+    host.finish();
+}

@@ -1,0 +1,108 @@
+//! The secret: whatever happens, and however much is told, no token and no part of its signature shows anywhere.
+
+use std::fs;
+use std::path::Path;
+
+use nix::sys::signal::Signal;
+use serde_json::json;
+
+use super::{balance, environment, keep, plan, story, until_served};
+use crate::support::Host;
+use crate::support::daemon::{Daemon, RENEWALS, WALLET};
+
+#[test]
+fn nothing_that_anybody_can_see_holds_a_token_or_a_part_of_its_signature() {
+    let daemon = Daemon::start();
+    let first = daemon.ripe();
+    keep(&daemon, &first);
+    let stale = daemon.session(&json!({"ttl_ms": 3_600_000}));
+    let mut host = plan(&daemon)
+        .options("--log trace")
+        .variable("WAIAAS_SESSION_TOKEN", &stale.token)
+        .tireless()
+        .start();
+    host.greet();
+    host.list();
+    // Renewed, rotated, crashed, refused, locked, away, and back.
+    daemon.wait_until(RENEWALS, "answered", 1);
+    let mut tokens = vec![first.token.clone(), stale.token.clone()];
+    host.until("the file holds the new token", || {
+        fs::read_to_string(daemon.token_file(WALLET)).is_ok_and(|now| now != first.token)
+    });
+    tokens.extend(fs::read_to_string(daemon.token_file(WALLET)).ok());
+    balance(&mut host, "renewed");
+    tokens.push(daemon.rotate(&first.id, true).token);
+    balance(&mut host, "rotated");
+    look(&host, &tokens);
+    let _ = nix::sys::signal::kill(nix::unistd::Pid::from_raw(host.server(1)), Signal::SIGKILL);
+    host.server(2);
+    balance(&mut host, "restarted");
+    daemon.fault("/v1/wallet/balance", &json!({"kind": "unauthorized", "times": 2}));
+    host.ask("refused", "get_balance", &json!({}));
+    daemon.clear();
+    daemon.kill_switch(true);
+    host.ask("locked", "get_balance", &json!({}));
+    daemon.kill_switch(false);
+    daemon.revoke(&first.id);
+    until_expired(&mut host);
+    let last = daemon.session(&json!({"ttl_ms": 3_600_000}));
+    keep(&daemon, &last);
+    tokens.push(last.token);
+    until_served(&mut host);
+    look(&host, &tokens);
+    host.finish();
+    look(&host, &tokens);
+    let told: Vec<u8> = host.lines().concat();
+    assert_clean("stdout", &told, &tokens);
+}
+
+fn until_expired(host: &mut Host) {
+    for number in 0.. {
+        let answer = host.ask(format!("expiring {number}"), "get_balance", &json!({}));
+        if answer.to_string().contains("session_expired") {
+            assert_eq!(story(&answer)["status"], "session_expired");
+            return;
+        }
+    }
+}
+
+/// Everything that there is to see now.
+fn look(host: &Host, tokens: &[String]) {
+    assert!(tokens.len() >= 2);
+    assert_clean("stderr", host.stderr().as_bytes(), tokens);
+    for server in host.servers() {
+        for (name, value) in environment(server) {
+            assert_clean(&format!("the server's {name}"), value.as_bytes(), tokens);
+        }
+    }
+    for process in processes() {
+        let argv = fs::read(format!("/proc/{process}/cmdline")).unwrap_or_default();
+        assert_clean("a command line", &argv, tokens);
+    }
+    files(&host.path("data"), &mut |path, bytes| assert_clean(&path.to_string_lossy(), bytes, tokens));
+    files(&host.path("log"), &mut |path, bytes| assert_clean(&path.to_string_lossy(), bytes, tokens));
+}
+
+fn processes() -> impl Iterator<Item = u32> {
+    let all = fs::read_dir("/proc").expect("there is a /proc");
+    all.flatten().filter_map(|entry| entry.file_name().to_str()?.parse().ok())
+}
+
+fn files(path: &Path, see: &mut impl FnMut(&Path, &[u8])) {
+    if let Ok(entries) = fs::read_dir(path) {
+        entries.flatten().for_each(|entry| files(&entry.path(), see));
+    } else if let Ok(bytes) = fs::read(path) {
+        see(path, &bytes);
+    }
+}
+
+/// Neither the whole nor any 12 bytes of the signature, which says more than a whole word of chance would.
+fn assert_clean(what: &str, bytes: &[u8], tokens: &[String]) {
+    for token in tokens {
+        let signature = token.rsplit('.').next().expect("it has a signature").as_bytes();
+        for part in signature.windows(12) {
+            let found = memchr::memmem::find(bytes, part).is_some();
+            assert!(!found, "{what} holds a part of a signature");
+        }
+    }
+}
