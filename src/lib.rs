@@ -33,6 +33,7 @@
 //! | [`token`] | the session token: its text, its file, the request that renews it | when it is renewed |
 //! | [`http`] | the one HTTP client, and how APIs say what is wrong | what is asked with it |
 //! | [`gateway`] | puts the session token on what a server asks of its API, over loopback | when a token is over, where it is kept |
+//! | [`daemon`] | the API of the daemon that issues sessions | files, what a person sees |
 //! | [`cli`] | the command line, declarations only | what the commands do |
 //! | [`report`] | what a person sees; the only place that prints | tokio, doers |
 //! | [`command`] | brings the doers together; `run` is the only place where engine and doers meet | |
@@ -47,6 +48,7 @@
 pub mod child;
 pub mod cli;
 pub mod command;
+pub mod daemon;
 pub mod engine;
 pub mod exit_code;
 pub mod gateway;

@@ -67,6 +67,13 @@ const ROOMS: &[Room] = &[
     },
     doer("gateway", &["wire", "http", "engine::lease::io"]),
     Room {
+        name: "daemon",
+        ours: &["http"],
+        but: NOTHING,
+        crates: &["reqwest", "secrecy", "serde_json", "thiserror", "time"],
+        pure: &["fs", "process", "thread", "env", "Instant", "SystemTime"],
+    },
+    Room {
         name: "lastgood",
         ours: &["engine::io"],
         but: NOTHING,
