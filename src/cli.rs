@@ -7,6 +7,7 @@
 
 pub mod parse;
 pub mod session;
+pub mod setup;
 pub mod value;
 
 use std::ffi::OsString;
@@ -18,7 +19,7 @@ use clap::builder::{
 };
 use clap::{ArgAction, CommandFactory, Parser, Subcommand, ValueEnum};
 
-pub use parse::{Refusal, UsageError, is_setting, parse};
+pub use parse::{Refusal, UsageError, is_setting, is_setting_of_setup, parse};
 
 /// The whole command line as clap sees it. Callers get a [`Command`] from [`parse()`] instead.
 #[derive(Clone, Debug, Parser)]
@@ -54,6 +55,8 @@ pub struct Cli {
 pub enum Command {
     /// Supervise one server on stdin and stdout, as without a command
     Run(Run),
+    /// Obtain a session from a daemon, store its token, and print the entry for the host's config
+    Setup(setup::Setup),
     /// Show the whole story in ten seconds, with a built-in server that crashes
     Demo {
         /// Be the server of the demo

@@ -1,17 +1,41 @@
 //! The exit codes, all of them. They are promises: scripts and hosts read them, so none changes its meaning.
 //!
 //! `run` exits 0 when the server's last exit was code 0 or a signal of our own stop, else with that exit as a shell tells
-//! it: its code, 128 + its signal, [`NOT_FOUND`] or [`NOT_EXECUTABLE`].
+//! it: its code, 128 + its signal, [`NOT_FOUND`] or [`NOT_EXECUTABLE`]. The codes from 64 on belong to the commands that
+//! name them.
 
 /// All is well.
 pub const DONE: i32 = 0;
-/// Something failed that has no code of its own: an error of the system, or a `demo` that did not go as it should.
+/// Something failed that has no code of its own: an error of the system, an answer that cannot be understood, or a `demo`
+/// that did not go as it should.
 pub const UNEXPECTED: i32 = 1;
-/// The command line, or an environment variable, cannot be understood.
+/// The command line, or an environment variable, cannot be understood, or leaves out what is needed.
 pub const USAGE: i32 = 2;
+/// `setup`: the daemon cannot be reached.
+pub const UNREACHABLE: i32 = 64;
+/// `setup`: the daemon says that the master password is wrong.
+pub const WRONG_PASSWORD: i32 = 65;
+/// `setup`: the daemon has no wallet, or not the one that was asked for.
+pub const NO_WALLET: i32 = 66;
+/// `setup`: the daemon has several wallets, and none was chosen.
+pub const SEVERAL_WALLETS: i32 = 67;
+/// `setup`: the daemon refuses a session.
+pub const REFUSED: i32 = 68;
+/// `setup`: the token file cannot be written.
+pub const NOT_WRITTEN: i32 = 69;
 /// The server's command is there and cannot be executed.
 pub const NOT_EXECUTABLE: i32 = 126;
 /// The server's command is not there.
 pub const NOT_FOUND: i32 = 127;
 /// What a signal's number is added to, when a signal ended the server.
 pub const SIGNAL: i32 = 128;
+
+/// The codes of `setup`, with what they mean there: for help and manual.
+pub const OF_SETUP: &[(i32, &str)] = &[
+    (UNREACHABLE, "The daemon cannot be reached"),
+    (WRONG_PASSWORD, "The master password is wrong"),
+    (NO_WALLET, "The daemon has no wallet, or not the one that was asked for"),
+    (SEVERAL_WALLETS, "The daemon has several wallets, and none was chosen: they are listed"),
+    (REFUSED, "The daemon refuses a session"),
+    (NOT_WRITTEN, "The token file cannot be written"),
+];

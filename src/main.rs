@@ -1,12 +1,13 @@
 //! Words in, exit code out. Plain on purpose: the guardian is forked here, before any thread or runtime exists.
 
 use std::env;
+use std::ffi::OsString;
 use std::fmt::Display;
 use std::process;
 
 use mcp_supervise::child::Guardian;
 use mcp_supervise::cli::{self, Command, Refusal, UsageError};
-use mcp_supervise::command::{completions, demo, manual, run};
+use mcp_supervise::command::{completions, demo, manual, run, setup};
 use mcp_supervise::{exit_code, report};
 
 fn main() {
@@ -19,6 +20,7 @@ fn main() {
                 None => failed(format_args!("{error:#}")),
             },
         },
+        Ok(Command::Setup(options)) => setup::setup(&options),
         Ok(Command::Demo { serve: true }) => ended(demo::serve()),
         Ok(Command::Demo { serve: false }) => ended(demo::demo()),
         Ok(Command::Man) => printed(manual::render()),
@@ -33,8 +35,10 @@ fn main() {
 /// A setting that is there and empty is none: hosts write `"X": ""`, or `${X}` of a variable that is not set. Whether one is
 /// left.
 fn forget_empty_settings() -> bool {
+    let words: Vec<_> = env::args_os().take(2).collect();
     let mut any_left = false;
-    for (name, value) in env::vars_os().filter(|(name, _)| cli::is_setting(name)) {
+    let is_ours = |name: &OsString| cli::is_setting(name) || cli::is_setting_of_setup(name, &words);
+    for (name, value) in env::vars_os().filter(|(name, _)| is_ours(name)) {
         any_left |= !value.is_empty();
         if value.is_empty() {
             #[expect(

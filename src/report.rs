@@ -20,6 +20,12 @@ pub fn error(message: impl Display, hint: Option<&str>) {
     complaint(&format!("{red}error:{red:#} {message}\n"), hint);
 }
 
+/// Tells on stderr what is not as it should be, and stops nothing, in words that fit after `warning:`.
+pub fn warning(message: impl Display) {
+    let yellow = AnsiColor::Yellow.on_default().bold();
+    complaint(&format!("{yellow}warning:{yellow:#} {message}\n"), None);
+}
+
 /// Tells on stderr what went wrong in a text that is complete, `error:` and line feeds included, and what to do about it.
 pub fn usage(text: &str, hint: &str) {
     complaint(text, Some(hint));

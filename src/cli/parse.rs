@@ -11,6 +11,7 @@ use clap::builder::Resettable;
 use clap::error::{ContextKind, ContextValue, ErrorKind};
 use clap::{CommandFactory, FromArgMatches};
 
+use super::setup::{Setup, VARIABLES};
 use super::{Cli, Command, Run, definitions, definitions_with};
 
 /// Why there is no [`Command`].
@@ -36,6 +37,9 @@ pub struct UsageError {
 /// `any_setting` says whether one of those is set ([`is_setting`]).
 pub fn parse(words: impl IntoIterator<Item = OsString>, any_setting: bool) -> Result<Command, Refusal> {
     let mut words: Vec<OsString> = words.into_iter().collect();
+    if is_of_setup(&words) {
+        return read_setup(&words).map(Command::Setup);
+    }
     let mut cli = read(plain(), &words).map_err(|error| refusal(&error))?;
     if let Some(at) = run_behind_options(&cli, &words)? {
         let name = words.remove(at);
@@ -46,7 +50,9 @@ pub fn parse(words: impl IntoIterator<Item = OsString>, any_setting: bool) -> Re
     let mut run = match cli.command {
         None => cli.run,
         Some(Command::Run(run)) => run,
-        Some(command @ (Command::Demo { .. } | Command::Completions { .. } | Command::Man)) => {
+        Some(
+            command @ (Command::Setup(_) | Command::Demo { .. } | Command::Completions { .. } | Command::Man),
+        ) => {
             return Ok(command);
         }
     };
@@ -65,13 +71,66 @@ pub fn is_setting(name: &OsStr) -> bool {
     name.as_encoded_bytes().starts_with(b"MCP_SUPERVISE_")
 }
 
+/// Whether these are words for `setup`, and an environment variable of this name is one of those that it reads besides.
+pub fn is_setting_of_setup(name: &OsStr, words: &[OsString]) -> bool {
+    is_of_setup(words) && name.as_encoded_bytes().starts_with(VARIABLES.as_bytes())
+}
+
+/// Whether these are words for `setup`. It is the first of them: options before it are options of `run`.
+fn is_of_setup(words: &[OsString]) -> bool {
+    words.get(1).is_some_and(|word| word == SETUP)
+}
+
+const SETUP: &str = "setup";
+
+/// The words of `setup`, and then the environment variables of its options, which may be set for the daemon.
+fn read_setup(words: &[OsString]) -> Result<Setup, Refusal> {
+    // Before clap sees it, which might show what comes with it.
+    if words.iter().any(|word| word == "--password" || word.as_encoded_bytes().starts_with(b"--password=")) {
+        return Err(no_password_here());
+    }
+    let refused = |error: &clap::Error| match refusal(error) {
+        Refusal::Usage(usage) => Refusal::Usage(UsageError {
+            hint: "`mcp-supervise setup --help` lists the options and what they accept".to_owned(),
+            ..usage
+        }),
+        show @ Refusal::Show(_) => show,
+    };
+    let setup = |cli: Cli| match cli.command {
+        Some(Command::Setup(setup)) => Ok(setup),
+        // Not here: the first word is `setup`, and no command of another name has it.
+        _ => Err(refused(&plain().error(ErrorKind::InvalidSubcommand, "`setup` comes first"))),
+    };
+    let all = setup(read(plain(), words).map_err(|error| refused(&error))?)?.all;
+    let of_wallet = |arg: clap::Arg| if all && arg.get_id() == "wallet" { without_env(arg) } else { arg };
+    let definitions =
+        definitions().mut_args(without_env).mut_subcommand(SETUP, |command| command.mut_args(of_wallet));
+    let level = definitions.find_subcommand(SETUP).cloned();
+    setup(read(definitions, words).map_err(|error| of_variable(refused(&error), &error, level.as_ref()))?)
+}
+
+/// There is no `--password`, and why.
+fn no_password_here() -> Refusal {
+    let text =
+        "there is no `--password`: whoever is on this machine can read the command lines of all programs";
+    let definitions = plain();
+    let mut setup = definitions.find_subcommand(SETUP).cloned().unwrap_or_default();
+    let error = setup.error(ErrorKind::UnknownArgument, text);
+    Refusal::Usage(UsageError {
+        text: error.render().ansi().to_string(),
+        hint: "leave it out to be asked for the password, or put it into a file and name that with --password-file"
+            .to_owned(),
+    })
+}
+
 /// The second reading. `named`: the command `run` is named; `watches`: the words say what to watch.
 fn read_with_settings(words: &[OsString], named: bool, watches: bool) -> Result<Run, Refusal> {
     // The variables are read at the level that takes them: the other one has nothing that could override them.
     let definitions = if named { definitions().mut_args(without_env) } else { definitions() };
     let definitions = if watches { definitions } else { separated(definitions) };
     let variables = definitions.clone();
-    let cli = read(definitions, words).map_err(|error| refusal_of_variable(&error, &variables, named))?;
+    let level = if named { variables.find_subcommand("run") } else { Some(&variables) };
+    let cli = read(definitions, words).map_err(|error| of_variable(refusal(&error), &error, level))?;
     Ok(match cli.command {
         Some(Command::Run(run)) => run,
         _ => cli.run,
@@ -142,15 +201,15 @@ fn refusal(error: &clap::Error) -> Refusal {
     Refusal::Usage(UsageError { text: error.render().ansi().to_string(), hint: hint.to_owned() })
 }
 
-/// The same for a value that came from the environment: clap names the option only, and the person never wrote that.
-fn refusal_of_variable(error: &clap::Error, definitions: &clap::Command, named: bool) -> Refusal {
-    let level = if named { definitions.find_subcommand("run") } else { Some(definitions) };
+/// The same for a value that came from the environment: clap names the option only, and the person never wrote that. `level`:
+/// the definitions of the command whose options they are.
+fn of_variable(refusal: Refusal, error: &clap::Error, level: Option<&clap::Command>) -> Refusal {
     let variable = level
         .into_iter()
         .flat_map(clap::Command::get_arguments)
         .find(|arg| arg.get_long().is_some_and(|long| names(error, &format!("--{long}"))))
         .and_then(clap::Arg::get_env);
-    match (refusal(error), variable) {
+    match (refusal, variable) {
         (Refusal::Usage(usage), Some(variable)) => {
             let variable = variable.display();
             let hint =

@@ -8,6 +8,9 @@ use std::time::Duration;
 /// No wait is longer than this: the engine adds durations to points in time, and must never overflow.
 const LONGEST: Duration = Duration::from_secs(365 * 24 * 60 * 60);
 
+/// What a daemon gives at least, by its own rules.
+const SHORTEST_SESSION: Duration = Duration::from_secs(300);
+
 /// Largest accepted size: lines are held in memory, twice this can still be counted in a `usize` of 32 bits.
 const LARGEST: u64 = 1 << 30;
 
@@ -29,6 +32,22 @@ pub fn duration(text: &str) -> Result<Duration, String> {
         .map(Duration::from_millis)
         .filter(|duration| *duration <= LONGEST)
         .ok_or_else(|| format!("longer than a year; {FORMS}"))
+}
+
+/// A duration of whole seconds, for those who count in them.
+pub fn seconds(text: &str) -> Result<Duration, String> {
+    let duration = duration(text)?;
+    if duration.subsec_nanos() == 0 {
+        Ok(duration)
+    } else {
+        Err("write it in whole seconds, as 300s".to_owned())
+    }
+}
+
+/// How long a session of the daemon may last: whole seconds, from five minutes to a year.
+pub fn session_life(text: &str) -> Result<Duration, String> {
+    let life = seconds(text)?;
+    if life >= SHORTEST_SESSION { Ok(life) } else { Err("a session lasts from 300s to 8760h".to_owned()) }
 }
 
 /// A size in bytes: digits, alone or with a unit, `65536`, `64KiB` or `10MiB`. At least one byte, at most 1 GiB.
@@ -119,6 +138,27 @@ mod tests {
         ] {
             assert_eq!(duration(text), Ok(Duration::from_millis(millis)), "{text}");
         }
+    }
+
+    #[test]
+    fn sessions_last_whole_seconds_within_the_daemons_limits() {
+        for (text, secs) in
+            [("300s", 300), ("5m", 300), ("300000ms", 300), ("24h", 86_400), ("8760h", 31_536_000)]
+        {
+            assert_eq!(session_life(text), Ok(Duration::from_secs(secs)), "{text}");
+        }
+        for (text, reason) in [
+            ("0", "from 300s to 8760h"),
+            ("299s", "from 300s to 8760h"),
+            ("300500ms", "whole seconds"),
+            ("8761h", "longer than a year"),
+            ("300", "the unit is missing"),
+        ] {
+            let error = session_life(text).unwrap_err();
+            assert!(error.contains(reason), "{text}: {error}");
+        }
+        assert_eq!(seconds("0"), Ok(Duration::ZERO));
+        assert_eq!(seconds("1s"), Ok(Duration::from_secs(1)));
     }
 
     #[test]

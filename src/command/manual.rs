@@ -1,6 +1,8 @@
 //! `man`: the man page. The parts about the command line are generated from its definitions, the rest is written here.
 //! Pure rendering: the same definitions give the same bytes, whatever the environment holds.
 
+use std::fmt::Write as _;
+
 use clap::Command;
 use clap_mangen::Man;
 use clap_mangen::roff::{Inline, Roff, bold, italic, roman};
@@ -19,6 +21,7 @@ pub fn render() -> Vec<u8> {
         generated(&man, Man::render_description_section),
         commands(&definitions).render(),
         generated(&man, Man::render_options_section),
+        setup(&definitions).render(),
         exit_status().render(),
         environment(&definitions).render(),
         files().render(),
@@ -52,19 +55,76 @@ fn commands(definitions: &Command) -> Roff {
     roff
 }
 
+/// What `setup` does, its options, and what it tells a program.
+fn setup(definitions: &Command) -> Roff {
+    let mut roff = section("SETUP");
+    paragraph(
+        &mut roff,
+        "mcp-supervise setup asks a WAIaaS daemon for a session, stores its token in the file that the supervisor reads, and \
+         prints the entry for the host's config. The token is not in what it prints. A supervisor that is already running with \
+         this file takes the new token at once. The master password is read from WAIAAS_MASTER_PASSWORD, from the file that \
+         is named, or at the terminal, without echo; it is no option, because anybody can read command lines.",
+    );
+    for option in definitions.find_subcommand("setup").into_iter().flat_map(Command::get_arguments) {
+        let Some(long) = option.get_long().filter(|long| *long != "help") else { continue };
+        let mut head = vec![bold(format!("--{long}"))];
+        if option.get_action().takes_values() {
+            head.extend([roman(" "), italic(option.get_value_names().unwrap_or_default().join(" "))]);
+            let default = option.get_default_values().first();
+            head.extend(default.map(|default| roman(format!(" [default: {}]", default.display()))));
+        }
+        let mut help = option.get_help().map(ToString::to_string).unwrap_or_default();
+        for value in option.get_possible_values().iter().filter(|_| option.get_action().takes_values()) {
+            let meaning = value.get_help().map(ToString::to_string).unwrap_or_default();
+            // Writing to a string cannot fail.
+            let _ = write!(help, ". {}: {}", value.get_name(), uncapitalized(&meaning));
+        }
+        entry(&mut roff, head, help);
+    }
+    roff.control("PP", []);
+    paragraph(&mut roff, "With --output json, one object is printed as soon as a session was asked for:");
+    for (field, meaning) in [
+        ("base_url", "the daemon's address"),
+        (
+            "sessions",
+            "a list of those that were obtained: wallet_id, wallet_name (null where there is none), session_id (null where it \
+             is not known), token_file, expires_at (seconds since 1970, null for a session that does not end by itself), key \
+             (of the entry in config), and replaced, which is null or the session whose token was in the file before: its \
+             session_id and whether it is revoked",
+        ),
+        (
+            "failures",
+            "a list of the wallets that got none: wallet_id, wallet_name, exit_code, message, hint (null where there is none); \
+             setup exits with the first one's code",
+        ),
+        ("warnings", "a list of texts"),
+        ("config", "the entries, in the member mcpServers"),
+    ] {
+        entry(&mut roff, vec![bold(field)], meaning.to_owned());
+    }
+    roff
+}
+
 fn exit_status() -> Roff {
     let mut roff = section("EXIT STATUS");
     for (code, meaning) in [
         (exit_code::DONE, "All is well; the server's last exit was code 0, or a signal of our own stop"),
         (
             exit_code::UNEXPECTED,
-            "Something failed that has no code of its own, or the demo did not go as it should",
+            "Something failed that has no code of its own: an error of the system, an answer that cannot be understood, or \
+             a demo that did not go as it should",
         ),
-        (exit_code::USAGE, "The command line, or an environment variable, cannot be understood"),
+        (
+            exit_code::USAGE,
+            "The command line, or an environment variable, cannot be understood, or leaves out what is needed",
+        ),
         (exit_code::NOT_EXECUTABLE, "The server's command is there and cannot be executed"),
         (exit_code::NOT_FOUND, "The server's command is not there"),
     ] {
         entry(&mut roff, vec![bold(code.to_string())], meaning.to_owned());
+    }
+    for (code, meaning) in exit_code::OF_SETUP {
+        entry(&mut roff, vec![bold(code.to_string())], format!("From setup: {}", uncapitalized(meaning)));
     }
     let other =
         format!("The server's own code, or {} and the number of the signal that ended it", exit_code::SIGNAL);
@@ -84,6 +144,20 @@ fn environment(definitions: &Command) -> Roff {
             entry(&mut roff, vec![bold(variable.display().to_string())], format!("As --{long}"));
         }
     }
+    let setup = definitions.find_subcommand("setup");
+    for option in setup.into_iter().flat_map(Command::get_arguments) {
+        let of_run = |variable| definitions.get_arguments().any(|option| option.get_env() == Some(variable));
+        if let (Some(variable), Some(long)) =
+            (option.get_env().filter(|name| !of_run(name)), option.get_long())
+        {
+            entry(&mut roff, vec![bold(variable.display().to_string())], format!("As --{long} of setup"));
+        }
+    }
+    entry(
+        &mut roff,
+        vec![bold("WAIAAS_MASTER_PASSWORD")],
+        "The master password for setup, before any file".to_owned(),
+    );
     entry(
         &mut roff,
         vec![bold("NO_COLOR"), roman(", "), bold("CLICOLOR_FORCE")],
@@ -107,7 +181,7 @@ fn files() -> Roff {
         &mut roff,
         vec![italic("FILE"), roman(", "), italic("FILE.lock"), roman(" of --token-file")],
         "The session token, for its owner alone, and the lock of whoever renews it. With --profile waiaas it is \
-         mcp-tokens/WALLET in WAIAAS_DATA_DIR, or in ~/.waiaas."
+         mcp-tokens/WALLET in WAIAAS_DATA_DIR, or in ~/.waiaas, where setup writes it."
             .to_owned(),
     );
     entry(
@@ -149,6 +223,12 @@ fn forwarding() -> Roff {
         roff.text([roman(exception)]);
     }
     roff
+}
+
+/// A sentence as it goes on inside another one.
+fn uncapitalized(text: &str) -> String {
+    let mut letters = text.chars();
+    letters.next().map(|first| first.to_lowercase().chain(letters).collect()).unwrap_or_default()
 }
 
 fn section(title: &str) -> Roff {

@@ -5,3 +5,4 @@ pub mod demo;
 pub mod manual;
 pub mod name;
 pub mod run;
+pub mod setup;

@@ -17,6 +17,7 @@ mod restart;
 mod said;
 mod second_copy;
 mod session;
+mod setup;
 mod slow_start;
 mod soak;
 mod stopping;

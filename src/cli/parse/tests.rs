@@ -241,8 +241,51 @@ fn the_definitions_hold_together() {
 
 #[test]
 fn help_texts_are_imperative_and_end_without_full_stop() {
-    for option in definitions().get_opts() {
+    let definitions = definitions();
+    let setup = definitions.find_subcommand("setup").unwrap();
+    for option in definitions.get_opts().chain(setup.get_opts()) {
         let help = option.get_help().map(ToString::to_string).unwrap_or_default();
         assert!(help.starts_with(char::is_uppercase) && !help.ends_with('.'), "{option}: {help}");
+    }
+}
+
+#[test]
+fn setup_has_options_of_its_own_and_hints_of_its_own() {
+    let setup = |line: &str| match parse(words(line)) {
+        Ok(Command::Setup(setup)) => setup,
+        other => panic!("{line}: {other:?}"),
+    };
+    let plain = setup("setup --base-url http://127.0.0.1:1");
+    assert_eq!((plain.base_url.as_str(), plain.all, plain.ttl), ("http://127.0.0.1:1", false, None));
+    let full = setup("setup --all --ttl 24h --max-renewals 3 --via mcp-tokens --revoke-old --output json");
+    assert!(full.all && full.revoke_old);
+    assert_eq!((full.ttl, full.max_renewals), (Some(Duration::from_secs(86_400)), Some(3)));
+    for (line, text, hint) in [
+        ("setup --bogus", "--bogus", "setup --help"),
+        ("setup --all --wallet x", "--wallet", "setup --help"),
+        ("setup --wallet=", "--wallet", "setup --help"),
+        ("setup --max-renewals -1", "--max-renewals", "setup --help"),
+        ("setup --absolute-lifetime 1500ms", "whole seconds", "setup --help"),
+        ("setup --password sesame --bogus", "there is no `--password`", "--password-file"),
+        ("setup --all --password=sesame", "there is no `--password`", "--password-file"),
+        ("--hold 5s setup", "options of `run`", "put `--` before `setup`"),
+    ] {
+        let error = refused(line);
+        assert!(error.text.contains(text) && !error.text.contains("sesame"), "{line}: {}", error.text);
+        assert!(error.hint.contains(hint) && !error.hint.contains('\n'), "{line}: {}", error.hint);
+    }
+    assert!(
+        matches!(parse(words("setup --help")), Err(Refusal::Show(text)) if text.contains("--revoke-old"))
+    );
+    assert_eq!(run("-- setup --all").command, ["setup", "--all"]);
+}
+
+#[test]
+fn the_daemons_variables_are_settings_of_setup_only() {
+    for (line, is) in
+        [("setup", true), ("setup --all", true), ("run setup", false), ("-- setup", false), ("x", false)]
+    {
+        assert_eq!(is_setting_of_setup(OsStr::new("WAIAAS_WALLET_ID"), &words(line)), is, "{line}");
+        assert!(!is_setting_of_setup(OsStr::new("HOME"), &words(line)), "{line}");
     }
 }

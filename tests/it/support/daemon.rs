@@ -78,11 +78,16 @@ impl Daemon {
 
     /// The same with more options, separated by blanks.
     pub(crate) fn with(options: &str) -> Self {
+        Self::of(&[&format!("{WALLET}=My Wallet"), OTHER_WALLET], options)
+    }
+
+    /// Starts it with these wallets, `ID` or `ID=NAME`, and more options, separated by blanks.
+    pub(crate) fn of(wallets: &[&str], options: &str) -> Self {
         let dir = TempDir::new().expect("the system has a folder for temporary files");
         #[expect(clippy::disallowed_methods, reason = "a fixture")]
         let mut command = Command::new(example("fixture-daemon"));
         command.arg("--data-dir").arg(dir.path());
-        command.args(["--wallet", &format!("{WALLET}=My Wallet"), "--wallet", OTHER_WALLET]);
+        command.args(wallets.iter().flat_map(|wallet| ["--wallet", wallet]));
         command.args(["--password", PASSWORD]).args(options.split_whitespace());
         let mut child = command
             .stdin(Stdio::piped())

@@ -1,0 +1,259 @@
+//! `setup`: a session from a daemon, its token in its file, and the entry for the host's config.
+//!
+//! ```text
+//!  health --> password --> wallets --> for each: session --> token file --> old session revoked --> told, with the entry
+//! ```
+//!
+//! What fails is told with an exit code of its own ([`exit_code::OF_SETUP`]). With several wallets one that fails does not
+//! keep the others from theirs. A token, and the master password, must never be in what is told, and not in a command
+//! line: nothing is started here.
+
+mod entry;
+mod failure;
+mod password;
+mod session;
+mod told;
+
+use std::collections::BTreeMap;
+use std::env;
+use std::path::{self, Path, PathBuf};
+
+use self::entry::{Common, Config};
+use self::failure::Failure;
+use self::session::Work;
+use self::told::{Told, shown};
+use crate::cli::setup::{Output, Setup, Via};
+use crate::daemon::{Daemon, Password, Terms, Wallet, Why};
+use crate::mask::Mask;
+use crate::token::Place;
+use crate::{exit_code, http, report};
+
+/// Does it. Gives the exit code; everything else is told already.
+pub fn setup(options: &Setup) -> i32 {
+    let done = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .map_err(|error| Failure::unexpected(format!("failed to start: {error}")))
+        .and_then(|runtime| runtime.block_on(all(options)));
+    done.unwrap_or_else(|failure| {
+        failure.tell();
+        failure.code
+    })
+}
+
+/// What is not as it should be and stops nothing: told at once, and once more at the end where a program reads it.
+#[derive(Default)]
+struct Warnings(Vec<String>);
+
+impl Warnings {
+    fn add(&mut self, warning: String) {
+        report::warning(&warning);
+        self.0.push(warning);
+    }
+}
+
+async fn all(options: &Setup) -> Result<i32, Failure> {
+    let mut warnings = Warnings::default();
+    let data_dir = data_dir(options)?;
+    let (daemon, common) = before(options, &data_dir)?;
+    if daemon.is_overheard() {
+        warnings.add(format!(
+            "the master password goes to {} as it is, and whoever is on the way can read it: use https",
+            daemon.address()
+        ));
+    }
+    // Before anybody is asked for a password in vain.
+    let status = daemon.health().await.map_err(|fault| Failure::of(&fault, ""))?;
+    if !(200..=299).contains(&status) {
+        warnings.add(format!("the daemon does not say that it is well: {status}"));
+    }
+    let given =
+        password::find(env::var_os(password::VARIABLE), options.password_file.as_deref(), password::ask)?;
+    if let Some(warning) = given.warning {
+        warnings.add(warning);
+    }
+    let text = env::vars_os()
+        .filter_map(|(name, value)| Some((name.into_string().ok()?, value.to_string_lossy().into_owned())));
+    let mask = Mask::new(text);
+    mask.learn(&given.text);
+    let password = Password::new(&given.text).ok_or_else(|| {
+        Failure::usage(
+            "the master password has characters that no request can carry",
+            format!("it comes from {}", given.source),
+        )
+    })?;
+    drop(given.text);
+    let terms = Terms {
+        ttl: options.ttl,
+        max_renewals: options.max_renewals,
+        absolute_lifetime: options.absolute_lifetime,
+    };
+    let work = Work {
+        daemon,
+        password,
+        source: given.source,
+        mask,
+        data_dir: &data_dir,
+        via: options.via,
+        terms,
+        revoke_old: options.revoke_old,
+    };
+    let (mut known, chosen) = choose(options, &work, &mut warnings).await?;
+
+    let (mut obtained, mut failures) = (Vec::new(), Vec::new());
+    for wallet in chosen {
+        let mut new = Vec::new();
+        let outcome = work.obtain(&wallet, &mut new).await;
+        for warning in new {
+            warnings.add(warning);
+        }
+        match outcome {
+            Ok(session) => obtained.push(session),
+            Err(failure) => {
+                let failure = if options.all { failure.with_wallet(&shown(&wallet)) } else { failure };
+                failure.tell();
+                failures.push((wallet, failure));
+            }
+        }
+    }
+    // The daemon may have told a name only now.
+    for session in &obtained {
+        known.retain(|wallet| wallet.id != session.wallet.id);
+        known.push(session.wallet.clone());
+    }
+    let keys: BTreeMap<String, String> =
+        known.iter().map(|wallet| wallet.id.clone()).zip(entry::keys(&known)).collect();
+    let sessions: Vec<_> = obtained
+        .into_iter()
+        .filter_map(|session| Some((keys.get(&session.wallet.id)?.clone(), session)))
+        .collect();
+    let servers = sessions.iter().map(|(key, session)| (key.clone(), common.entry(key, &session.wallet)));
+    let config = Config { servers: servers.collect() };
+    let told = Told {
+        base_url: &common.base_url,
+        sessions: &sessions,
+        failures: &failures,
+        warnings: &warnings.0,
+        config: &config,
+    };
+    tell(&told, options.output)?;
+    Ok(failures.first().map_or(exit_code::DONE, |(_, failure)| failure.code))
+}
+
+fn tell(told: &Told<'_>, output: Output) -> Result<(), Failure> {
+    let text = match output {
+        Output::Text => told.text(),
+        Output::Json => told.json(),
+    };
+    let text = text.map_err(|error| Failure::unexpected(format!("failed to tell what was done: {error}")))?;
+    report::text(text).map_err(|error| Failure::unexpected(format!("failed to write to stdout: {error}")))
+}
+
+/// All that can be known to be wrong before the daemon is asked for anything.
+fn before(options: &Setup, data_dir: &Path) -> Result<(Daemon, Common), Failure> {
+    let own_terms = options.max_renewals.is_some() || options.absolute_lifetime.is_some();
+    if options.via == Via::McpTokens && own_terms {
+        return Err(Failure::usage(
+            "with --via mcp-tokens the daemon takes neither --max-renewals nor --absolute-lifetime",
+            "leave these out, or leave out --via mcp-tokens",
+        ));
+    }
+    if let Some(id) = &options.wallet {
+        Place::of_wallet(data_dir, id).map_err(|why| {
+            Failure::usage(why, "give the id of a wallet with --wallet or WAIAAS_WALLET_ID")
+        })?;
+    }
+    let client = http::client(options.upstream_ca.as_deref()).map_err(|fault| {
+        Failure::usage(format!("failed to {fault}"), "--upstream-ca names a file with certificates in PEM")
+    })?;
+    let daemon = Daemon::new(client, &options.base_url).map_err(|bad| {
+        Failure::usage(
+            format!("failed to {bad}"),
+            "write it as http://127.0.0.1:3100, with --base-url or WAIAAS_BASE_URL",
+        )
+    })?;
+    let program = env::current_exe()
+        .map_err(|error| Failure::unexpected(format!("failed to find this program: {error}")))?;
+    let common = Common {
+        program: written(&program)?,
+        base_url: daemon.address().to_owned(),
+        data_dir: written(data_dir)?,
+        ca: options.upstream_ca.as_deref().map(full).transpose()?.as_deref().map(written).transpose()?,
+    };
+    Ok((daemon, common))
+}
+
+/// The daemon's directory, in full: a host starts its servers in another directory than this one.
+fn data_dir(options: &Setup) -> Result<PathBuf, Failure> {
+    match &options.waiaas_dir {
+        Some(directory) => full(directory),
+        None => match etcetera::home_dir() {
+            Ok(home) => full(&home.join(".waiaas")),
+            Err(_) => Err(Failure::usage(
+                "failed to find the daemon's directory: HOME is not set",
+                "name it with --waiaas-dir",
+            )),
+        },
+    }
+}
+
+fn full(path: &Path) -> Result<PathBuf, Failure> {
+    path::absolute(path)
+        .map_err(|error| Failure::unexpected(format!("failed to find {}: {error}", path.display())))
+}
+
+/// A path as JSON can have it.
+fn written(path: &Path) -> Result<String, Failure> {
+    path.to_str().map(str::to_owned).ok_or_else(|| {
+        Failure::unexpected(format!("failed to write the entry: the path {} is no text", path.display()))
+    })
+}
+
+/// The wallets that there are, as far as they are known, and those that get a session.
+async fn choose(
+    options: &Setup,
+    work: &Work<'_>,
+    warnings: &mut Warnings,
+) -> Result<(Vec<Wallet>, Vec<Wallet>), Failure> {
+    let listed = work.daemon.wallets(&work.password).await;
+    if let Some(id) = options.wallet.as_ref().filter(|_| !options.all) {
+        let mut known = match listed {
+            Ok(wallets) => wallets,
+            Err(fault) if !matches!(fault.why, Why::Unreachable { .. } | Why::WrongPassword) => {
+                warnings.add(work.masked(&format!("the name of the wallet is unknown: failed to {fault}")));
+                Vec::new()
+            }
+            Err(fault) => return Err(work.failure(&fault)),
+        };
+        let found = known.iter().find(|wallet| wallet.id == *id).cloned();
+        let chosen = found.unwrap_or_else(|| Wallet { id: id.clone(), name: None });
+        if !known.contains(&chosen) {
+            known.push(chosen.clone());
+        }
+        return Ok((masked(known, work), masked(vec![chosen], work)));
+    }
+    let wallets = masked(listed.map_err(|fault| work.failure(&fault))?, work);
+    match &wallets[..] {
+        [] => Err(Failure {
+            code: exit_code::NO_WALLET,
+            message: "the daemon has no wallet".to_owned(),
+            hint: Some("create one with the daemon's own tools first".to_owned()),
+        }),
+        [_] => Ok((wallets.clone(), wallets)),
+        _ if options.all => Ok((wallets.clone(), wallets)),
+        several => {
+            let lines: Vec<String> = several.iter().map(shown).collect();
+            Err(Failure {
+                code: exit_code::SEVERAL_WALLETS,
+                message: format!("the daemon has {} wallets:\n  {}", several.len(), lines.join("\n  ")),
+                hint: Some("take one of them with --wallet ID, or each with --all".to_owned()),
+            })
+        }
+    }
+}
+
+/// Wallets whose names may be shown.
+fn masked(wallets: Vec<Wallet>, work: &Work<'_>) -> Vec<Wallet> {
+    let masked = |wallet: Wallet| Wallet { name: wallet.name.map(|name| work.masked(&name)), ..wallet };
+    wallets.into_iter().map(masked).collect()
+}

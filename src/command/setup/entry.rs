@@ -1,0 +1,258 @@
+//! The entry for a host's config: the daemon's MCP server with the supervisor in front of it. Pure functions.
+//!
+//! What is in it everybody may read: where the daemon, its directory and the wallet are, and never a token.
+
+use std::collections::BTreeMap;
+use std::fmt::Write as _;
+
+use serde::Serialize;
+
+use crate::daemon::Wallet;
+
+/// The fewest characters of an id that tell two wallets of one name apart: with fewer, each new wallet would rename them.
+const FEWEST: usize = 4;
+
+/// A config that has nothing but these entries.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub(super) struct Config {
+    #[serde(rename = "mcpServers")]
+    pub(super) servers: BTreeMap<String, Entry>,
+}
+
+/// How a host starts a server.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub(super) struct Entry {
+    command: String,
+    args: Vec<String>,
+    env: Environment,
+}
+
+/// What the supervisor and the server are told.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+struct Environment {
+    #[serde(rename = "WAIAAS_BASE_URL")]
+    base_url: String,
+    #[serde(rename = "WAIAAS_DATA_DIR")]
+    data_dir: String,
+    #[serde(rename = "WAIAAS_WALLET_ID")]
+    wallet_id: String,
+    #[serde(rename = "WAIAAS_WALLET_NAME", skip_serializing_if = "Option::is_none")]
+    wallet_name: Option<String>,
+}
+
+/// What is the same in all entries.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Common {
+    /// This program, in full.
+    pub(super) program: String,
+    /// The daemon's address.
+    pub(super) base_url: String,
+    /// The daemon's directory, in full.
+    pub(super) data_dir: String,
+    /// A file with certificates, in full. `None` where there is none.
+    pub(super) ca: Option<String>,
+}
+
+impl Common {
+    /// The entry of this wallet, under this key.
+    pub(super) fn entry(&self, key: &str, wallet: &Wallet) -> Entry {
+        let mut args = vec!["--name", key, "--profile", "waiaas"];
+        if let Some(ca) = &self.ca {
+            args.extend(["--upstream-ca", ca]);
+        }
+        args.extend(["--", "npx", "-y", "@waiaas/mcp"]);
+        Entry {
+            command: self.program.clone(),
+            args: args.into_iter().map(str::to_owned).collect(),
+            env: Environment {
+                base_url: self.base_url.clone(),
+                data_dir: self.data_dir.clone(),
+                wallet_id: wallet.id.clone(),
+                wallet_name: wallet.name.clone(),
+            },
+        }
+    }
+}
+
+/// The keys of these wallets, in their order. No two are equal, as long as no two ids are.
+pub(super) fn keys(wallets: &[Wallet]) -> Vec<String> {
+    slugs(wallets).into_iter().map(|slug| format!("waiaas-{slug}")).collect()
+}
+
+fn slugs(wallets: &[Wallet]) -> Vec<String> {
+    let plain: Vec<String> =
+        wallets.iter().map(|wallet| slug(wallet.name.as_ref().unwrap_or(&wallet.id))).collect();
+    let shared: Vec<bool> =
+        plain.iter().map(|slug| plain.iter().filter(|other| *other == slug).count() > 1).collect();
+    let with = |end: &dyn Fn(&str) -> String, is_told_apart: &dyn Fn(usize) -> bool| -> Vec<String> {
+        let slugs = plain.iter().zip(wallets).enumerate().map(|(at, (slug, wallet))| match end(&wallet.id) {
+            end if is_told_apart(at) && !end.is_empty() => format!("{slug}-{end}"),
+            _ => slug.clone(),
+        });
+        slugs.collect()
+    };
+    let longest = wallets.iter().map(|wallet| wallet.id.chars().count()).max().unwrap_or_default();
+    (FEWEST..=longest.max(FEWEST))
+        .map(|count| with(&|id| last(id, count), &|at| shared[at]))
+        .find(|slugs| are_distinct(slugs))
+        // Ids may differ only in what no slug may have, and a name may be spelt like another one with its id. What comes last
+        // here has no dash in it, so that these are as different as the ids are.
+        .unwrap_or_else(|| with(&hex, &|_| true))
+}
+
+fn are_distinct(slugs: &[String]) -> bool {
+    let mut sorted: Vec<&String> = slugs.iter().collect();
+    sorted.sort_unstable();
+    sorted.windows(2).all(|pair| pair[0] != pair[1])
+}
+
+/// Lower case, one `-` for each run of anything else than letters and digits of ASCII, and none at the ends.
+fn slug(name: &str) -> String {
+    let name = name.to_lowercase();
+    let words = name.split(|c: char| !is_plain(c)).filter(|word| !word.is_empty());
+    let slug = words.collect::<Vec<_>>().join("-");
+    if slug.is_empty() { "wallet".to_owned() } else { slug }
+}
+
+/// The last characters of an id, of those that a slug may have. Its first ones are the time at which it was made.
+fn last(id: &str, count: usize) -> String {
+    let plain: Vec<char> = id.to_lowercase().chars().filter(|c| is_plain(*c)).collect();
+    plain[plain.len().saturating_sub(count)..].iter().collect()
+}
+
+fn hex(id: &str) -> String {
+    id.bytes().fold(String::with_capacity(2 * id.len()), |mut hex, byte| {
+        // Writing to a string cannot fail.
+        let _ = write!(hex, "{byte:02x}");
+        hex
+    })
+}
+
+fn is_plain(c: char) -> bool {
+    c.is_ascii_lowercase() || c.is_ascii_digit()
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::collection::vec;
+    use proptest::prelude::*;
+    use serde_json::json;
+
+    use super::*;
+
+    fn wallet(id: &str, name: Option<&str>) -> Wallet {
+        Wallet { id: id.to_owned(), name: name.map(str::to_owned) }
+    }
+
+    #[test]
+    fn a_slug_is_what_every_host_takes_for_a_key() {
+        for (name, expected) in [
+            ("main", "main"),
+            ("Main Wallet", "main-wallet"),
+            ("  Trading -- Bot #2! ", "trading-bot-2"),
+            ("-a-", "a"),
+            ("Über", "ber"),
+            ("钱包", "wallet"),
+            ("!!!", "wallet"),
+            ("", "wallet"),
+            ("a_b.c/d", "a-b-c-d"),
+            ("0", "0"),
+        ] {
+            assert_eq!(slug(name), expected, "{name:?}");
+        }
+    }
+
+    #[test]
+    fn equal_slugs_are_told_apart_by_the_ends_of_the_ids() {
+        for (wallets, expected) in [
+            (vec![], vec![]),
+            (vec![wallet("0192-aaaa", Some("Main"))], vec!["main"]),
+            (vec![wallet("0192-aaaa", None)], vec!["0192-aaaa"]),
+            (
+                vec![
+                    wallet("0192-7aaa", Some("Main")),
+                    wallet("0192-bbbb", Some("other")),
+                    wallet("0192-8aaa", Some("main!")),
+                ],
+                vec!["main-7aaa", "other", "main-8aaa"],
+            ),
+            // The last four are the same.
+            (
+                vec![wallet("0192-1-AAAA", Some("a")), wallet("0192-2-AAAA", Some("a"))],
+                vec!["a-1aaaa", "a-2aaaa"],
+            ),
+            // What tells two apart would be the name of a third.
+            (
+                vec![
+                    wallet("x1-aaaa", Some("a")),
+                    wallet("y1-bbbb", Some("a")),
+                    wallet("z1-cccc", Some("a aaaa")),
+                ],
+                vec!["a-1aaaa", "a-1bbbb", "a-aaaa"],
+            ),
+            // One is short.
+            (vec![wallet("1", Some("a")), wallet("21", Some("a"))], vec!["a-1", "a-21"]),
+            // They differ only in what no slug may have.
+            (vec![wallet("a_b", Some("a")), wallet("A-b", Some("a"))], vec!["a-615f62", "a-412d62"]),
+        ] {
+            assert_eq!(slugs(&wallets), expected, "{wallets:?}");
+        }
+        assert_eq!(keys(&[wallet("x", Some("Main"))]), ["waiaas-main"]);
+    }
+
+    #[test]
+    fn an_entry_puts_the_supervisor_before_the_server() {
+        let common = Common {
+            program: "/opt/mcp-supervise".to_owned(),
+            base_url: "http://127.0.0.1:3100".to_owned(),
+            data_dir: "/home/a/.waiaas".to_owned(),
+            ca: None,
+        };
+        let entry = common.entry("waiaas-main", &wallet("0192", Some("Main")));
+        let expected = json!({
+            "command": "/opt/mcp-supervise",
+            "args": ["--name", "waiaas-main", "--profile", "waiaas", "--", "npx", "-y", "@waiaas/mcp"],
+            "env": {
+                "WAIAAS_BASE_URL": "http://127.0.0.1:3100",
+                "WAIAAS_DATA_DIR": "/home/a/.waiaas",
+                "WAIAAS_WALLET_ID": "0192",
+                "WAIAAS_WALLET_NAME": "Main",
+            },
+        });
+        assert_eq!(json!(entry), expected);
+        let trusting = Common { ca: Some("/etc/ca.pem".to_owned()), ..common };
+        let entry = json!(trusting.entry("k", &wallet("0192", None)));
+        assert_eq!(
+            entry["args"].as_array().map(|args| &args[4..6]),
+            Some(&[json!("--upstream-ca"), json!("/etc/ca.pem")][..])
+        );
+        assert_eq!(entry["env"].as_object().map(serde_json::Map::len), Some(3));
+    }
+
+    proptest! {
+        #[test]
+        fn no_two_keys_are_equal_and_all_are_plain(
+            wallets in vec(("[a-cA-C_-]{0,3}[a-b-]{1,6}", "[aAb !-]{0,4}(-[ab]{4})?|.{0,6}", any::<bool>()), 0..8)
+        ) {
+            let mut known: Vec<Wallet> = Vec::new();
+            for (id, name, named) in wallets {
+                if known.iter().all(|wallet| wallet.id != id) {
+                    known.push(Wallet { id, name: named.then_some(name) });
+                }
+            }
+            let keys = keys(&known);
+            prop_assert!(are_distinct(&keys), "{known:?}: {keys:?}");
+            for key in &keys {
+                let plain = key.chars().all(|c| is_plain(c) || c == '-');
+                prop_assert!(plain && !key.ends_with('-') && !key.contains("--"), "{key}");
+            }
+        }
+
+        #[test]
+        fn every_name_has_a_slug(name in ".{0,40}") {
+            let slug = slug(&name);
+            prop_assert!(!slug.is_empty() && !slug.starts_with('-') && !slug.ends_with('-'));
+            prop_assert!(slug.chars().all(|c| is_plain(c) || c == '-') && !slug.contains("--"));
+        }
+    }
+}

@@ -1,0 +1,84 @@
+//! Why `setup` has not done what was asked, as a person and a script are told: words, a hint, an exit code.
+
+use crate::daemon::{Fault, Why};
+use crate::{exit_code, report};
+
+/// What has failed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Failure {
+    /// The exit code.
+    pub(super) code: i32,
+    /// Words that fit after `error:`.
+    pub(super) message: String,
+    /// What to do about it. `None` where nobody knows.
+    pub(super) hint: Option<String>,
+}
+
+impl Failure {
+    /// Something that has no code of its own.
+    pub(super) fn unexpected(message: impl Into<String>) -> Self {
+        Self { code: exit_code::UNEXPECTED, message: message.into(), hint: None }
+    }
+
+    /// What the command line or the environment has, or has not.
+    pub(super) fn usage(message: impl Into<String>, hint: impl Into<String>) -> Self {
+        Self { code: exit_code::USAGE, message: message.into(), hint: Some(hint.into()) }
+    }
+
+    /// A token file that is not as it should be. `file`: with what is wrong, as words that fit after "the token file".
+    pub(super) fn not_written(file: &str) -> Self {
+        Self {
+            code: exit_code::NOT_WRITTEN,
+            message: format!("failed to store the token: the token file {file}"),
+            hint: Some(
+                "make it a file of your own that you can write, or name another directory with --waiaas-dir"
+                    .to_owned(),
+            ),
+        }
+    }
+
+    /// A request that has not done what it was for. `source`: where the password comes from.
+    pub(super) fn of(fault: &Fault, source: &str) -> Self {
+        let code = match &fault.why {
+            Why::Unreachable { .. } => exit_code::UNREACHABLE,
+            Why::WrongPassword => exit_code::WRONG_PASSWORD,
+            Why::NoSuchWallet => exit_code::NO_WALLET,
+            Why::Refused { .. } => exit_code::REFUSED,
+            Why::NotUnderstood(_) => exit_code::UNEXPECTED,
+        };
+        Self { code, message: format!("failed to {fault}"), hint: Some(remedy(&fault.why, source)) }
+    }
+
+    /// The same of one of several wallets.
+    pub(super) fn with_wallet(self, wallet: &str) -> Self {
+        Self { message: format!("{wallet}: {}", self.message), ..self }
+    }
+
+    /// Tells it.
+    pub(super) fn tell(&self) {
+        report::error(&self.message, self.hint.as_deref());
+    }
+}
+
+/// What a person can do about it.
+fn remedy(why: &Why, source: &str) -> String {
+    let remedy = match why {
+        Why::Unreachable { done: false, .. } => "start the daemon, or say with --base-url where it is",
+        Why::Unreachable { done: true, .. } => {
+            "the daemon may have done it all the same: look at the sessions that it lists"
+        }
+        Why::WrongPassword => return format!("it comes from {source}"),
+        Why::NoSuchWallet => "leave --wallet and WAIAAS_WALLET_ID out to see which there are",
+        Why::Refused { status, code, hint, .. } => match (status, code.as_deref(), hint) {
+            (_, Some("SESSION_LIMIT_EXCEEDED"), _) => {
+                "revoke a session of this wallet that nobody needs, and try again"
+            }
+            (_, Some("SYSTEM_LOCKED" | "KILL_SWITCH_ACTIVE"), _) => "unlock the daemon, and try again",
+            (429, ..) => "wait a minute, and try again",
+            (.., Some(hint)) => hint,
+            (.., None) => "the daemon's log may say more",
+        },
+        Why::NotUnderstood(_) => "is it a WAIaaS daemon? --base-url says where it is",
+    };
+    remedy.to_owned()
+}

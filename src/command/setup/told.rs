@@ -1,0 +1,146 @@
+//! What was done, as a text for a person and as one JSON object for a program. Pure functions; there is no token in what
+//! they are given.
+
+use std::fmt::Write as _;
+
+use serde::Serialize;
+
+use super::entry::Config;
+use super::failure::Failure;
+use super::session::Obtained;
+use crate::daemon::{Expiry, Wallet};
+
+/// All that came of it.
+pub(super) struct Told<'a> {
+    /// The daemon's address.
+    pub(super) base_url: &'a str,
+    /// Each session with the key of its entry.
+    pub(super) sessions: &'a [(String, Obtained)],
+    /// Each wallet that has none, and why.
+    pub(super) failures: &'a [(Wallet, Failure)],
+    /// What was told on stderr, and stopped nothing.
+    pub(super) warnings: &'a [String],
+    /// The entries.
+    pub(super) config: &'a Config,
+}
+
+/// The JSON object, field by field as the manual has them.
+#[derive(Serialize)]
+struct Object<'a> {
+    base_url: &'a str,
+    sessions: Vec<Session<'a>>,
+    failures: Vec<Missing<'a>>,
+    warnings: &'a [String],
+    config: &'a Config,
+}
+
+#[derive(Serialize)]
+#[expect(clippy::struct_field_names, reason = "these are the names that the manual has")]
+struct Session<'a> {
+    wallet_id: &'a str,
+    wallet_name: Option<&'a str>,
+    session_id: Option<&'a str>,
+    token_file: String,
+    expires_at: Option<i64>,
+    key: &'a str,
+    replaced: Option<Before<'a>>,
+}
+
+#[derive(Serialize)]
+struct Before<'a> {
+    session_id: Option<&'a str>,
+    revoked: bool,
+}
+
+#[derive(Serialize)]
+struct Missing<'a> {
+    wallet_id: &'a str,
+    wallet_name: Option<&'a str>,
+    exit_code: i32,
+    message: &'a str,
+    hint: Option<&'a str>,
+}
+
+impl Told<'_> {
+    /// For a program.
+    pub(super) fn json(&self) -> serde_json::Result<String> {
+        let sessions = self.sessions.iter().map(|(key, obtained)| Session {
+            wallet_id: &obtained.wallet.id,
+            wallet_name: obtained.wallet.name.as_deref(),
+            session_id: obtained.session.as_deref(),
+            token_file: obtained.file.display().to_string(),
+            expires_at: obtained.expires.and_then(Expiry::seconds),
+            key,
+            replaced: obtained
+                .replaced
+                .as_ref()
+                .map(|old| Before { session_id: old.session.as_deref(), revoked: old.revoked }),
+        });
+        let failures = self.failures.iter().map(|(wallet, failure)| Missing {
+            wallet_id: &wallet.id,
+            wallet_name: wallet.name.as_deref(),
+            exit_code: failure.code,
+            message: &failure.message,
+            hint: failure.hint.as_deref(),
+        });
+        let object = Object {
+            base_url: self.base_url,
+            sessions: sessions.collect(),
+            failures: failures.collect(),
+            warnings: self.warnings,
+            config: self.config,
+        };
+        Ok(serde_json::to_string_pretty(&object)? + "\n")
+    }
+
+    /// For a person. Empty if nothing was done.
+    pub(super) fn text(&self) -> serde_json::Result<String> {
+        let mut text = String::new();
+        if self.sessions.is_empty() {
+            return Ok(text);
+        }
+        // Writing to a string cannot fail.
+        let mut line = |name: &str, what: &str| {
+            let _ = writeln!(text, "{name:<8} {what}");
+        };
+        line("daemon", self.base_url);
+        for (_, obtained) in self.sessions {
+            line("wallet", &shown(&obtained.wallet));
+            let session = obtained.session.as_deref().unwrap_or("of an unknown id");
+            let lasts = match obtained.expires {
+                None => String::new(),
+                Some(Expiry::Never) => format!(", lasts {}", Expiry::Never),
+                Some(end @ Expiry::At(_)) => format!(", lasts {end} unless it is renewed"),
+            };
+            line("session", &format!("{session}{lasts}"));
+            line("token", &obtained.file.display().to_string());
+            if let Some(old) = &obtained.replaced {
+                let id = old.session.as_deref().unwrap_or("of an unknown id");
+                let what =
+                    if old.revoked { "is revoked" } else { "is not revoked: with --revoke-old it would be" };
+                line("before", &format!("the session {id} {what}"));
+            }
+        }
+        let (entries, were) = match self.sessions.len() {
+            1 => ("this entry", "A supervisor"),
+            _ => ("these entries", "Supervisors"),
+        };
+        let config = serde_json::to_string_pretty(self.config)?;
+        let _ = write!(
+            text,
+            "\n{were} already running with such a token file will use the new token at once.\n\
+             For a host that does not know the server yet, put {entries} into its config, beside the \"mcpServers\" that\n\
+             are there: Claude Desktop has it in claude_desktop_config.json (Settings, Developer), Cursor in\n\
+             ~/.cursor/mcp.json, Claude Code in .mcp.json. Then restart the host.\n\n{config}\n"
+        );
+        Ok(text)
+    }
+}
+
+/// A wallet as a person knows it.
+pub(super) fn shown(wallet: &Wallet) -> String {
+    match &wallet.name {
+        Some(name) => format!("{name} ({})", wallet.id),
+        None => wallet.id.clone(),
+    }
+}
