@@ -1,6 +1,7 @@
 //! What is measured, in the order of the table.
 
 mod cost;
+mod gateway;
 mod memory;
 mod recovery;
 mod round_trip;
@@ -27,6 +28,7 @@ const FIGURES: &[(&str, Measure)] = &[
     ("memory", memory::rows),
     ("recovery", recovery::rows),
     ("cost", cost::rows),
+    ("gateway", gateway::rows),
 ];
 
 /// Measures the figures whose names contain one of the words, all if there is none, and prints the table.

@@ -1,12 +1,14 @@
 //! Renewals: in time, at most one, and none lost.
 
 use std::fs;
+use std::io::{Read as _, Write as _};
+use std::net::TcpStream;
 
 use serde_json::{Value, json};
 
-use super::{balance, balances, keep, plan, serving, story, text, until_served};
+use super::{balance, balances, keep, plan, serving, story, text, until_served, variable};
 use crate::support::daemon::{BALANCE, Daemon, RENEWALS, WALLET, fingerprint};
-use crate::support::{call, text_of};
+use crate::support::{Plan, call, text_of};
 
 #[test]
 fn a_token_is_renewed_in_time_and_the_file_holds_the_new_one() {
@@ -148,5 +150,52 @@ fn a_daemon_that_refuses_for_ever_is_asked_twice_for_a_call() {
     // What the daemon takes again is used again: the verdict does not stick.
     daemon.clear();
     until_served(&mut host);
+    host.finish();
+}
+
+#[test]
+fn single_options_do_what_the_profile_does() {
+    let daemon = Daemon::start();
+    let session = daemon.ripe();
+    keep(&daemon, &session);
+    let file = daemon.token_file(WALLET);
+    // The server takes the gateway's secret path for a part of its API's address, and sends no token of its own.
+    let mut host = Plan::new()
+        .options(&format!("--upstream {} --upstream-env WAIAAS_BASE_URL", daemon.base()))
+        .options(&format!("--token-file {} --token-prefix wai_sess_", file.display()))
+        .options(&format!("--renew-url {}/v1/sessions/{{session}}/renew --renew-method put", daemon.base()))
+        .server("--daemon-tools")
+        .start();
+    host.greet();
+    host.until("the file holds the new token", || text(&file) != session.token);
+    balance(&mut host, "renewed");
+    let url = variable(host.server(1), "WAIAAS_BASE_URL").expect("it is told the gateway");
+    let path = url.rsplit('/').next().unwrap_or_default();
+    assert!(url.starts_with("http://127.0.0.1:") && path.len() >= 22, "{url}");
+    assert_eq!(variable(host.server(1), "WAIAAS_SESSION_TOKEN"), None);
+    // Whoever does not know the path is not let in, and the path is told to nobody.
+    let gateway = url.trim_end_matches(path).trim_start_matches("http://").trim_end_matches('/').to_owned();
+    let mut stream = TcpStream::connect(&gateway).expect("the gateway listens");
+    let head = format!("GET {BALANCE} HTTP/1.1\r\nHost: {gateway}\r\nConnection: close\r\n\r\n");
+    stream.write_all(head.as_bytes()).expect("the gateway reads");
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).expect("the gateway answers");
+    assert!(["401", "404"].contains(&&answer[9..12]), "{answer}");
+    host.finish();
+    assert!(!host.stderr().contains(path));
+}
+
+#[test]
+fn where_it_is_asked_for_the_server_gets_calls_on_a_dead_session() {
+    let daemon = Daemon::start();
+    let mut host = plan(&daemon).options("--on-expired relay").start();
+    host.greet();
+    host.stderr_line_with("there is no session token");
+    // It says of each what it has to say of it, in the place of which the state is told.
+    for number in 0..3 {
+        let told = story(&host.ask(number, "get_balance", &json!({})));
+        assert_eq!((&told["status"], &told["outcome"]), (&json!("session_expired"), &json!("unknown")));
+        assert!(told["detail"].as_str().is_some_and(|detail| detail.contains("INVALID_TOKEN")), "{told}");
+    }
     host.finish();
 }
