@@ -82,7 +82,11 @@ fn plain() -> ClientBuilder {
     builder
 }
 
-fn certificates(path: &Path) -> Result<Vec<Certificate>, Fault> {
+/// The certificates in a file, which must be a regular one: nobody waits for the writer of a pipe.
+pub fn certificates(path: &Path) -> Result<Vec<Certificate>, Fault> {
+    if fs::metadata(path).is_ok_and(|there| !there.is_file()) {
+        return Err(Fault::NotPem { path: path.to_owned() });
+    }
     let pem = fs::read(path).map_err(|source| Fault::Read { path: path.to_owned(), source })?;
     match Certificate::from_pem_bundle(&pem) {
         Ok(certificates) if !certificates.is_empty() => Ok(certificates),
@@ -111,13 +115,15 @@ fn proxy_url(text: &str) -> Option<Url> {
     url.ok().filter(|url| matches!(url.scheme(), "http" | "https"))
 }
 
-/// The `code` of an API's error, flat or nested under `error`. `None` where there is none that is one word: it is shown.
+/// The `code` of an API's error, flat or nested under `error`. It is shown: where it is more than a short word it is `?`.
+/// `None` where there is none.
 pub fn error_code(body: &[u8]) -> Option<String> {
     let error: Value = serde_json::from_slice(body).ok()?;
     let code = [error.get("code"), error.get("error").and_then(|error| error.get("code"))];
     let code = code.into_iter().flatten().find_map(Value::as_str)?;
-    let is_word = code.len() <= 64 && code.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'_');
-    is_word.then(|| code.to_owned())
+    let is_part = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'-' | b'.');
+    let is_word = code.len() <= 64 && code.bytes().all(is_part);
+    Some(if is_word { code } else { "?" }.to_owned())
 }
 
 /// What lies at the bottom of an error.

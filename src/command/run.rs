@@ -98,7 +98,7 @@ async fn supervise(options: Run, guardian: Option<Guardian>, lines: LogLines) ->
     };
     let (env, acts, keeping) = match session {
         Some(session) => (session.env, Some(session.acts), Some(session.keeping)),
-        None => (Vec::new(), None, None),
+        None => (options.session.hide_env.into_iter().map(|name| (name, None)).collect(), None, None),
     };
     let spec = Spec { argv: options.command, env };
     let kept = (!options.no_store).then(|| {

@@ -76,6 +76,8 @@ pub struct Lease {
     refusals: VecDeque<Refusal>,
     /// How often was looked so far.
     looks: u64,
+    /// The last look that was answered.
+    answered: u64,
     /// When is looked next, in monotonic time.
     look_at: Duration,
     unwritten: Option<Unwritten>,
@@ -105,6 +107,7 @@ impl Lease {
             doubt: None,
             refusals: VecDeque::new(),
             looks: 1,
+            answered: 0,
             look_at: now.mono + LOOK,
             unwritten: None,
             probed: None,
@@ -121,7 +124,11 @@ impl Lease {
         self.now = Now { mono: self.now.mono.max(now.mono), wall: now.wall };
         match event {
             Event::Found { look, file, environment } => {
-                self.found(&file, &environment);
+                // What an earlier look has found is no news after a later one.
+                if look.is_none_or(|look| look >= self.answered) {
+                    self.answered = look.unwrap_or(self.answered);
+                    self.found(&file, &environment);
+                }
                 self.looked(look);
             }
             Event::Stirred => _ = self.look(),
@@ -147,6 +154,11 @@ impl Lease {
         self.standing
     }
 
+    /// Whether a token is used against which nothing has been said.
+    pub fn is_trusted(&self) -> bool {
+        self.standing == Standing::Active && self.doubt.is_none()
+    }
+
     /// When [`Event::Timer`] is wanted, in monotonic time.
     pub fn deadline(&self) -> Duration {
         let (mono, wall) = (self.now.mono, self.now.wall);
@@ -163,6 +175,14 @@ impl Lease {
         let write = self.unwritten.and_then(|unwritten| unwritten.at);
         let doubt = self.doubt.map(|doubt| doubt.since + ANSWER);
         [schedule, end, write, doubt].into_iter().flatten().chain(refusals).fold(self.look_at, Duration::min)
+    }
+
+    /// Whether [`Event::Timer`] is wanted now: also because the wall clock has jumped, or the machine has slept.
+    pub fn is_due(&self, now: Now) -> bool {
+        let end = self.token.and_then(|token| token.claims.expires);
+        let renewal = matches!(self.schedule, Schedule::At(at) if at <= now.wall);
+        let over = end.is_some_and(|end| end <= now.wall);
+        self.deadline() <= now.mono || self.standing == Standing::Active && (renewal || over)
     }
 
     /// The upkeep after every event.

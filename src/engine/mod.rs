@@ -268,7 +268,7 @@ impl Engine {
 
     /// When [`Input::Timer`] is wanted, in monotonic time. `None` if not before another input.
     pub fn deadline(&self) -> Option<Duration> {
-        let session = self.lease.as_ref().map(Lease::deadline);
+        let session = self.lease.as_ref().filter(|_| self.phase != Phase::Stopping).map(Lease::deadline);
         self.timers.next().into_iter().chain(self.inflight.earliest_deadline()).chain(session).min()
     }
 

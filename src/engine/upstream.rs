@@ -67,7 +67,7 @@ pub(super) struct Ends {
 impl Ends {
     fn count(&mut self, end: End) {
         let count = match end {
-            End::Heard => &mut self.heard,
+            End::Heard | End::Unrelated => &mut self.heard,
             End::Refused => &mut self.refused,
             End::Locked => &mut self.locked,
             End::Unreachable => &mut self.unreachable,
@@ -111,7 +111,9 @@ impl Engine {
     /// What the lease wants done is asked of the doers.
     pub(super) fn keep_session(&mut self) {
         let Some(lease) = &mut self.lease else { return };
-        if lease.deadline() <= self.now.mono {
+        // What a renewal brought would be lost with us.
+        let stopping = self.phase == Phase::Stopping;
+        if lease.is_due(self.now) && !stopping {
             lease.handle(self.now, Event::Timer);
         }
         while let Some(act) = self.lease.as_mut().and_then(Lease::poll) {
@@ -121,9 +123,10 @@ impl Engine {
                     self.outputs.push_back(Output::Session(Act::Publish(token)));
                     self.try_with_new_token();
                 }
+                Act::Renew(_) | Act::RenewRegardless(..) if stopping => {}
                 act @ (Act::Look(_)
                 | Act::Renew(_)
-                | Act::RenewRegardless(_)
+                | Act::RenewRegardless(..)
                 | Act::Write(_)
                 | Act::Lack
                 | Act::Verdict(..)) => {
@@ -204,17 +207,28 @@ impl Engine {
         };
         let check = if again { "" } else { " Check whether the request took effect before making it again." };
         let (status, message, hint, retryable) = match state {
+            // It was refused with a token that is no longer used.
+            State::Expired if self.lease.as_ref().is_some_and(Lease::is_trusted) => (
+                Status::SessionExpired,
+                format!(
+                    "The API at {api} has refused a request of the MCP server {name:?}, and the session was renewed meanwhile, so {effect}."
+                ),
+                format!("Call again.{check}"),
+                again,
+            ),
             State::Expired => {
                 let what = match self.lease.as_ref().map(Lease::standing) {
                     Some(Standing::Absent) => {
-                        format!("There is no session at {api} for the MCP server {name:?}")
+                        format!("There is no session at {api} that the MCP server {name:?} could use")
                     }
                     Some(
-                        Standing::Expired(Cause::Time | Cause::Request | Cause::Renewal)
-                        | Standing::Active
-                        | Standing::Unknown,
-                    )
-                    | None => format!("The session at {api} that the MCP server {name:?} uses has expired"),
+                        Standing::Expired(Cause::Time | Cause::Request | Cause::Renewal) | Standing::Active,
+                    ) => {
+                        format!("The session at {api} that the MCP server {name:?} uses has expired")
+                    }
+                    Some(Standing::Unknown) | None => {
+                        format!("The session at {api} that the MCP server {name:?} uses is not known yet")
+                    }
                 };
                 (Status::SessionExpired, format!("{what}, so {effect}."), format!("{remedy}{check}"), false)
             }

@@ -230,7 +230,10 @@ impl Relay {
     /// Tells what an attempt came to, and hands it on.
     fn finish(&self, token: TokenId, attempt: Attempt) -> Response<Payload> {
         let (end, response) = match attempt {
-            Attempt::Answer(response, Outcome::Heard) => (End::Heard, response),
+            Attempt::Answer(response, Outcome::Heard) => {
+                let unrelated = response.status() == StatusCode::UNAUTHORIZED;
+                (if unrelated { End::Unrelated } else { End::Heard }, response)
+            }
             Attempt::Answer(response, Outcome::SessionOver) => (End::Refused, response),
             Attempt::Answer(response, Outcome::Locked) => (End::Locked, response),
             Attempt::Unreachable(why) => {

@@ -113,7 +113,15 @@ impl Place {
         file.as_file().sync_all()?;
         remove_abandoned(directory, &prefix, &file.as_file().metadata()?);
         file.persist(&self.path).map_err(|fault| fault.error)?;
-        File::open(directory)?.sync_all()
+        match File::open(directory)?.sync_all() {
+            // Some file systems have nothing to do for that.
+            Err(error)
+                if matches!(error.kind(), io::ErrorKind::InvalidInput | io::ErrorKind::Unsupported) =>
+            {
+                Ok(())
+            }
+            synced => synced,
+        }
     }
 
     pub(super) fn directory(&self) -> &Path {

@@ -287,9 +287,15 @@ fn options_that_do_not_fit_together_are_told_with_what_would() {
         ("--upstream-env A", "--upstream-env needs the gateway", "--profile waiaas"),
         (
             "--upstream ftp://a --upstream-env A --token-env B",
-            "address cannot be used",
+            "address in --upstream cannot be used",
             "http://127.0.0.1:3100",
         ),
+        (
+            "--upstream http://a --upstream-env A --token-env B --renew waiaas",
+            "must be kept in a file",
+            "--token-file",
+        ),
+        ("--profile waiaas --upstream-ca /nowhere", "read the certificates", "PEM"),
         ("--profile waiaas --auth-header a:b", "no name of a header", "x-api-key"),
         ("--profile waiaas --renew-url nowhere", "--renew-url is no address", "{session}"),
     ] {
@@ -304,6 +310,20 @@ fn options_that_do_not_fit_together_are_told_with_what_would() {
     let mut host = plan(&daemon).variable("WAIAAS_WALLET_ID", "../other").start();
     assert_eq!(host.exit(), 2);
     assert!(host.all_stderr().contains("WAIAAS_WALLET_ID"));
+}
+
+#[test]
+fn a_variable_is_hidden_from_any_server() {
+    let mut host = Plan::new()
+        .options("--hide-env SECRET_OF_OURS:OTHER")
+        .variable("SECRET_OF_OURS", "x")
+        .variable("OTHER", "y")
+        .start();
+    host.greet();
+    let server = host.server(1);
+    assert_eq!((variable(server, "SECRET_OF_OURS"), variable(server, "OTHER")), (None, None));
+    assert!(variable(server, "HOME").is_some());
+    host.finish();
 }
 
 /// Calls until the balance is told: the file is watched, and each call in between is told that there is no session.

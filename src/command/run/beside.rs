@@ -20,6 +20,8 @@ use crate::engine::lease::io::Event;
 use crate::lastgood::{Key, LastGood, Report, Reports};
 use crate::watch::Watch;
 
+/// How long a renewal that is under way may take when we end: with the ladder before it, all is over within 2 s.
+const LAST_RENEWAL: Duration = Duration::from_millis(400);
 /// How long the first watches are put off: most servers have greeted by then, and the slow ones, which read thousands of
 /// files, take so long that they do not notice.
 const QUIET: Duration = Duration::from_secs(1);
@@ -104,6 +106,12 @@ impl Beside {
         Poll::Ready(news)
     }
 
+    /// What has happened to the session and was not told yet. `None` if nothing.
+    pub(super) fn next_event(&mut self) -> Option<Event> {
+        self.keeper.as_ref()?;
+        self.events.try_recv().ok()
+    }
+
     fn send(&self, errand: Errand) {
         // The task ends only when it is told to.
         let _ = self.errands.send(errand);
@@ -141,7 +149,8 @@ impl Beside {
     pub(super) async fn end(mut self, alarm: &mut Alarm, within: Duration) -> Vec<String> {
         let mut faults = Vec::new();
         if let Some(mut keeper) = self.keeper.take() {
-            alarm.within(within, |cx| keeper.poll_ended(cx)).await;
+            // What an API has just granted would be lost.
+            alarm.within(within.max(LAST_RENEWAL), |cx| keeper.poll_ended(cx)).await;
         }
         if let Some(last_good) = self.last_good.take() {
             alarm.ring_in(within);

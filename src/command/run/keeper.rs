@@ -16,6 +16,7 @@ use secrecy::{ExposeSecret as _, SecretString};
 use tokio::runtime;
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::task::{JoinSet, spawn_blocking};
+use tokio::time::timeout;
 
 use super::beside::News;
 use super::clock::Clock;
@@ -24,10 +25,13 @@ use crate::gateway::{self, Door, Published, Side, Verdict};
 use crate::http;
 use crate::mask::Mask;
 use crate::token::renewal::{self, Api, Outcome};
-use crate::token::{Credential, Form, NoLock, Place, Reading, Vault};
+use crate::token::{Credential, Form, Lock, NoLock, Place, Reading, Vault};
 
 /// How long another supervisor may hold the lock: as long as its renewal may take, and a little more.
 const LOCKED: Duration = Duration::from_secs(35);
+
+/// How long the file system may take before it is gone on without.
+const SOON: Duration = Duration::from_secs(2);
 
 /// What the keeper needs to know.
 pub(super) struct Keeping {
@@ -133,25 +137,29 @@ async fn keep(keeping: Keeping, tell: Tell, events: Events) -> Result<(), String
         tell,
         events,
     });
+    let (wanted, looks) = watch::channel(0);
+    tokio::spawn(look_when_wanted(Arc::clone(&shared), looks));
     let mut acts = keeping.acts;
     let mut renewals = JoinSet::new();
     loop {
         tokio::select! {
             act = acts.recv() => match act {
                 None => break,
-                Some(Act::Look(look)) => {
-                    let shared = Arc::clone(&shared);
-                    spawn_blocking(move || shared.tell(shared.look(look)));
-                }
+                // One look at a time, whatever is asked meanwhile: a file system may not answer for a while.
+                Some(Act::Look(look)) => _ = wanted.send_replace(look),
                 Some(Act::Renew(token)) => {
-                    renewals.spawn(Arc::clone(&shared).renew(token, false));
+                    renewals.spawn(Arc::clone(&shared).renew(token, None));
                 }
-                Some(Act::RenewRegardless(token)) => {
-                    renewals.spawn(Arc::clone(&shared).renew(token, true));
+                Some(Act::RenewRegardless(token, other)) => {
+                    renewals.spawn(Arc::clone(&shared).renew(token, Some(other)));
                 }
                 Some(Act::Write(token)) => {
                     let shared = Arc::clone(&shared);
-                    spawn_blocking(move || shared.tell(Event::Written(token, shared.write(token))));
+                    tokio::spawn(async move {
+                        let _lock = shared.lock().await;
+                        let written = shared.write_soon(token).await;
+                        shared.tell(Event::Written(token, written));
+                    });
                 }
                 Some(Act::Publish(token)) => {
                     let text = shared.text(token);
@@ -175,6 +183,16 @@ async fn keep(keeping: Keeping, tell: Tell, events: Events) -> Result<(), String
     // What the API has granted would be lost with us.
     while renewals.join_next().await.is_some() {}
     Ok(())
+}
+
+/// Looks where the token is kept, as often as that is wanted.
+async fn look_when_wanted(shared: Arc<Shared>, mut looks: watch::Receiver<u64>) {
+    while looks.changed().await.is_ok() {
+        let look = *looks.borrow_and_update();
+        let looking = Arc::clone(&shared);
+        // One that has panicked has found nothing.
+        let _ = spawn_blocking(move || looking.tell(looking.look(look))).await;
+    }
 }
 
 /// What the tasks of the keeper share.
@@ -262,44 +280,64 @@ impl Shared {
         }
     }
 
-    async fn renew(self: Arc<Self>, token: TokenId, regardless: bool) -> Renewal {
+    /// The same, but for no longer than a file system may take: what is written later is written all the same.
+    async fn write_soon(self: &Arc<Self>, token: TokenId) -> Result<(), String> {
+        let shared = Arc::clone(self);
+        let written = timeout(SOON, spawn_blocking(move || shared.write(token))).await;
+        match written {
+            Ok(Ok(written)) => written,
+            Ok(Err(_)) => Err("cannot be written: that has panicked".to_owned()),
+            Err(_) => Err(format!("is not written after {} s", SOON.as_secs())),
+        }
+    }
+
+    /// What is in the file now; nothing, if that cannot be known soon.
+    async fn in_file_soon(self: &Arc<Self>) -> Found {
+        let shared = Arc::clone(self);
+        let read = spawn_blocking(move || shared.place.as_ref().map(|place| shared.in_file(place)));
+        timeout(SOON, read).await.ok().and_then(Result::ok).flatten().unwrap_or_default()
+    }
+
+    /// The lock on the file, where there is a file, and it can be had.
+    async fn lock(&self) -> Result<Option<Lock>, ()> {
+        let Some(place) = &self.place else { return Ok(None) };
+        match place.lock(LOCKED).await {
+            Ok(lock) => Ok(Some(lock)),
+            Err(NoLock::Held) => Err(()),
+            Err(NoLock::Impossible(why)) => {
+                let what =
+                    format!("the token file cannot be locked ({why}); the token is renewed all the same");
+                self.warn("lock", what);
+                Ok(None)
+            }
+        }
+    }
+
+    /// Renews a token, unless the file holds another one than it, and than the one that is named.
+    async fn renew(self: Arc<Self>, token: TokenId, unusable: Option<TokenId>) -> Renewal {
         let Some(credential) = self.vault().get(token).cloned() else {
             return Renewal::Failed("the token is no longer held".to_owned());
         };
         let Some(api) = &self.api else { return Renewal::Failed("nobody knows how".to_owned()) };
-        let _lock = match &self.place {
-            None => None,
-            Some(place) => match place.lock(LOCKED).await {
-                Ok(lock) => Some(lock),
-                Err(NoLock::Held) => {
-                    return Renewal::Failed("another supervisor holds the lock of the token file".to_owned());
-                }
-                Err(NoLock::Impossible(why)) => {
-                    self.warn(
-                        "lock",
-                        format!("the token file cannot be locked ({why}); the token is renewed all the same"),
-                    );
-                    None
-                }
-            },
+        let Ok(_lock) = self.lock().await else {
+            return Renewal::Failed("another supervisor holds the lock of the token file".to_owned());
         };
-        let shared = Arc::clone(&self);
-        let file = spawn_blocking(move || shared.place.as_ref().map(|place| shared.in_file(place))).await;
-        if let Ok(Some(Found::Token(other))) = file
-            && other.id != token
-            && !regardless
-        {
+        let is_other = |found: &Found| match found {
+            Found::Token(other) if other.id != token && Some(other.id) != unusable => Some(*other),
+            Found::Token(_) | Found::Nothing | Found::Unusable(_) => None,
+        };
+        if let Some(other) = is_other(&self.in_file_soon().await) {
             return Renewal::Superseded(other);
         }
         match renewal::renew(&self.client, api, &self.form, &credential).await {
             Outcome::Granted(granted) => {
                 let new = self.enter(granted);
-                let shared = Arc::clone(&self);
-                let written = spawn_blocking(move || shared.write(new.id)).await;
-                Renewal::Granted(
-                    new,
-                    written.unwrap_or_else(|_| Err("cannot be written: that has panicked".to_owned())),
-                )
+                // Somebody who does not know of the lock may have written another one meanwhile: that one stays.
+                let written = match is_other(&self.in_file_soon().await) {
+                    Some(other) if other.id != new.id => Ok(()),
+                    _ => self.write_soon(new.id).await,
+                };
+                Renewal::Granted(new, written)
             }
             Outcome::Refused(answer) => Renewal::Refused(answer),
             Outcome::Failed(why) => Renewal::Failed(why),

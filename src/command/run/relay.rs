@@ -501,6 +501,10 @@ impl Relay {
     }
 
     fn child_lines(&mut self) {
+        // What the gateway has seen happened before the server could answer: it is to be known first.
+        while let Some(event) = self.beside.as_mut().and_then(Beside::next_event) {
+            self.inputs.push_back(Input::Session(event));
+        }
         let Some(child) = &mut self.child else { return };
         while let Some(line) = child.stdout.next() {
             self.inputs.push_back(Input::Child(child.generation, line));

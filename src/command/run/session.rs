@@ -18,6 +18,7 @@ use crate::cli::session::{OnExpired, Profile, Renew, Session as Options};
 use crate::engine::lease::io::Act;
 use crate::engine::{lease, upstream};
 use crate::gateway::{self, Auth, Door, Entrance, Upstream};
+use crate::http;
 use crate::mask::Mask;
 use crate::token::renewal::Api;
 use crate::token::{Form, Place};
@@ -61,6 +62,17 @@ pub(super) fn set_up(options: &Options, mask: &Mask, seed: u64) -> Result<Option
     let Some((upstream, url_env)) = gateway_of(options, &settled)? else { return Ok(None) };
     let auth = auth(options)?;
     let api = api(options, &settled, &auth)?;
+    if api.is_some() && settled.place.is_none() {
+        return Err(misuse(
+            "a token that is renewed must be kept in a file",
+            "name one with --token-file FILE: what a variable holds is worth nothing after the first renewal",
+        ));
+    }
+    if let Some(file) = &options.upstream_ca {
+        http::certificates(file).map_err(|fault| {
+            misuse(&format!("failed to {fault}"), "--upstream-ca takes a file with certificates in PEM")
+        })?;
+    }
     let mut env: Vec<(OsString, Option<OsString>)> =
         settled.hidden.iter().map(|name| (name.clone(), None)).collect();
     let environment =
@@ -146,7 +158,7 @@ fn settle(options: &Options) -> Result<Settled> {
         place: options.token_file.clone().map(Place::new),
         token_env: options.token_env.clone(),
         form: Form { prefix: options.token_prefix.clone().unwrap_or_default(), opaque: true },
-        upstream: options.upstream.as_deref().map(parse_upstream).transpose()?,
+        upstream: options.upstream.as_deref().map(|text| parse_upstream(text, "--upstream")).transpose()?,
         upstream_env: options.upstream_env.clone(),
         stand_in_env: options.stand_in_env.clone(),
         hidden: options.hide_env.clone(),
@@ -158,7 +170,7 @@ fn settle(options: &Options) -> Result<Settled> {
         let text = |name: &str| variable(name).map(|value| value.to_string_lossy().into_owned());
         if settled.upstream.is_none() {
             let base = text("WAIAAS_BASE_URL").unwrap_or_else(|| WAIAAS_BASE_URL.to_owned());
-            settled.upstream = Some(parse_upstream(&base)?);
+            settled.upstream = Some(parse_upstream(&base, "WAIAAS_BASE_URL")?);
         }
         if settled.place.is_none() {
             let directory = match variable("WAIAAS_DATA_DIR") {
@@ -179,7 +191,7 @@ fn settle(options: &Options) -> Result<Settled> {
         settled.token_env = settled.token_env.or_else(token);
         settled.stand_in_env = settled.stand_in_env.or_else(token);
         settled.upstream_env = settled.upstream_env.or_else(|| Some("WAIAAS_BASE_URL".into()));
-        settled.hidden.push("WAIAAS_DATA_DIR".into());
+        settled.hidden.extend(["WAIAAS_DATA_DIR".into(), "WAIAAS_SESSION_TOKEN".into()]);
         if options.token_prefix.is_none() {
             settled.form = Form { prefix: WAIAAS_PREFIX.to_owned(), opaque: false };
         }
@@ -187,13 +199,19 @@ fn settle(options: &Options) -> Result<Settled> {
             settled.renew = Some(Renew::Waiaas);
         }
     }
+    let wallet = env::var_os("WAIAAS_WALLET_ID").is_some_and(|id| !id.is_empty());
     settled.remedy = match options.profile {
-        Some(Profile::Waiaas) => {
+        Some(Profile::Waiaas) if options.token_file.is_none() && wallet => {
             "Run `mcp-supervise setup` in a terminal, with the WAIAAS_ variables of the host's configuration, to begin \
              another session; it is used at once, and nothing need be restarted."
                 .to_owned()
         }
-        None => remedy(settled.place.as_ref(), settled.token_env.as_deref()),
+        Some(Profile::Waiaas) if options.token_file.is_none() => {
+            "Run `mcp-supervise setup` in a terminal, put the entry that it prints into the host's configuration, and \
+             start the host again."
+                .to_owned()
+        }
+        _ => remedy(settled.place.as_ref(), settled.token_env.as_deref()),
     };
     Ok(settled)
 }
@@ -214,9 +232,9 @@ fn remedy(place: Option<&Place>, token_env: Option<&OsStr>) -> String {
     }
 }
 
-fn parse_upstream(text: &str) -> Result<Upstream> {
+fn parse_upstream(text: &str, from: &str) -> Result<Upstream> {
     text.parse::<Upstream>().map_err(|why| {
-        let what = format!("the API's address cannot be used: {why}");
+        let what = format!("the API's address in {from} cannot be used: {why}");
         misuse(&what, "write it as http://127.0.0.1:3100, or as https://HOST/BASE")
     })
 }

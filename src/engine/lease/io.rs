@@ -60,6 +60,8 @@ pub enum Renewal {
 pub enum End {
     /// With an answer of the API other than those below.
     Heard,
+    /// With a 401 that says nothing of the session.
+    Unrelated,
     /// The API has said that it is locked, by its kill switch.
     Locked,
     /// The API has not answered.
@@ -108,8 +110,8 @@ pub enum Act {
     Look(u64),
     /// Renew this token, unless the file holds another one by then: [`Event::Renewed`] comes.
     Renew(TokenId),
-    /// The same, whatever the file holds: it is none that could be used.
-    RenewRegardless(TokenId),
+    /// The same, also if the file holds this other one: it is none that could be used.
+    RenewRegardless(TokenId, TokenId),
     /// Write this token into the file: [`Event::Written`] comes.
     Write(TokenId),
     /// From now on this one is used; also when the session has expired, for the requests that [`super::Lease::admits`].

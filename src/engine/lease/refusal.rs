@@ -70,19 +70,24 @@ impl Lease {
             return;
         }
         match (end, self.standing) {
-            (End::Heard | End::Locked, Standing::Expired(Cause::Request | Cause::Renewal)) => {
+            (End::Heard | End::Locked, Standing::Expired(cause @ (Cause::Request | Cause::Renewal))) => {
                 self.over.remove(&token);
                 // Its time may have passed meanwhile.
                 if let Some(token) = self.token.filter(|token| self.objection(token).is_none()) {
                     self.adopt(token);
+                    self.renew_later(cause);
                 }
             }
             (End::Heard, Standing::Active) if planted!(self, ExpireWithoutCause) => {
                 self.expire(Cause::Request);
             }
-            (End::Heard | End::Locked, _) => self.doubt = None,
+            (End::Heard | End::Locked, _) => {
+                if let Some(doubt) = self.doubt.take() {
+                    self.renew_later(doubt.cause);
+                }
+            }
             (End::Refused, Standing::Active) if self.doubt.is_none() => self.doubt(token, Cause::Request),
-            (End::Refused | End::Unreachable, _) => {}
+            (End::Unrelated | End::Refused | End::Unreachable, _) => {}
         }
     }
 

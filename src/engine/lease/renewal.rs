@@ -76,6 +76,8 @@ impl Lease {
         // What is said of another token than the one that is used no longer matters.
         let ours = self.standing == Standing::Active && self.token.is_some_and(|token| token.id == asked);
         match renewal {
+            // Somebody may have put another one into the file meanwhile: that is the one to use.
+            Renewal::Granted(..) if !ours && self.standing == Standing::Active => {}
             Renewal::Granted(token, written) => match self.objection(&token) {
                 None => self.granted(asked, token, written),
                 Some(objection) if ours => self.again(failures, None, format!("the answer {objection}")),
@@ -88,7 +90,7 @@ impl Lease {
                     // The API was not asked, and what lies there, as after a write that failed, must not keep us from it.
                     self.schedule = Schedule::UnderWay(asked, failures);
                     self.regardless = true;
-                    self.acts.push_back(Act::RenewRegardless(asked));
+                    self.acts.push_back(Act::RenewRegardless(asked, token.id));
                 } else if unusable {
                     self.again(failures, None, "the file holds another token".to_owned());
                 }
@@ -117,18 +119,40 @@ impl Lease {
         }
         self.tell(Fact::Renewed(token.id));
         self.take(token);
-        // Its time for that may be over already, as by a clock that goes wrong: an API is not asked without a pause.
-        if matches!(self.schedule, Schedule::At(at) if at <= self.now.wall) {
-            self.schedule = Schedule::Again(self.now.mono + EARLY, 0);
-        }
+        self.not_at_once();
         if let Err(why) = written {
             self.not_written(why);
         }
     }
 
+    /// Its time to be renewed may be over already: an API is not asked without a pause.
+    fn not_at_once(&mut self) {
+        if matches!(self.schedule, Schedule::At(at) if at <= self.now.wall) {
+            self.schedule = Schedule::Again(self.now.mono + EARLY, 0);
+        }
+    }
+
+    /// The token is accepted, although a request, or its renewal, was refused: what has said no once is not asked again and
+    /// again.
+    pub(super) fn renew_later(&mut self, cause: Cause) {
+        if cause == Cause::Renewal {
+            self.schedule = Schedule::Never;
+            self.tell(Fact::NoMoreRenewals(
+                "it was refused, and the token is accepted all the same".to_owned(),
+            ));
+        }
+        self.not_at_once();
+    }
+
     /// A renewal has come to nothing, after so many that had before.
     fn again(&mut self, failures: u32, asked_for: Option<Duration>, why: String) {
-        let delay = self.delay(failures).max(asked_for.unwrap_or_default().min(LONGEST_RETRY));
+        // Whoever waits too long has no token any more.
+        let left = self
+            .token
+            .and_then(|token| token.claims.expires)
+            .map(|end| end.saturating_sub(self.now.wall) / 2);
+        let asked_for = asked_for.unwrap_or_default().min(left.unwrap_or(LONGEST_RETRY)).min(LONGEST_RETRY);
+        let delay = self.delay(failures).max(asked_for);
         self.schedule = Schedule::Again(self.now.mono + delay, failures + 1);
         // One word of it is enough for as long as it lasts.
         if failures == 0 || failures as usize == RETRIES.len() {

@@ -1,8 +1,6 @@
-//! The life of a token, row by row, and random ones against the invariants.
+//! The life of a token, row by row.
 
-use std::collections::BTreeMap;
-
-use proptest::prelude::*;
+mod stories;
 
 use super::io::{Claims, End, Renewal, RequestId};
 use super::*;
@@ -178,10 +176,10 @@ fn a_token_in_the_file_that_is_none_does_not_keep_ours_from_being_renewed() {
     for unusable in [token(1, 1000), token(2, 10)] {
         let mut play = Play::renewing();
         let acts = play.tell(Event::Renewed(Renewal::Superseded(unusable)));
-        assert!(acts.contains(&Act::RenewRegardless(TokenId(1))), "{unusable:?}: {acts:?}");
+        assert!(acts.contains(&Act::RenewRegardless(TokenId(1), unusable.id)), "{unusable:?}: {acts:?}");
         // Whoever says so again is not believed again.
         let acts = play.tell(Event::Renewed(Renewal::Superseded(unusable)));
-        assert!(!acts.iter().any(|act| matches!(act, Act::Renew(_) | Act::RenewRegardless(_))), "{acts:?}");
+        assert!(!acts.iter().any(|act| matches!(act, Act::Renew(_) | Act::RenewRegardless(..))), "{acts:?}");
         assert!(matches!(*play.pass(secs(1)), [(_, Act::Renew(TokenId(1)))]));
     }
 }
@@ -318,12 +316,52 @@ fn what_is_no_token_leaves_the_one_in_use_and_is_told_once() {
             .into_iter()
             .enumerate()
     {
-        let acts = play.looked(10 + number as u64, found.clone());
+        let number = 10 + 2 * number as u64;
+        let acts = play.looked(number, found.clone());
         assert!(matches!(*acts, [Act::Tell(Fact::NotUsable(_))]), "{found:?}: {acts:?}");
-        assert_eq!(play.looked(20 + number as u64, found), []);
+        assert_eq!(play.looked(number + 1, found), []);
     }
     assert_eq!(play.looked(30, Found::Nothing), []);
     assert_eq!(play.lease.standing(), Standing::Active);
+}
+
+#[test]
+fn what_an_earlier_look_has_found_is_no_news_after_a_later_one() {
+    let mut play = Play::with(token(1, 1000));
+    play.tell(Event::Stirred);
+    assert_eq!(play.looked(3, Found::Token(token(2, 1000))).last(), Some(&Act::Publish(TokenId(2))));
+    assert_eq!(play.looked(2, Found::Token(token(1, 1000))), []);
+    assert_eq!(play.looked(3, Found::Token(token(2, 1000))), []);
+}
+
+#[test]
+fn a_renewal_that_was_refused_is_not_tried_again_with_each_request_that_is_heard() {
+    let mut play = Play::renewing();
+    let acts = play.tell(Event::Renewed(refused(409, "RENEWAL_CONFLICT")));
+    let [Act::Look(look)] = acts[..] else { panic!("{acts:?}") };
+    play.looked(look, Found::Token(token(1, 1000)));
+    assert_eq!(play.lease.standing(), Standing::Expired(Cause::Renewal));
+    // A 401 about something else says nothing of it.
+    assert_eq!(play.tell(Event::Ended(TokenId(1), End::Unrelated)), []);
+    let acts = play.tell(Event::Ended(TokenId(1), End::Heard));
+    assert!(acts.contains(&Act::Publish(TokenId(1))) && !acts.contains(&Act::Renew(TokenId(1))), "{acts:?}");
+    assert_eq!(play.pass(secs(399)), [], "it is used to its end");
+}
+
+#[test]
+fn a_token_that_somebody_else_has_put_there_meanwhile_is_not_replaced_by_ours() {
+    let mut play = Play::renewing();
+    play.looked(5, Found::Token(token(2, 5000)));
+    assert_eq!(play.tell(Event::Renewed(Renewal::Granted(token(3, 1000), Ok(())))), []);
+    assert!(play.lease.is_trusted());
+}
+
+#[test]
+fn an_api_that_asks_for_more_time_than_the_token_has_is_asked_before_its_end() {
+    let mut play = Play::renewing();
+    let late = Answer { status: 429, code: None, retry_after: Some(secs(3000)) };
+    play.tell(Event::Renewed(Renewal::Refused(late)));
+    assert_eq!(play.pass(secs(200)), [(secs(200), Act::Renew(TokenId(1)))]);
 }
 
 #[test]
@@ -347,7 +385,7 @@ fn the_file_beats_the_environment_which_counts_where_there_is_no_file() {
             Act::Publish(token) => Some(token.0),
             Act::Look(_)
             | Act::Renew(_)
-            | Act::RenewRegardless(_)
+            | Act::RenewRegardless(..)
             | Act::Write(_)
             | Act::Lack
             | Act::Verdict(..)
@@ -451,129 +489,4 @@ fn an_expired_session_is_tried_every_five_seconds_and_comes_back_when_it_is_hear
     play.tell(Event::Renewed(refused(403, "RENEWAL_LIMIT_REACHED")));
     play.pass(secs(400));
     assert!(!play.lease.admits(play.now), "time is not asked for its opinion");
-}
-
-/// What may happen, by a number.
-fn step(play: &mut Play, kind: u8, pick: u32, tokens: &BTreeMap<u32, Token>) -> Vec<Act> {
-    let known = |pick: u32| tokens[&(pick % 6)];
-    let found = |pick: u32| match pick % 8 {
-        6 => Found::Nothing,
-        7 => Found::Unusable("is empty".into()),
-        pick => Found::Token(known(pick)),
-    };
-    match kind {
-        0 => {
-            let look = (!pick.is_multiple_of(3)).then_some(play.lease.looks);
-            play.tell(Event::Found { look, file: found(pick), environment: found(pick / 8) })
-        }
-        1 => play.tell(Event::Renewed(match pick % 9 {
-            0 => Renewal::Granted(
-                known(pick / 9),
-                if pick.is_multiple_of(2) { Ok(()) } else { Err("full".into()) },
-            ),
-            1 => Renewal::Superseded(known(pick / 9)),
-            2 => Renewal::Failed("reset".into()),
-            3 => refused(400, "RENEWAL_TOO_EARLY"),
-            4 => refused(403, "RENEWAL_LIMIT_REACHED"),
-            5 => refused(409, ""),
-            6 => refused(401, ""),
-            7 => refused(400, "RENEWAL_NOT_REQUIRED"),
-            _ => refused(503, ""),
-        })),
-        2 => play.tell(Event::Written(
-            TokenId(pick % 6),
-            if pick.is_multiple_of(2) { Ok(()) } else { Err("full".into()) },
-        )),
-        3 => play.refuse(u64::from(pick), pick % 6),
-        4 => play.tell(Event::Ended(TokenId(pick % 6), if pick % 4 < 2 { End::Heard } else { End::Refused })),
-        5 => {
-            let jump = secs(u64::from(pick % 2000));
-            play.now.wall = if pick.is_multiple_of(2) {
-                play.now.wall + jump
-            } else {
-                play.now.wall.saturating_sub(jump)
-            };
-            Vec::new()
-        }
-        _ => {
-            let at = play.lease.deadline().max(play.now.mono);
-            let passed = at.saturating_sub(play.now.mono);
-            play.now = Now { mono: at, wall: play.now.wall + passed };
-            play.tell(Event::Timer)
-        }
-    }
-}
-
-proptest! {
-    #![proptest_config(ProptestConfig::with_cases(2000))]
-
-    #[test]
-    fn no_story_breaks_an_invariant(steps in prop::collection::vec((0..8_u8, any::<u32>()), 1..80)) {
-        let tokens: BTreeMap<u32, Token> = (0..6).map(|id| (id, token(id, 300 + 700 * u64::from(id)))).collect();
-        let mut play = Play::begin();
-        let (mut under_way, mut published, mut said_over) = (false, None, BTreeSet::new());
-        let mut renewed: Option<(TokenId, Duration)> = None;
-        let mut waiting: BTreeMap<RequestId, (TokenId, Duration)> = BTreeMap::new();
-        for (kind, pick) in steps {
-            if kind == 3 && waiting.contains_key(&RequestId(u64::from(pick))) {
-                continue;
-            }
-            match kind {
-                1 => {
-                    let over = matches!(pick % 9, 5 | 6).then(|| play.lease.token.map(|token| token.id));
-                    said_over.extend(over.flatten().filter(|_| under_way));
-                    under_way = false;
-                }
-                3 => {
-                    let token = TokenId(pick % 6);
-                    said_over.insert(token);
-                    waiting.insert(RequestId(u64::from(pick)), (token, play.now.mono));
-                }
-                4 if pick % 4 >= 2 => drop(said_over.insert(TokenId(pick % 6))),
-                _ => {}
-            }
-            let wall = play.now.wall;
-            for act in step(&mut play, kind, pick, &tokens) {
-                match act {
-                    Act::RenewRegardless(token) => {
-                        // The API was not asked before.
-                        prop_assert!(!std::mem::replace(&mut under_way, true), "two renewals at once");
-                        prop_assert_eq!(Some(token), published, "what is renewed is what is used");
-                    }
-                    Act::Renew(token) => {
-                        prop_assert!(!std::mem::replace(&mut under_way, true), "two renewals at once");
-                        prop_assert_eq!(Some(token), published, "what is renewed is what is used");
-                        let pause = renewed.filter(|(before, _)| *before == token).map(|(_, at)| play.now.mono.saturating_sub(at));
-                        prop_assert!(pause.is_none_or(|pause| pause >= secs(1) / 2), "again after {:?}", pause);
-                        renewed = Some((token, play.now.mono));
-                    }
-                    Act::Publish(token) => {
-                        // Another one may be renewed at once, and one that comes back after it.
-                        renewed = renewed.filter(|_| published == Some(token));
-                        published = Some(token);
-                    }
-                    Act::Write(token) => prop_assert_eq!(Some(token), published),
-                    Act::Verdict(request, repeated) => {
-                        let asked = waiting.remove(&request);
-                        prop_assert!(asked.is_some(), "a verdict on what does not wait");
-                        prop_assert!(repeated.is_none() || repeated != asked.map(|(token, _)| token), "the same again");
-                        prop_assert!(repeated.is_none() || repeated == published);
-                    }
-                    Act::Tell(Fact::Expired(cause)) => {
-                        let ours = play.lease.token.expect("only what is there can expire");
-                        let passed = ours.claims.expires.is_some_and(|end| end <= play.now.wall.max(wall));
-                        let reason = if cause == Cause::Time { passed } else { said_over.contains(&ours.id) };
-                        prop_assert!(reason, "{cause:?} for no reason");
-                    }
-                    Act::Tell(_) | Act::Look(_) | Act::Lack => {}
-                }
-            }
-            prop_assert_eq!(play.lease.token.map(|token| token.id), published);
-            let now = play.now.mono;
-            prop_assert!(play.lease.deadline() > now || kind < 6, "it rings for nothing");
-            for (token, arrived) in waiting.values() {
-                prop_assert!(now <= *arrived + secs(7), "{:?} has waited since {:?}", token, arrived);
-            }
-        }
-    }
 }

@@ -99,7 +99,7 @@ impl Api {
                 }
             }
             Act::Renew(token) => sched.after(soon, Event::Session(Deed::Renews(token.0, false))),
-            Act::RenewRegardless(token) => sched.after(soon, Event::Session(Deed::Renews(token.0, true))),
+            Act::RenewRegardless(token, _) => sched.after(soon, Event::Session(Deed::Renews(token.0, true))),
             Act::Write(token) => sched.after(soon, Event::Session(Deed::Writes(token.0))),
             Act::Publish(token) => self.used = Some(token.0),
             Act::Lack => self.used = None,

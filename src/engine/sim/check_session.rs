@@ -106,7 +106,7 @@ impl Checker {
                 self.cover.hit("request to the API refused");
             }
             Event::Ended(token, end) => match end {
-                End::Heard => session.heard += 1,
+                End::Heard | End::Unrelated => session.heard += 1,
                 End::Refused => {
                     session.accused.insert(token.0);
                     session.bad[0] += 1;
@@ -123,7 +123,7 @@ impl Checker {
     pub(super) fn session_act(&mut self, act: &Act) -> Checked {
         let session = &mut self.session;
         match *act {
-            Act::Renew(token) | Act::RenewRegardless(token) => {
+            Act::Renew(token) | Act::RenewRegardless(token, _) => {
                 if let Some(other) = session.renewing.replace(token.0) {
                     violated!("one renewal at a time", "{} while {other} is being renewed", token.0);
                 }

@@ -81,7 +81,7 @@ async fn a_second_401_goes_back_as_it_is_and_there_is_never_a_third_request() {
 #[tokio::test]
 async fn what_a_repetition_comes_to_is_told_whatever_it_is() {
     for (second, status, end) in [
-        (error("401 Unauthorized", "INVALID_MASTER_PASSWORD"), 401, End::Heard),
+        (error("401 Unauthorized", "INVALID_MASTER_PASSWORD"), 401, End::Unrelated),
         (error("503 Service Unavailable", "SYSTEM_LOCKED"), 503, End::Locked),
         (error("500 Internal Server Error", "X"), 500, End::Heard),
         (Reaction::Last(String::new()), 502, End::Unreachable),
@@ -123,6 +123,7 @@ async fn only_some_codes_speak_of_the_session() {
         (&long, true),
         (r#"{"code":"OTHER"}"#, false),
         (r#"{"code":"invalid_token"}"#, false),
+        (r#"{"code":"a word, and another"}"#, false),
         (r#"{"error":{"code":"INVALID_MASTER_PASSWORD"}}"#, false),
         (r#"{"code":"","error":{"code":"TOKEN_EXPIRED"}}"#, false),
     ] {
@@ -137,7 +138,7 @@ async fn only_some_codes_speak_of_the_session() {
         }
         let answer = wire.message(true).await.unwrap();
         assert_eq!((answer.status(), answer.all("x-it"), answer.text().as_str()), (401, vec!["is"], body));
-        let end = if speaks { End::Refused } else { End::Heard };
+        let end = if speaks { End::Refused } else { End::Unrelated };
         assert_eq!(scene.events(), [ended(1, end)], "{body}");
     }
 }

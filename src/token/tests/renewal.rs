@@ -95,7 +95,7 @@ async fn a_refusal_is_told_by_status_code_and_wait() {
         ),
         (http("429 No", "Retry-After: 7\r\n", "later"), "refused 429 None Some(7s)"),
         (http("503 No", "Retry-After: soon\r\n", r#"{"code":7}"#), "refused 503 None None"),
-        (http("401 No", "", r#"{"code":"secret token here"}"#), "refused 401 None None"),
+        (http("401 No", "", r#"{"code":"secret token here"}"#), "refused 401 Some(\"?\") None"),
         (http("401 No", "", ""), "refused 401 None None"),
     ] {
         assert_eq!(ends(answer).await.0, told);

@@ -29,7 +29,9 @@ pub(super) fn shown(act: &Act) -> String {
     match act {
         Act::Look(_) => "look at the token file".to_owned(),
         Act::Renew(token) => format!("renew token {}", token.0),
-        Act::RenewRegardless(token) => format!("renew token {}, whatever the file holds", token.0),
+        Act::RenewRegardless(token, other) => {
+            format!("renew token {}, although the file holds {}", token.0, other.0)
+        }
         Act::Write(token) => format!("write token {}", token.0),
         Act::Publish(token) => format!("use token {}", token.0),
         Act::Lack => "there is no token".to_owned(),
