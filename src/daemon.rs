@@ -19,13 +19,15 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use reqwest::header::{ACCEPT, CONTENT_TYPE, HeaderName, HeaderValue};
-use reqwest::{Client, Method, Response, Url};
+use reqwest::{Client, Method, Url};
 use secrecy::zeroize::Zeroizing;
 use secrecy::{ExposeSecret as _, SecretString};
 use serde_json::{Map, Value};
 
 pub use expiry::Expiry;
 pub use fault::{Fault, Why};
+
+use crate::http;
 
 /// How long the daemon may take to say how it is.
 const HEALTH: Duration = Duration::from_secs(5);
@@ -266,7 +268,7 @@ impl Daemon {
         };
         let response = request.send().await.map_err(unreachable)?;
         let status = response.status().as_u16();
-        let body = read(response).await.map_err(unreachable)?;
+        let body = http::body(response, LARGEST).await.map_err(unreachable)?;
         body.map(|body| (status, body))
             .ok_or_else(|| ask.misunderstood(format!("the answer {status} is longer than {LARGEST} bytes")))
     }
@@ -298,20 +300,7 @@ fn members<const N: usize>(members: [(&str, Option<Value>); N]) -> Value {
     Value::Object(there.collect::<Map<_, _>>())
 }
 
-/// The body of an answer. `None` if it is too long.
-async fn read(mut response: Response) -> Result<Option<Zeroizing<Vec<u8>>>, reqwest::Error> {
-    // Held from the beginning, for a buffer that grows leaves copies of a token behind.
-    let mut body = Zeroizing::new(Vec::with_capacity(LARGEST));
-    while let Some(part) = response.chunk().await? {
-        if body.len() + part.len() > LARGEST {
-            return Ok(None);
-        }
-        body.extend_from_slice(&part);
-    }
-    Ok(Some(body))
-}
-
-/// The innermost cause: the outer ones only say that something went wrong.
+/// Why there is no answer.
 fn reason(error: &reqwest::Error, within: Duration) -> String {
     if error.is_timeout() && error.is_connect() {
         return "the connection could not be made in time".to_owned();
@@ -319,13 +308,5 @@ fn reason(error: &reqwest::Error, within: Duration) -> String {
     if error.is_timeout() {
         return format!("no answer within {} s", within.as_secs());
     }
-    let mut cause: &dyn std::error::Error = error;
-    while let Some(source) = cause.source() {
-        cause = source;
-    }
-    if std::ptr::addr_eq(cause, error) {
-        "the request could not be made".to_owned()
-    } else {
-        cause.to_string()
-    }
+    http::reason(error)
 }

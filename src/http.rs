@@ -15,7 +15,8 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 use std::{env, fs, io};
 
-use reqwest::{Certificate, Client, ClientBuilder, NoProxy, Proxy, Url, redirect, retry};
+use reqwest::{Certificate, Client, ClientBuilder, NoProxy, Proxy, Response, Url, redirect, retry};
+use secrecy::zeroize::Zeroizing;
 use serde_json::Value;
 
 /// How long a connection may take to be made, TLS included.
@@ -126,11 +127,31 @@ pub fn error_code(body: &[u8]) -> Option<String> {
     Some(if is_word { code } else { "?" }.to_owned())
 }
 
-/// What lies at the bottom of an error.
-fn reason(error: &reqwest::Error) -> String {
+/// The body of an answer. `None` if it is longer than `most` bytes.
+///
+/// # Errors
+/// If the answer breaks off.
+pub async fn body(mut answer: Response, most: usize) -> Result<Option<Zeroizing<Vec<u8>>>, reqwest::Error> {
+    // Held from the beginning, for a buffer that grows leaves copies of a token behind.
+    let mut body = Zeroizing::new(Vec::with_capacity(most));
+    while let Some(part) = answer.chunk().await? {
+        if body.len() + part.len() > most {
+            return Ok(None);
+        }
+        body.extend_from_slice(&part);
+    }
+    Ok(Some(body))
+}
+
+/// What lies at the bottom of an error: what is above it says only that something went wrong, or names the address.
+pub fn reason(error: &reqwest::Error) -> String {
     let mut cause: &dyn std::error::Error = error;
     while let Some(deeper) = cause.source() {
         cause = deeper;
     }
-    cause.to_string()
+    if std::ptr::addr_eq(cause, error) {
+        "the request could not be made".to_owned()
+    } else {
+        cause.to_string()
+    }
 }

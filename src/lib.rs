@@ -17,7 +17,9 @@
 //!                    |          |         guardian: ends the group should we be killed
 //!                    |          |
 //!                    |  beside  | <---- watch (files change), lastgood (answers of earlier runs), the login shell's PATH:
-//!                    +----------+       slow or optional, on threads or in processes of their own
+//!                    |          |       slow or optional, on threads or in processes of their own
+//!                    |  keeper  | <---> token (its file, its renewal), gateway (server --> API): on a thread of their own
+//!                    +----------+
 //! ```
 //!
 //! # The rooms

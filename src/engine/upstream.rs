@@ -152,14 +152,12 @@ impl Engine {
 
     /// Whether a call may be made, as far as the session goes. One that may is made: only one every 5 s may while the session
     /// has expired.
-    pub(super) fn admits(&mut self, pending_is_call: bool) -> bool {
+    pub(super) fn admits_call(&mut self) -> bool {
         let answers =
             self.config.session.as_ref().is_some_and(|session| session.on_expired == OnExpired::Answer);
         let now = self.now;
         match &mut self.lease {
-            Some(lease) if pending_is_call && answers => {
-                lease.admits(now) || planted!(self, CallOnDeadSession)
-            }
+            Some(lease) if answers => lease.admits(now) || planted!(self, CallOnDeadSession),
             _ => true,
         }
     }

@@ -115,7 +115,7 @@ impl Engine {
             return None;
         }
         let call = &*pending.method == "tools/call";
-        if !self.admits(call) {
+        if call && !self.admits_call() {
             let guidance = self.upstream_guidance(self.inflight.get(id)?, State::Expired);
             self.answer_with_guidance(id, &guidance);
             return None;

@@ -32,6 +32,7 @@ use super::pending::Pending;
 use super::reply::Reply;
 use super::{Options, Published, Upstream, headers};
 use crate::engine::lease::io::{End, Event, RequestId, TokenId};
+use crate::http;
 
 /// How long a request waits until it is known whether there is a token.
 const TOKEN: Duration = Duration::from_secs(5);
@@ -195,7 +196,7 @@ impl Relay {
         let (mut head, body) = match self.client.execute(request).await {
             Ok(answer) => Response::<reqwest::Body>::from(answer).into_parts(),
             Err(_) if upload.broke_off() => return Attempt::BrokeOff,
-            Err(error) => return Attempt::Unreachable(reason(error)),
+            Err(error) => return Attempt::Unreachable(http::reason(&error)),
         };
         if head.status == StatusCode::SWITCHING_PROTOCOLS {
             return Attempt::Unreachable("it changed the protocol, which nobody had asked for".to_owned());
@@ -252,14 +253,4 @@ impl Relay {
 fn broke_off() -> Response<Payload> {
     let message = "the request's body broke off";
     Reply::refusal(StatusCode::BAD_REQUEST, "BODY_INCOMPLETE", message).into_response()
-}
-
-/// What lies at the bottom of an error, without the URL that it is about.
-fn reason(error: reqwest::Error) -> String {
-    let error = error.without_url();
-    let mut cause: &dyn std::error::Error = &error;
-    while let Some(deeper) = cause.source() {
-        cause = deeper;
-    }
-    cause.to_string()
 }

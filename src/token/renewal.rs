@@ -12,6 +12,7 @@ use tokio::time::timeout;
 
 use super::{Credential, Form};
 use crate::engine::lease::Answer;
+use crate::http;
 
 /// How long a renewal may take, from the first byte to the last.
 const LONGEST: Duration = Duration::from_secs(30);
@@ -65,15 +66,16 @@ async fn ask(client: &Client, api: &Api, form: &Form, credential: &Credential) -
         .body("{}")
         .send()
         .await
-        .map_err(|error| cause(&error))?;
+        .map_err(|error| http::reason(&error))?;
     let status = response.status();
     let retry_after = retry_after(&response);
     if status.is_redirection() {
         return Err(format!("the answer {} leads elsewhere, which is not followed", status.as_u16()));
     }
-    let body = read(response).await?;
+    let body = http::body(response, LARGEST).await.map_err(|error| http::reason(&error))?;
+    let body = body.ok_or_else(|| format!("the answer is longer than {LARGEST} bytes"))?;
     if !status.is_success() {
-        let code = crate::http::error_code(&body);
+        let code = http::error_code(&body);
         return Ok(Outcome::Refused(Answer { status: status.as_u16(), code, retry_after }));
     }
     granted(status, &body, api, form).map(Outcome::Granted)
@@ -117,28 +119,4 @@ fn in_path(id: &str) -> String {
 fn retry_after(response: &Response) -> Option<Duration> {
     let seconds = response.headers().get(RETRY_AFTER)?.to_str().ok()?.trim().parse().ok()?;
     Some(Duration::from_secs(seconds))
-}
-
-async fn read(mut response: Response) -> Result<Zeroizing<Vec<u8>>, String> {
-    let mut body = Zeroizing::new(Vec::with_capacity(LARGEST));
-    while let Some(part) = response.chunk().await.map_err(|error| cause(&error))? {
-        if body.len() + part.len() > LARGEST {
-            return Err(format!("the answer is longer than {LARGEST} bytes"));
-        }
-        body.extend_from_slice(&part);
-    }
-    Ok(body)
-}
-
-/// The innermost cause: the outer ones only say that something went wrong.
-fn cause(error: &reqwest::Error) -> String {
-    let mut cause: &dyn std::error::Error = error;
-    while let Some(source) = cause.source() {
-        cause = source;
-    }
-    if std::ptr::addr_eq(cause, error) {
-        "the request could not be made".to_owned()
-    } else {
-        cause.to_string()
-    }
 }

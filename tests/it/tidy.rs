@@ -62,7 +62,7 @@ const ROOMS: &[Room] = &[
         name: "http",
         ours: NOTHING,
         but: NOTHING,
-        crates: &["reqwest", "rustls", "serde_json", "thiserror"],
+        crates: &["reqwest", "rustls", "secrecy", "serde_json", "thiserror"],
         pure: &["net", "process", "Instant", "SystemTime"],
     },
     doer("gateway", &["wire", "http", "engine::lease::io"]),

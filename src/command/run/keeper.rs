@@ -45,10 +45,8 @@ pub(super) struct Keeping {
     pub(super) api: Option<Api>,
     /// Further roots of trust, a PEM file.
     pub(super) ca: Option<PathBuf>,
-    /// The gateway. `None` where there is none.
-    pub(super) gateway: Option<(Door, gateway::Options)>,
-    /// The tokens by their numbers.
-    pub(super) vault: Arc<Mutex<Vault>>,
+    /// The gateway.
+    pub(super) gateway: (Door, gateway::Options),
     /// What learns the tokens.
     pub(super) mask: Mask,
     /// What is to be done.
@@ -115,16 +113,15 @@ async fn keep(keeping: Keeping, tell: Tell, events: Events) -> Result<(), String
     let client = http::client(keeping.ca.as_deref()).map_err(|fault| fault.to_string())?;
     let (publish, tokens) = watch::channel(Published::Unknown);
     let (judge, verdicts) = mpsc::unbounded_channel();
-    if let Some((door, options)) = keeping.gateway {
-        let side = Side { tokens, tell: events.clone(), verdicts };
-        let serving = tokio::spawn(gateway::serve(door, options, client.clone(), side));
-        let dark = tell.clone();
-        tokio::spawn(async move {
-            if serving.await.is_err() {
-                let _ = dark.send(News::Fault("go on with the gateway: it has panicked".to_owned()));
-            }
-        });
-    }
+    let (door, options) = keeping.gateway;
+    let side = Side { tokens, tell: events.clone(), verdicts };
+    let serving = tokio::spawn(gateway::serve(door, options, client.clone(), side));
+    let dark = tell.clone();
+    tokio::spawn(async move {
+        if serving.await.is_err() {
+            let _ = dark.send(News::Fault("go on with the gateway: it has panicked".to_owned()));
+        }
+    });
     let shared = Arc::new(Shared {
         place: keeping.place,
         environment: keeping.environment,
@@ -132,7 +129,7 @@ async fn keep(keeping: Keeping, tell: Tell, events: Events) -> Result<(), String
         api: keeping.api,
         client,
         mask: keeping.mask,
-        vault: keeping.vault,
+        vault: Mutex::default(),
         warned: Mutex::default(),
         tell,
         events,
@@ -163,7 +160,6 @@ async fn keep(keeping: Keeping, tell: Tell, events: Events) -> Result<(), String
                 }
                 Some(Act::Publish(token)) => {
                     let text = shared.text(token);
-                    // Nobody may listen, where there is no gateway.
                     publish.send_replace(text.map_or(Published::Nothing, |text| Published::Token(token, text)));
                 }
                 Some(Act::Lack) => _ = publish.send_replace(Published::Nothing),
@@ -203,7 +199,7 @@ struct Shared {
     api: Option<Api>,
     client: reqwest::Client,
     mask: Mask,
-    vault: Arc<Mutex<Vault>>,
+    vault: Mutex<Vault>,
     /// What was warned of: once each.
     warned: Mutex<Vec<&'static str>>,
     tell: Tell,

@@ -3,7 +3,6 @@
 use std::env;
 use std::ffi::{OsStr, OsString};
 use std::path::PathBuf;
-use std::sync::{Arc, Mutex};
 
 use anyhow::{Context as _, Result};
 use reqwest::Method;
@@ -104,8 +103,7 @@ pub(super) fn set_up(options: &Options, mask: &Mask, seed: u64) -> Result<Option
             form: settled.form,
             api,
             ca: options.upstream_ca.clone(),
-            gateway: Some((door, gateway)),
-            vault: Arc::<Mutex<_>>::default(),
+            gateway: (door, gateway),
             mask: mask.clone(),
             acts: told,
         },
