@@ -27,7 +27,7 @@
 //! |---|---|---|
 //! | [`wire`] | bytes to messages: lines, the peek, edits in place | servers, hosts, time |
 //! | [`engine`] | decides everything: the conversation, restarts, answers, stops; its header has the invariants | clocks, I/O, tokio, doers |
-//! | [`mask`] | secrets out of texts | where the texts go |
+//! | [`mask`], [`pattern`] | secrets out of texts; a text that the user describes | where the texts go |
 //! | [`stream`] | inherited and owned descriptors as byte streams | what the bytes mean |
 //! | [`child`] | the server's process: spawn, signals, exit, reaping, stderr tail, the guardian, containers; the login shell's `PATH` | the engine's mind |
 //! | [`watch`] | tells that files have changed: watched paths, the executable | what follows from it |
@@ -57,6 +57,7 @@ pub mod gateway;
 pub mod http;
 pub mod lastgood;
 pub mod mask;
+pub mod pattern;
 pub mod report;
 pub mod stream;
 pub mod token;

@@ -6,7 +6,8 @@ use std::path::PathBuf;
 use clap::ArgAction;
 use clap::ValueEnum;
 use clap::builder::{
-    NonEmptyStringValueParser, OsStringValueParser, PathBufValueParser, TypedValueParser as _,
+    BoolishValueParser, NonEmptyStringValueParser, OsStringValueParser, PathBufValueParser,
+    TypedValueParser as _,
 };
 
 use super::value;
@@ -41,7 +42,8 @@ pub struct Session {
     #[arg(long, value_name = "TEXT", env = "MCP_SUPERVISE_TOKEN_PREFIX")]
     pub token_prefix: Option<String>,
 
-    /// Start a gateway on 127.0.0.1 to the API at this address, which puts the token on each request
+    /// Start a gateway on 127.0.0.1 to the API at this address, which puts the token on each request; with --inject-env
+    /// only what the API is called and where `--renew waiaas` finds it
     #[arg(long, value_name = "URL", env = "MCP_SUPERVISE_UPSTREAM", value_parser = NonEmptyStringValueParser::new())]
     pub upstream: Option<String>,
 
@@ -72,6 +74,36 @@ pub struct Session {
         value_parser = OsStringValueParser::new().try_map(value::variable)
     )]
     pub stand_in_env: Option<OsString>,
+
+    /// Give the server the token itself in this variable, and start the server again when it is another one; for servers
+    /// that cannot be sent to a gateway
+    #[arg(
+        long,
+        value_name = "VAR",
+        env = "MCP_SUPERVISE_INJECT_ENV",
+        value_parser = OsStringValueParser::new().try_map(value::variable),
+        conflicts_with_all = ["upstream_env", "stand_in_env"]
+    )]
+    pub inject_env: Option<OsString>,
+
+    /// With --inject-env: a failed tool says that the token was refused if this is in its text [default: `401`,
+    /// `unauthorized`, or that a token or session has expired]
+    #[arg(
+        long,
+        value_name = "REGEX",
+        env = "MCP_SUPERVISE_REFUSED_PATTERN",
+        value_parser = NonEmptyStringValueParser::new()
+    )]
+    pub refused_pattern: Option<String>,
+
+    /// With --inject-env: make a refused call again with the new token also if its tool is not declared safe to repeat;
+    /// it may then be carried out twice
+    #[arg(
+        long = "repeat-on-401",
+        env = "MCP_SUPERVISE_REPEAT_ON_401",
+        value_parser = BoolishValueParser::new()
+    )]
+    pub repeat_on_401: bool,
 
     /// Keep this variable from the server; may be given more than once, or several separated by `:`
     #[arg(

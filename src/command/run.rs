@@ -6,6 +6,7 @@
 mod alarm;
 mod beside;
 mod clock;
+mod injection;
 mod input;
 mod keeper;
 mod log;
@@ -96,11 +97,14 @@ async fn supervise(options: Run, guardian: Option<Guardian>, lines: LogLines) ->
         mask: mask.clone(),
         session: session.as_ref().map(|session| session.engine.clone()),
     };
-    let (env, acts, keeping) = match session {
-        Some(session) => (session.env, Some(session.acts), Some(session.keeping)),
-        None => (options.session.hide_env.into_iter().map(|name| (name, None)).collect(), None, None),
+    let (env, acts, keeping, injection) = match session {
+        Some(session) => (session.env, Some(session.acts), Some(session.keeping), session.injection),
+        None => (options.session.hide_env.into_iter().map(|name| (name, None)).collect(), None, None, None),
     };
-    let spec = Spec { argv: options.command, env };
+    let mut spec = Spec { argv: options.command, env };
+    if let Some(injection) = &injection {
+        injection.put(None, &mut spec);
+    }
     let kept = (!options.no_store).then(|| {
         // Without one that can be read, servers of different folders share what they leave, and no more.
         let folder = std::env::current_dir().unwrap_or_default();
@@ -111,6 +115,7 @@ async fn supervise(options: Run, guardian: Option<Guardian>, lines: LogLines) ->
         guardian,
         max_line: options.max_line,
         acts,
+        injection,
         log: Log::new(name.clone(), lines),
         noise: Noise::new(name, mask),
         stdin: Source::stdin().context("failed to use stdin")?,

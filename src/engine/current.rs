@@ -7,6 +7,7 @@ use bytes::Bytes;
 
 use super::io::{Exit, Gen};
 use super::ladder::Rung;
+use super::lease::io::TokenId;
 use super::pulse::Pulse;
 use super::replay::Own;
 use crate::wire::Id;
@@ -71,10 +72,14 @@ pub(super) struct Child {
     /// What it can no longer do. `None` while it reads and writes.
     pub(super) useless: Option<&'static str>,
     pub(super) doom: Option<Doom>,
+    /// Why it is drained. `None` while nobody wants to replace it.
+    pub(super) leaving: Option<&'static str>,
+    /// The token in its environment. `None` if we have put none there.
+    pub(super) token: Option<TokenId>,
 }
 
 impl Child {
-    pub(super) fn new(generation: Gen, spawned: Duration) -> Self {
+    pub(super) fn new(generation: Gen, spawned: Duration, token: Option<TokenId>) -> Self {
         Self {
             generation,
             spawned,
@@ -92,6 +97,8 @@ impl Child {
             rung: None,
             useless: None,
             doom: None,
+            leaving: None,
+            token,
         }
     }
 

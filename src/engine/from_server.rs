@@ -247,6 +247,9 @@ impl Engine {
             self.own_answer(child, &own, response, line);
             return Admission::Keep;
         }
+        if self.withhold(child, id, response, line) {
+            return Admission::Keep;
+        }
         if let Some(pending) = self.inflight.complete(id, child) {
             if &*pending.method == DISCOVER {
                 // The host has its answer from the child itself, and knows what it is doing.

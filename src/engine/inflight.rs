@@ -66,6 +66,10 @@ pub(super) struct Pending {
     pub floor: Option<f64>,
     /// How requests to the API had ended when it was written.
     pub(super) ends: Ends,
+    /// Whether its result is withheld, because it says that the token was refused.
+    pub(super) withheld: bool,
+    /// What that result says. `None` if there was none.
+    pub(super) refused: Option<Box<str>>,
 }
 
 impl Pending {
@@ -94,6 +98,8 @@ impl Pending {
             unsent: false,
             floor: None,
             ends: Ends::default(),
+            withheld: false,
+            refused: None,
         }
     }
 
@@ -225,12 +231,24 @@ impl Inflight {
         pending.kept = Some(bytes);
     }
 
+    /// The child has answered, and its answer is withheld: only what this says of it is kept.
+    pub(super) fn withhold(&mut self, id: &Id, said: Box<str>) {
+        self.set_deadline(id, None);
+        let Some(pending) = self.requests.get_mut(id) else { return };
+        if pending.written.take().is_some() {
+            self.kept -= pending.kept.as_ref().map_or(0, Bytes::len);
+        }
+        pending.withheld = true;
+        pending.refused = Some(said);
+    }
+
     /// Puts a request that a dead child had back among those that wait, until `deadline` where there is one.
     pub(super) fn requeue(&mut self, id: &Id, deadline: Option<Duration>) {
         let Some(pending) = self.requests.get_mut(id) else { return };
         if pending.written.take().is_some() {
             self.kept -= pending.kept.as_ref().map_or(0, Bytes::len);
         }
+        pending.withheld = false;
         pending.unsent = false;
         pending.floor = pending.progress;
         self.set_deadline(id, deadline);

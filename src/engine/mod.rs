@@ -20,8 +20,8 @@
 //!    flight is not well-formed: it is forwarded untracked.
 //! 3. A child hears nothing before its greeting is done, and first what the host opened with; answers to a replayed
 //!    greeting never reach the host.
-//! 4. A request is written to at most one generation; only those that are safe to repeat may be written to a second.
-//!    Listening streams are asked for again in each.
+//! 4. A request is written to at most one generation; only those that are safe to repeat, or that `--repeat-on-401` lets
+//!    through after a refusal, may be written to a second. Listening streams are asked for again in each.
 //! 5. Nothing from an older generation reaches the host; no host answer meant for a dead child reaches a new one. From
 //!    the second generation on, the generation is spliced into the ids of server requests and taken out on the way back.
 //! 6. Forwarded bytes are the bytes received. The exceptions: that splice, and the same for server-chosen progress
@@ -48,6 +48,7 @@ pub mod good;
 mod greeting;
 pub mod guidance;
 mod inflight;
+pub mod inject;
 pub mod io;
 pub mod ladder;
 pub mod lease;
@@ -86,6 +87,7 @@ use self::era::{Envelope, Opening};
 use self::good::Good;
 use self::guidance::Status;
 use self::inflight::Inflight;
+use self::inject::Injection;
 use self::io::{Gen, Input, Now, Origin, Output};
 use self::lease::Lease;
 use self::listen::Listens;
@@ -154,6 +156,8 @@ pub struct Engine {
     lease: Option<Lease>,
     /// How requests to the API have ended.
     ends: Ends,
+    /// Which token children get, where they get it by their environment.
+    injection: Injection,
     /// Changes on disk that may not be over. `None` if there are none.
     change: Option<Change>,
     /// How many changes in a row may have been the server's own doing.
@@ -187,12 +191,14 @@ macro_rules! planted {
 use planted;
 
 impl Engine {
-    /// An engine whose first output starts the first child: before the host's first byte.
+    /// An engine whose first output starts the first child: before the host's first byte. One that gets a token by its
+    /// environment is started as soon as that is known.
     pub fn new(config: Config, now: Now) -> Self {
         let mut engine = Self {
             backoff: Backoff::new(config.restarts, config.seed),
             lease: config.session.as_ref().map(|session| Lease::new(session.lease, now)),
             ends: Ends::default(),
+            injection: Injection::default(),
             config,
             now,
             phase: Phase::Starting,
@@ -229,7 +235,7 @@ impl Engine {
             #[cfg(test)]
             planted: None,
         };
-        engine.spawn();
+        engine.begin();
         engine
     }
 
@@ -268,7 +274,8 @@ impl Engine {
 
     /// When [`Input::Timer`] is wanted, in monotonic time. `None` if not before another input.
     pub fn deadline(&self) -> Option<Duration> {
-        let session = self.lease.as_ref().filter(|_| self.phase != Phase::Stopping).map(Lease::deadline);
+        let ending = matches!(self.phase, Phase::Stopping | Phase::Stopped);
+        let session = self.lease.as_ref().filter(|_| !ending).map(Lease::deadline);
         self.timers.next().into_iter().chain(self.inflight.earliest_deadline()).chain(session).min()
     }
 
@@ -326,6 +333,9 @@ impl Engine {
         }
         if self.timers.fired(Timer::Quiet, now) {
             self.changes_are_over();
+        }
+        if self.timers.fired(Timer::Rotate, now) {
+            self.rotate(false);
         }
         if self.timers.fired(Timer::Drain, now) {
             self.drained();

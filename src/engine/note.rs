@@ -175,7 +175,14 @@ pub enum Note {
         /// From its arrival to its answer.
         took: Duration,
     },
-    /// A request that was in flight at a crash is sent again.
+    /// A tool says that the token was refused: what follows is told next.
+    Refused {
+        /// The id of its call.
+        id: Id,
+        /// The call was made again after an earlier refusal.
+        again: bool,
+    },
+    /// A request that was in flight at a crash, or was refused with an older token, is sent again.
     Repeated {
         /// Its id.
         id: Id,

@@ -13,7 +13,7 @@ pub enum Phase {
     Draining,
     /// The child is dead or dying; what it had written is still being read.
     Crashed,
-    /// No child; the next one comes after a back-off.
+    /// No child; the next one comes after a back-off, or as soon as its token is known.
     Waiting,
     /// No child, and none expected soon: we answer ourselves, and keep trying.
     Degraded,

@@ -1,4 +1,4 @@
-//! Restarts that are no crash: because files have changed, or because a child cannot be used for what comes.
+//! Restarts that are no crash: because files or the token have changed, or a child cannot be used for what comes.
 //!
 //! A build writes many files: changes in a row are one restart, once it has been quiet for a while. A serving child is
 //! drained first: what is new waits, what runs has its time, and then the ladder.
@@ -62,8 +62,7 @@ impl Engine {
         }
         if self.changes_by_itself() {
             if self.phase == Phase::Serving && change.what == Changed::Watched {
-                self.set_phase(Phase::Draining);
-                self.timers.arm(Timer::Drain, self.now.mono + DRAIN);
+                self.drain_for(CHANGED);
             }
             if self.phase == Phase::Waiting
                 && !self.lookup.is_under_way()
@@ -79,10 +78,7 @@ impl Engine {
         self.backoff.forgive();
         match (self.phase, change.what) {
             (Phase::Starting, Changed::Watched) if !self.runs_first_calls() => self.replace(CHANGED),
-            (Phase::Serving | Phase::Starting, Changed::Watched) => {
-                self.set_phase(Phase::Draining);
-                self.timers.arm(Timer::Drain, self.now.mono + DRAIN);
-            }
+            (Phase::Serving | Phase::Starting, Changed::Watched) => self.drain_for(CHANGED),
             (Phase::Waiting, _) if !self.lookup.is_under_way() => {
                 self.timers.disarm(Timer::Restart);
                 self.start();
@@ -123,8 +119,17 @@ impl Engine {
     }
 
     /// Whether a child of the modern era that has not said anything yet runs what would be lost with it.
-    fn runs_first_calls(&self) -> bool {
+    pub(super) fn runs_first_calls(&self) -> bool {
         self.is_modern() && self.inflight.any(|pending| self.works_on(pending) && !self.may_repeat(pending))
+    }
+
+    /// The child is replaced when it has done what it does.
+    pub(super) fn drain_for(&mut self, reason: &'static str) {
+        if let Some(child) = &mut self.child {
+            child.leaving = Some(reason);
+        }
+        self.set_phase(Phase::Draining);
+        self.timers.arm(Timer::Drain, self.now.mono + DRAIN);
     }
 
     /// Ends a drained child.
@@ -141,7 +146,8 @@ impl Engine {
     pub(super) fn drained(&mut self) {
         if self.phase == Phase::Draining {
             self.timers.disarm(Timer::Drain);
-            self.doom(Doom::Replace(CHANGED));
+            let reason = self.child.as_ref().and_then(|child| child.leaving).unwrap_or(CHANGED);
+            self.doom(Doom::Replace(reason));
         }
     }
 

@@ -114,8 +114,8 @@ impl Engine {
         }
     }
 
-    /// Puts requests that a dead child had in front of what waits, in their order, those of a batch together.
-    fn requeue(&mut self, ids: &[Id]) {
+    /// Puts requests that a child had in front of what waits, in their order, those of a batch together.
+    pub(super) fn requeue(&mut self, ids: &[Id]) {
         let hold = self.now.mono + self.config.hold;
         let mut lines: Vec<(Option<u64>, Vec<Id>, usize)> = Vec::new();
         for id in ids {

@@ -45,7 +45,7 @@ impl Engine {
     pub(super) fn spawn(&mut self) {
         self.generation.0 += 1;
         self.last_attempt = self.now.mono;
-        self.child = Some(Child::new(self.generation, self.now.mono));
+        self.child = Some(Child::new(self.generation, self.now.mono, self.next_token()));
         self.outputs.push_back(Output::Spawn(self.generation));
         if planted!(self, SpawnCountsAsServing) {
             self.backoff.forgive();
@@ -330,7 +330,8 @@ impl Engine {
 
     /// After the host's end of input, nothing is done for its own sake.
     fn end_if_owed_nothing(&mut self) {
-        if self.host_eof && self.phase != Phase::Stopping && self.inflight.owed() == 0 {
+        let ended = self.host_eof && !self.awaits_token();
+        if ended && self.phase != Phase::Stopping && self.inflight.owed() == 0 {
             self.stop(StopCause::HostEof);
         }
     }

@@ -11,6 +11,7 @@ mod check;
 mod check_child;
 mod check_era;
 mod check_host;
+mod check_inject;
 mod check_life;
 mod check_ours;
 mod check_plans;

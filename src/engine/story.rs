@@ -120,7 +120,9 @@ impl Engine {
     pub(super) fn answer_overdue(&mut self) {
         let now = self.now.mono;
         if self.phase == Phase::Degraded {
-            let waiting = self.inflight.ids(|pending| pending.written.is_none() && !pending.stream);
+            let waiting = self
+                .inflight
+                .ids(|pending| pending.written.is_none() && !pending.stream && !pending.withheld);
             self.answer_ourselves(&waiting, Why::Unavailable);
             for _ in 0..self.queue.clear() {
                 self.dropped(DropCause::NotificationToDead, 0);
@@ -132,6 +134,7 @@ impl Engine {
             for id in self.inflight.overdue(now) {
                 let Some(pending) = self.inflight.get(&id) else { continue };
                 match (pending.written, &*pending.method) {
+                    (None, _) if pending.refused.is_some() => self.tell_refused(&id),
                     (None, _) => waiting.push(id),
                     (Some(_), "tools/call") => slow.push(id),
                     (Some(child), method) => {

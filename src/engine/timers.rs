@@ -23,6 +23,8 @@ pub(super) enum Timer {
     Ping,
     /// Nothing has changed on disk for a while.
     Quiet,
+    /// A child may be replaced again because its token was.
+    Rotate,
     /// A child that is to be restarted has had its time for what it does.
     Drain,
     /// The user's login shell has had its time to tell its `PATH`.

@@ -9,6 +9,7 @@ use bytes::Bytes;
 use super::backoff::RETRY_ON_CALL;
 use super::guidance::{Guidance, Outcome, Status, last_lines};
 use super::inflight::Pending;
+use super::inject::Inject;
 use super::io::Output;
 use super::lease::Lease;
 use super::lease::io::{Act, Cause, End, Event, Standing};
@@ -20,6 +21,8 @@ use crate::wire::{Response, edit};
 
 /// The most that guidance carries of the server's own text, in bytes.
 const DETAIL: usize = 2048;
+/// The longest result, in bytes, that is searched for words which say that it is a failure: those that do are short.
+const MARKED: usize = 16 * 1024;
 
 /// What is done with tool calls while the session has expired.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -38,10 +41,12 @@ pub struct Session {
     pub lease: super::lease::Options,
     /// What is done with calls while it has expired.
     pub on_expired: OnExpired,
-    /// The API, for the person: its address without secrets.
-    pub api: String,
+    /// The API, for the person: its address without secrets. `None` where nobody knows it.
+    pub api: Option<String>,
     /// What a person does to begin another session: a sentence.
     pub remedy: String,
+    /// How the server gets the token by its environment. `None` where it does not.
+    pub inject: Option<Inject>,
 }
 
 /// What the API has to do with a call that failed.
@@ -121,14 +126,19 @@ impl Engine {
                 Act::Tell(fact) => self.note(Note::Session(fact)),
                 Act::Publish(token) => {
                     self.outputs.push_back(Output::Session(Act::Publish(token)));
+                    self.hand_over(Some(token));
                     self.try_with_new_token();
                 }
+                Act::Lack => {
+                    self.outputs.push_back(Output::Session(Act::Lack));
+                    self.hand_over(None);
+                }
+                Act::Verdict(request, other) if self.injects().is_some() => self.judge_call(request, other),
                 Act::Renew(_) | Act::RenewRegardless(..) if stopping => {}
                 act @ (Act::Look(_)
                 | Act::Renew(_)
                 | Act::RenewRegardless(..)
                 | Act::Write(_)
-                | Act::Lack
                 | Act::Verdict(..)) => {
                     self.outputs.push_back(Output::Session(act));
                 }
@@ -180,13 +190,17 @@ impl Engine {
             None if planted!(self, TellStateWithoutCause) => State::Unreachable,
             state => state.filter(|_| !planted!(self, PassStateOn))?,
         };
-        if edit::find_in(line, &["result", "isError"]) != Some("true") {
+        if !has_failed(line) {
             return None;
         }
-        let text = edit::find_in(line, &["result", "content"]).map(texts_of).unwrap_or_default();
-        let text = self.config.mask.apply(&text);
-        let detail = Some(last_lines(&text, DETAIL).to_owned()).filter(|text| !text.is_empty());
+        let detail = self.as_detail(&text_of(line));
         Some(Guidance { detail, ..self.upstream_guidance(pending, state) })
+    }
+
+    /// The end of what a server says, as guidance may carry it. `None` if it says nothing.
+    pub(super) fn as_detail(&self, text: &str) -> Option<String> {
+        let text = self.config.mask.apply(text);
+        Some(last_lines(&text, DETAIL).to_owned()).filter(|text| !text.is_empty())
     }
 
     /// What is told of a call in this state of the API.
@@ -196,7 +210,8 @@ impl Engine {
             .config
             .session
             .as_ref()
-            .map_or(("the API", ""), |session| (session.api.as_str(), session.remedy.as_str()));
+            .map_or((None, ""), |session| (session.api.as_deref(), session.remedy.as_str()));
+        let api = api.unwrap_or("its API");
         let outcome = if pending.times_written > 0 { Outcome::Unknown } else { Outcome::NotExecuted };
         let again = outcome == Outcome::NotExecuted || self.is_safe(&pending.method, pending.name.as_deref());
         let effect = match outcome {
@@ -209,7 +224,7 @@ impl Engine {
             State::Expired if self.lease.as_ref().is_some_and(Lease::is_trusted) => (
                 Status::SessionExpired,
                 format!(
-                    "The API at {api} has refused a request of the MCP server {name:?}, and the session was renewed meanwhile, so {effect}."
+                    "A request of the MCP server {name:?} was refused at {api}, and the session was renewed meanwhile, so {effect}."
                 ),
                 format!("Call again.{check}"),
                 again,
@@ -217,15 +232,15 @@ impl Engine {
             State::Expired => {
                 let what = match self.lease.as_ref().map(Lease::standing) {
                     Some(Standing::Absent) => {
-                        format!("There is no session at {api} that the MCP server {name:?} could use")
+                        format!("There is no session for the MCP server {name:?} at {api}")
                     }
                     Some(
                         Standing::Expired(Cause::Time | Cause::Request | Cause::Renewal) | Standing::Active,
                     ) => {
-                        format!("The session at {api} that the MCP server {name:?} uses has expired")
+                        format!("The session of the MCP server {name:?} at {api} has expired")
                     }
                     Some(Standing::Unknown) | None => {
-                        format!("The session at {api} that the MCP server {name:?} uses is not known yet")
+                        format!("The session of the MCP server {name:?} at {api} is not known yet")
                     }
                 };
                 (Status::SessionExpired, format!("{what}, so {effect}."), format!("{remedy}{check}"), false)
@@ -263,9 +278,27 @@ impl Engine {
     }
 }
 
+/// Whether a tool's result says that it has failed: by `isError`, or in words. The MCP server of a `WAIaaS` daemon tells of an
+/// expired session, and of a daemon that does not answer, in ordinary results.
+pub(super) fn has_failed(line: &Bytes) -> bool {
+    if edit::find_in(line, &["result", "isError"]) == Some("true") {
+        return true;
+    }
+    let marks = ["session_expired", "network_error"];
+    let bears = |mark: &&str| line.windows(mark.len()).any(|part| part == mark.as_bytes());
+    if line.len() > MARKED || !marks.iter().any(bears) {
+        return false;
+    }
+    let text = text_of(line);
+    let told: Option<serde_json::Value> = serde_json::from_str(&text).ok();
+    told.is_some_and(|told| marks.iter().any(|mark| told[*mark] == true))
+}
+
 /// The texts in the content of a tool's result, one a line.
-fn texts_of(content: &str) -> String {
-    let items: Vec<serde_json::Value> = serde_json::from_str(content).unwrap_or_default();
+pub(super) fn text_of(line: &Bytes) -> String {
+    let items = edit::find_in(line, &["result", "content"]);
+    let items: Vec<serde_json::Value> =
+        items.and_then(|items| serde_json::from_str(items).ok()).unwrap_or_default();
     let texts: Vec<&str> = items.iter().filter_map(|item| item["text"].as_str()).collect();
     texts.join("\n")
 }

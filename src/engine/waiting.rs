@@ -109,7 +109,8 @@ impl Engine {
     fn mark_written(&mut self, id: &Id) -> Option<Bytes> {
         let pending = self.inflight.get(id)?;
         let was_written = pending.times_written > 0 && !pending.stream;
-        if was_written && !self.is_repeatable(&pending.method, pending.name.as_deref()) {
+        let refused = pending.refused.is_some() && self.repeats_refused() || planted!(self, RepeatRefused);
+        if was_written && !refused && !self.is_repeatable(&pending.method, pending.name.as_deref()) {
             // Since it was put back in the queue, the server has said otherwise of its tool.
             self.answer_ourselves(std::slice::from_ref(id), Why::Restarted);
             return None;
@@ -122,7 +123,9 @@ impl Engine {
         }
         let pending = self.inflight.get(id)?;
         let bytes = pending.kept.clone()?;
-        let repeatable = self.is_repeatable(&pending.method, pending.name.as_deref());
+        let repeatable = self.is_repeatable(&pending.method, pending.name.as_deref())
+            || call && self.repeats_refused()
+            || planted!(self, RepeatRefused);
         self.inflight.written(id, self.generation, self.next_line(), repeatable, self.ends);
         if let Some(limit) = self.config.call_timeout.filter(|limit| call && !limit.is_zero()) {
             self.inflight.wait_until(id, self.now.mono + limit);

@@ -3,6 +3,7 @@
 //! The supervisor runs as `--profile waiaas`, its server calls the daemon as the daemon's own MCP server does, and the
 //! daemon fails when it is told to. What happens in which order is made to happen so, by requests that the daemon holds.
 
+mod inject;
 mod kills;
 mod renewal;
 mod secret;
@@ -282,9 +283,11 @@ fn options_that_do_not_fit_together_are_told_with_what_would() {
     for (options, text, hint) in [
         ("--upstream http://127.0.0.1:1", "--upstream needs a way to tell", "--upstream-env VAR"),
         ("--upstream http://127.0.0.1:1 --upstream-env A", "--upstream needs a token", "--token-file FILE"),
-        ("--token-file a", "--token-file needs the gateway", "--upstream URL"),
-        ("--renew waiaas", "--renew needs the gateway", "--upstream URL"),
-        ("--upstream-env A", "--upstream-env needs the gateway", "--profile waiaas"),
+        ("--token-file a", "--token-file needs a way", "--upstream URL"),
+        ("--renew waiaas", "--renew needs a way", "--inject-env VAR"),
+        ("--upstream-env A", "--upstream-env needs a way", "--profile waiaas"),
+        ("--inject-env A", "--inject-env needs a token", "--token-file FILE"),
+        ("--inject-env A --token-env B --refused-pattern (", "no regular expression", "(?i)401"),
         (
             "--upstream ftp://a --upstream-env A --token-env B",
             "address in --upstream cannot be used",

@@ -47,9 +47,10 @@ const ROOMS: &[Room] = &[
         crates: &["memchr", "regex_lite", "secrecy"],
         pure: NO_IO,
     },
+    Room { name: "pattern", ours: NOTHING, but: NOTHING, crates: &["regex_lite"], pure: NO_IO },
     Room {
         name: "engine",
-        ours: &["wire", "mask"],
+        ours: &["wire", "mask", "pattern"],
         but: NOTHING,
         crates: &["backoff", "bytes", "memchr", "serde", "serde_json", "thiserror"],
         pure: NO_IO,

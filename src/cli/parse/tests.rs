@@ -226,7 +226,7 @@ fn every_option_can_be_set_by_the_variable_of_its_name() {
     let definitions = definitions();
     for level in [&definitions, definitions.find_subcommand("run").unwrap()] {
         let options: Vec<_> = level.get_opts().filter_map(|o| Some((o.get_long()?, o.get_env()))).collect();
-        assert_eq!(options.len(), 39);
+        assert_eq!(options.len(), 42);
         for (long, variable) in options {
             let expected = format!("MCP_SUPERVISE_{}", long.to_uppercase().replace('-', "_"));
             assert_eq!(variable, Some(OsStr::new(&expected)), "--{long}");

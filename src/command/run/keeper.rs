@@ -45,8 +45,10 @@ pub(super) struct Keeping {
     pub(super) api: Option<Api>,
     /// Further roots of trust, a PEM file.
     pub(super) ca: Option<PathBuf>,
-    /// The gateway.
-    pub(super) gateway: (Door, gateway::Options),
+    /// The gateway. `None` where the server gets the token itself.
+    pub(super) gateway: Option<(Door, gateway::Options)>,
+    /// Where tokens are held.
+    pub(super) vault: Arc<Mutex<Vault>>,
     /// What learns the tokens.
     pub(super) mask: Mask,
     /// What is to be done.
@@ -113,15 +115,16 @@ async fn keep(keeping: Keeping, tell: Tell, events: Events) -> Result<(), String
     let client = http::client(keeping.ca.as_deref()).map_err(|fault| fault.to_string())?;
     let (publish, tokens) = watch::channel(Published::Unknown);
     let (judge, verdicts) = mpsc::unbounded_channel();
-    let (door, options) = keeping.gateway;
-    let side = Side { tokens, tell: events.clone(), verdicts };
-    let serving = tokio::spawn(gateway::serve(door, options, client.clone(), side));
-    let dark = tell.clone();
-    tokio::spawn(async move {
-        if serving.await.is_err() {
-            let _ = dark.send(News::Fault("go on with the gateway: it has panicked".to_owned()));
-        }
-    });
+    if let Some((door, options)) = keeping.gateway {
+        let side = Side { tokens, tell: events.clone(), verdicts };
+        let serving = tokio::spawn(gateway::serve(door, options, client.clone(), side));
+        let dark = tell.clone();
+        tokio::spawn(async move {
+            if serving.await.is_err() {
+                let _ = dark.send(News::Fault("go on with the gateway: it has panicked".to_owned()));
+            }
+        });
+    }
     let shared = Arc::new(Shared {
         place: keeping.place,
         environment: keeping.environment,
@@ -129,7 +132,7 @@ async fn keep(keeping: Keeping, tell: Tell, events: Events) -> Result<(), String
         api: keeping.api,
         client,
         mask: keeping.mask,
-        vault: Mutex::default(),
+        vault: keeping.vault,
         warned: Mutex::default(),
         tell,
         events,
@@ -199,7 +202,7 @@ struct Shared {
     api: Option<Api>,
     client: reqwest::Client,
     mask: Mask,
-    vault: Mutex<Vault>,
+    vault: Arc<Mutex<Vault>>,
     /// What was warned of: once each.
     warned: Mutex<Vec<&'static str>>,
     tell: Tell,

@@ -265,6 +265,9 @@ impl Log {
                     "answered for the server"
                 );
             }
+            Note::Refused { id, again } => {
+                info!(target: "mcp-supervise:token", server, %id, again, "a tool says that the token was refused");
+            }
             Note::Repeated { id, method } => {
                 info!(target: "mcp-supervise:request", server, %id, method = &**method, "sent again to the restarted server");
             }

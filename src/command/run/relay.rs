@@ -26,6 +26,7 @@ use self::signals::Signals;
 use super::alarm::Alarm;
 use super::beside::{Beside, News};
 use super::clock::Clock;
+use super::injection::Injection;
 use super::input::Lines;
 use super::log::{Log, Noise};
 use super::memory::Rest;
@@ -48,6 +49,8 @@ pub(super) struct Setup {
     pub(super) max_line: usize,
     /// How the keeper of the session is told what to do. `None` where there is none.
     pub(super) acts: Option<mpsc::UnboundedSender<Act>>,
+    /// Where the server gets the token itself. `None` where it does not.
+    pub(super) injection: Option<Injection>,
     pub(super) log: Log,
     pub(super) noise: Noise,
     pub(super) stdin: Source,
@@ -67,6 +70,7 @@ pub(super) struct Relay {
     max_line: usize,
     /// `None` where no session is kept, and once all is over.
     acts: Option<mpsc::UnboundedSender<Act>>,
+    injection: Option<Injection>,
     from_host: Lines,
     host_eof_told: bool,
     /// Some of what was read from the host may still wait in our own buffer.
@@ -125,6 +129,7 @@ impl Relay {
             guardian: setup.guardian,
             max_line: setup.max_line,
             acts: setup.acts,
+            injection: setup.injection,
             from_host: Lines::new(setup.stdin, setup.max_line),
             host_eof_told: false,
             host_unheard: false,
@@ -426,6 +431,9 @@ impl Relay {
                     }
                 }
                 Output::Session(act) => {
+                    if let Some(injection) = &self.injection {
+                        injection.follow(&act, &mut self.spec);
+                    }
                     if let Some(acts) = &self.acts {
                         // The keeper may have come to an end, which it has told.
                         let _ = acts.send(act);

@@ -3,6 +3,7 @@
 use std::env;
 use std::ffi::{OsStr, OsString};
 use std::path::PathBuf;
+use std::sync::{Arc, Mutex};
 
 use anyhow::{Context as _, Result};
 use reqwest::Method;
@@ -11,21 +12,27 @@ use secrecy::{ExposeSecret as _, SecretString};
 use tokio::sync::mpsc;
 
 use super::clock::Clock;
+use super::injection::Injection;
 use super::keeper::Keeping;
 use crate::cli::UsageError;
 use crate::cli::session::{OnExpired, Profile, Renew, Session as Options};
+use crate::engine::inject::Inject;
 use crate::engine::lease::io::Act;
 use crate::engine::{lease, upstream};
 use crate::gateway::{self, Auth, Door, Entrance, Upstream};
 use crate::http;
 use crate::mask::Mask;
+use crate::pattern::Pattern;
 use crate::token::renewal::Api;
-use crate::token::{Form, Place};
+use crate::token::{Form, Place, Vault};
 
 /// What a session token of the daemon begins with.
 const WAIAAS_PREFIX: &str = "wai_sess_";
 /// Where the daemon listens if it is not told otherwise.
 const WAIAAS_BASE_URL: &str = "http://127.0.0.1:3100";
+
+/// What a failed tool says when the API behind it has refused the token, in the words of most.
+const REFUSED: &str = r"(?i)\b401\b|\bunauthori[sz]ed\b|\b(token|session)[\s_-]+((has|is)[\s_-]+)?expired\b|\bexpired[\s_-]+(token|session)\b";
 
 /// A session as it is set up.
 pub(super) struct Session {
@@ -37,6 +44,8 @@ pub(super) struct Session {
     pub(super) acts: mpsc::UnboundedSender<Act>,
     /// The server's variables: to be set, or to be kept from it.
     pub(super) env: Vec<(OsString, Option<OsString>)>,
+    /// Where the server gets the token itself. `None` where it does not.
+    pub(super) injection: Option<Injection>,
 }
 
 /// The options, with what the profile stands for.
@@ -45,6 +54,7 @@ struct Settled {
     token_env: Option<OsString>,
     form: Form,
     upstream: Option<Upstream>,
+    inject_env: Option<OsString>,
     upstream_env: Option<OsString>,
     stand_in_env: Option<OsString>,
     hidden: Vec<OsString>,
@@ -58,7 +68,10 @@ struct Settled {
 /// If they do not fit together, and how they would; or the gateway cannot listen.
 pub(super) fn set_up(options: &Options, mask: &Mask, seed: u64) -> Result<Option<Session>> {
     let settled = settle(options)?;
-    let Some((upstream, url_env)) = gateway_of(options, &settled)? else { return Ok(None) };
+    let way = way(options, &settled)?;
+    if way == Way::None {
+        return Ok(None);
+    }
     let auth = auth(options)?;
     let api = api(options, &settled, &auth)?;
     if api.is_some() && settled.place.is_none() {
@@ -78,13 +91,32 @@ pub(super) fn set_up(options: &Options, mask: &Mask, seed: u64) -> Result<Option
         settled.token_env.as_deref().and_then(env::var_os).map(|text| text.to_string_lossy().into_owned());
     let environment = environment.filter(|text| !text.trim().is_empty()).map(SecretString::from);
     env.extend(settled.token_env.clone().map(|name| (name, None)));
-    let (entrance, secret) = entrance(settled.stand_in_env.is_some(), &settled.form.prefix)?;
-    mask.learn(&secret);
-    let shown = mask.apply(&upstream.to_string()).into_owned();
-    let gateway = gateway::Options { upstream, auth, entrance };
-    let door = Door::open().context("failed to listen on 127.0.0.1 for the gateway")?;
-    env.push((url_env, Some(OsString::from(door.url(&gateway).expose_secret()))));
-    env.extend(settled.stand_in_env.map(|name| (name, Some(OsString::from(secret.expose_secret())))));
+    let shown = settled.upstream.as_ref().map(|upstream| mask.apply(&upstream.to_string()).into_owned());
+    let vault = Arc::new(Mutex::new(Vault::default()));
+    let (mut gateway, mut injection, mut inject) = (None, None, None);
+    match way {
+        Way::None => {}
+        Way::Gateway(upstream, url_env) => {
+            let (entrance, secret) = entrance(settled.stand_in_env.is_some(), &settled.form.prefix)?;
+            mask.learn(&secret);
+            let options = gateway::Options { upstream, auth, entrance };
+            let door = Door::open().context("failed to listen on 127.0.0.1 for the gateway")?;
+            env.push((url_env, Some(OsString::from(door.url(&options).expose_secret()))));
+            env.extend(settled.stand_in_env.map(|name| (name, Some(OsString::from(secret.expose_secret())))));
+            gateway = Some((door, options));
+        }
+        Way::Variable(name) => {
+            let refused = match &options.refused_pattern {
+                None => Pattern::known(REFUSED),
+                Some(text) => text.parse().map_err(|why| {
+                    let what = format!("--refused-pattern is no regular expression: {why}");
+                    misuse(&what, "write it as (?i)401|unauthorized")
+                })?,
+            };
+            inject = Some(Inject { refused, repeat: options.repeat_on_401 });
+            injection = Some(Injection::new(name, Arc::clone(&vault)));
+        }
+    }
     let (acts, told) = mpsc::unbounded_channel();
     let renew_at = api.is_some().then_some(options.renew_at);
     Ok(Some(Session {
@@ -96,6 +128,7 @@ pub(super) fn set_up(options: &Options, mask: &Mask, seed: u64) -> Result<Option
             },
             api: shown,
             remedy: settled.remedy,
+            inject,
         },
         keeping: Keeping {
             place: settled.place,
@@ -103,29 +136,43 @@ pub(super) fn set_up(options: &Options, mask: &Mask, seed: u64) -> Result<Option
             form: settled.form,
             api,
             ca: options.upstream_ca.clone(),
-            gateway: (door, gateway),
+            gateway,
+            vault,
             mask: mask.clone(),
             acts: told,
         },
         acts,
         env,
+        injection,
     }))
 }
 
-/// The API that the gateway leads to, and where the server is told of it. `None` where no session is asked for.
-fn gateway_of(options: &Options, settled: &Settled) -> Result<Option<(Upstream, OsString)>> {
+/// How the server comes by the token.
+#[derive(PartialEq, Eq)]
+enum Way {
+    /// No session is asked for.
+    None,
+    /// The gateway to this API puts it on each request; the server is told the gateway's address in this variable.
+    Gateway(Upstream, OsString),
+    /// It gets the token itself, in this variable.
+    Variable(OsString),
+}
+
+/// Which way these options ask for.
+fn way(options: &Options, settled: &Settled) -> Result<Way> {
     let token = settled.place.is_some() || settled.token_env.is_some();
-    match (settled.upstream.clone(), settled.upstream_env.clone()) {
-        (Some(upstream), Some(url_env)) if token => Ok(Some((upstream, url_env))),
-        (Some(_), Some(_)) => Err(misuse(
-            "--upstream needs a token to put on the requests",
-            "name the file that it is kept in, with --token-file FILE, or a variable, with --token-env VAR",
-        )),
-        (Some(_), None) => Err(misuse(
+    let to_file =
+        "name the file that it is kept in, with --token-file FILE, or a variable, with --token-env VAR";
+    match (settled.inject_env.clone(), settled.upstream.clone(), settled.upstream_env.clone()) {
+        (Some(variable), ..) if token => Ok(Way::Variable(variable)),
+        (Some(_), ..) => Err(misuse("--inject-env needs a token to give to the server", to_file)),
+        (None, Some(upstream), Some(url_env)) if token => Ok(Way::Gateway(upstream, url_env)),
+        (None, Some(_), Some(_)) => Err(misuse("--upstream needs a token to put on the requests", to_file)),
+        (None, Some(_), None) => Err(misuse(
             "--upstream needs a way to tell the server the gateway's address",
             "name the variable in which the server looks for its API's address, with --upstream-env VAR",
         )),
-        (None, url_env) => {
+        (None, None, url_env) => {
             let named = [
                 ("--token-file", options.token_file.is_some()),
                 ("--token-env", options.token_env.is_some()),
@@ -136,10 +183,11 @@ fn gateway_of(options: &Options, settled: &Settled) -> Result<Option<(Upstream, 
                 ("--renew-url", options.renew_url.is_some()),
             ];
             match named.iter().find(|(_, named)| *named) {
-                None => Ok(None),
+                None => Ok(Way::None),
                 Some((option, _)) => Err(misuse(
-                    &format!("{option} needs the gateway"),
-                    "name the API that the server is to reach through it, with --upstream URL, or take --profile waiaas",
+                    &format!("{option} needs a way in which the server comes by the token"),
+                    "name the API that the server is to reach through the gateway, with --upstream URL, or the variable in \
+                     which it is to get the token, with --inject-env VAR, or take --profile waiaas",
                 )),
             }
         }
@@ -157,6 +205,7 @@ fn settle(options: &Options) -> Result<Settled> {
         token_env: options.token_env.clone(),
         form: Form { prefix: options.token_prefix.clone().unwrap_or_default(), opaque: true },
         upstream: options.upstream.as_deref().map(|text| parse_upstream(text, "--upstream")).transpose()?,
+        inject_env: options.inject_env.clone(),
         upstream_env: options.upstream_env.clone(),
         stand_in_env: options.stand_in_env.clone(),
         hidden: options.hide_env.clone(),

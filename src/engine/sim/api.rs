@@ -5,12 +5,15 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+use super::check_inject::REFUSED;
 use super::rng::Rng;
 use super::world::{Event, Sched};
+use crate::engine::inject::Inject;
 use crate::engine::io::{Changed, Input};
 use crate::engine::lease::io::{Act, Claims, End, Event as News, Found, Renewal, RequestId, Token, TokenId};
 use crate::engine::lease::{Answer, Options};
 use crate::engine::upstream::{OnExpired, Session};
+use crate::pattern::Pattern;
 
 /// What is going to happen to the session.
 #[derive(Clone, Debug)]
@@ -54,8 +57,11 @@ impl Api {
         Session {
             lease: Options { renew_at: rng.percent(85).then_some(0.6), seed },
             on_expired: if rng.percent(85) { OnExpired::Answer } else { OnExpired::Relay },
-            api: "http://127.0.0.1:3100".to_owned(),
+            api: Some("http://127.0.0.1:3100".to_owned()),
             remedy: "Begin another session.".to_owned(),
+            inject: rng
+                .percent(40)
+                .then(|| Inject { refused: Pattern::known(REFUSED), repeat: rng.percent(40) }),
         }
     }
 
@@ -73,14 +79,25 @@ impl Api {
         api
     }
 
+    fn revoke(&mut self, sched: &mut Sched) {
+        self.tokens.values_mut().for_each(|token| token.good = false);
+        sched.good = None;
+    }
+
+    /// What the engine has last published.
+    pub(super) fn used(&self) -> Option<u32> {
+        self.used
+    }
+
     /// A new token, the only good one from now on.
     fn issue(&mut self, sched: &mut Sched) -> Token {
-        self.tokens.values_mut().for_each(|token| token.good = false);
+        self.revoke(sched);
         let lives = *sched.rng.pick(&[Some(10), Some(60), Some(60), Some(600), None]);
         let expires = lives.map(|lives| sched.wall() + Duration::from_secs(lives));
         let claims = Claims { issued: Some(sched.wall()), expires };
         let id = u32::try_from(self.tokens.len()).unwrap() + 1;
         self.tokens.insert(id, Truth { claims, good: true });
+        sched.good = Some((id, expires));
         Token { id: TokenId(id), claims }
     }
 
@@ -220,7 +237,7 @@ impl Api {
             0..4 => self.file = Found::Token(self.issue(sched)),
             // Somebody renews it and keeps the token.
             4 => _ = self.issue(sched),
-            5..7 => self.tokens.values_mut().for_each(|token| token.good = false),
+            5..7 => self.revoke(sched),
             7 => self.file = Found::Nothing,
             8 => self.file = Found::Unusable("is empty".to_owned()),
             // The machine sleeps, or its clock is set.

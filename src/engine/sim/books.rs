@@ -67,6 +67,13 @@ pub(super) struct Request {
     pub progress: Option<f64>,
     /// How requests to the API had ended when it was written.
     pub window: Window,
+    /// Whether it was known to be safe to repeat when it was written.
+    pub safe: bool,
+    /// How often the token was refused with which it was made; the last one.
+    pub refused: u32,
+    pub refused_with: Option<u32>,
+    /// Since when its result is withheld for that.
+    pub withheld: Option<Duration>,
 }
 
 impl Request {
@@ -141,6 +148,35 @@ pub(super) struct Kid {
     pub unusable: bool,
     /// Forgotten, or never born.
     pub gone: bool,
+    /// The token in its environment.
+    pub token: Option<u32>,
+}
+
+impl Kid {
+    /// One that is started now.
+    pub(super) fn new(spawned: Duration, trying: bool, token: Option<u32>) -> Self {
+        Self {
+            spawned,
+            trying,
+            greeted: Greeted::No,
+            serving_since: None,
+            expected: VecDeque::new(),
+            own: BTreeSet::new(),
+            compares: BTreeMap::new(),
+            late: BTreeMap::new(),
+            heard: false,
+            spoke: false,
+            probed: false,
+            pulse: Pulse::default(),
+            replaced: false,
+            exit: None,
+            silent: false,
+            laddered: false,
+            unusable: false,
+            gone: false,
+            token,
+        }
+    }
 }
 
 /// A request of a server.

@@ -43,10 +43,13 @@ pub(in crate::engine) enum Bug {
     ForgetVerdict,
     TellStateWithoutCause,
     PassStateOn,
+    KeepOldToken,
+    RepeatRefused,
+    PassRefusalOn,
 }
 
 /// Each bug and the invariants of which one is to tell it.
-const BUGS: [(Bug, &[&str]); 38] = [
+const BUGS: [(Bug, &[&str]); 41] = [
     (Bug::SpawnCountsAsServing, &["restarts back off"]),
     (Bug::ForwardReplayedGreeting, &["only answers that it waits for reach the host"]),
     (Bug::ForgetInitialized, &["a greeted child is told what its predecessor knew"]),
@@ -88,6 +91,9 @@ const BUGS: [(Bug, &[&str]); 38] = [
     (Bug::ForgetVerdict, &["each refused request gets one verdict"]),
     (Bug::TellStateWithoutCause, &["a state of the API is told only if it is one"]),
     (Bug::PassStateOn, &["a call that fails because of the API is told so"]),
+    (Bug::KeepOldToken, &["a server has the newest token"]),
+    (Bug::RepeatRefused, &["only what is safe is written to a second child"]),
+    (Bug::PassRefusalOn, &["a refused call is withheld"]),
 ];
 
 #[test]

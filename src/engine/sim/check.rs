@@ -12,6 +12,7 @@ use serde_json::Value;
 use super::Violation;
 use super::books::{Ask, Kid, Pages, Request, Rules, Tool};
 use super::check_era::{Memory, Opened, Stream};
+use super::check_inject::Injection;
 use super::check_plans::Plans;
 use super::check_session::Session;
 use super::cover::Cover;
@@ -85,6 +86,8 @@ pub(super) struct Checker {
     pub streams: BTreeMap<String, Stream>,
     pub plans: Plans,
     pub session: Session,
+    /// `None` where the server does not get the token by its environment.
+    pub injection: Option<Injection>,
 
     pub asks: BTreeMap<String, Ask>,
     pub tokens: BTreeMap<String, (u32, String)>,
@@ -139,6 +142,7 @@ impl Checker {
             streams: BTreeMap::new(),
             plans: Plans::default(),
             session: Session::default(),
+            injection: None,
             asks: BTreeMap::new(),
             tokens: BTreeMap::new(),
             due: None,
@@ -269,14 +273,18 @@ impl Checker {
     fn note(&mut self, note: &Note) -> Checked {
         match note {
             Note::Phase { from, to } => return self.phase_changes(*from, *to),
-            Note::Repeated { .. } => self.cover.hit("request repeated"),
+            Note::Repeated { id, .. } => self.is_repeated(&id.to_string()),
+            Note::Refused { id, again } => return self.is_refused(&id.to_string(), *again),
             Note::VersionLowered { .. } => self.cover.hit("version lowered"),
             Note::Unusable { reason, .. } if reason.contains("protocol version") => {
                 self.cover.hit("version unusable");
             }
             Note::Session(fact) => return self.session_note(fact),
             Note::Hung { child } => return self.is_hung(child.0),
-            Note::Replaced { child, .. } => return self.is_replaced(child.0),
+            Note::Replaced { child, reason } => {
+                self.replaced_because(reason);
+                return self.is_replaced(child.0);
+            }
             Note::Changed { what: Changed::Token } => {}
             Note::Changed { .. } => return self.has_changed(),
             Note::ChangesByItself => self.cover.hit("files change with each start"),
@@ -335,6 +343,7 @@ impl Checker {
         self.ends_step()?;
         self.life_ends()?;
         self.session_ends()?;
+        self.inject_ends()?;
         self.steps += 1;
         if self.open.len() > MANY && !self.steps.is_multiple_of(64) {
             // Thousands of requests are not looked at after each one of them.
@@ -358,6 +367,9 @@ impl Checker {
         let serving = self.phase == Phase::Serving;
         for request in self.open.values().filter(|request| !request.cancelled && !request.stream) {
             let id = request.message.id.as_ref().unwrap();
+            if request.withheld.is_some() {
+                continue;
+            }
             if serving && request.at.is_none() {
                 violated!("a serving child gets what waits", "request {id}");
             }

@@ -86,6 +86,10 @@ impl Checker {
             came_back: false,
             progress: None,
             window: Window::default(),
+            safe: false,
+            refused: 0,
+            refused_with: None,
+            withheld: None,
             message,
         };
         let id = request.message.id.clone().unwrap();
@@ -264,7 +268,8 @@ impl Checker {
         if request.at.is_some() {
             violated!("a request is written to one child at a time", "{line}");
         }
-        let (now, came_back) = (self.now, request.came_back);
+        let (now, came_back, refused) = (self.now, request.came_back, request.refused > 0);
+        let repeats = self.injection.as_ref().is_some_and(|it| it.repeats);
         if probes && !request.written.is_empty() && !came_back {
             violated!("a child that dies on the probe is not fed it again", "{line}");
         }
@@ -272,14 +277,18 @@ impl Checker {
             match request.written.len() {
                 0 => {}
                 1 if safe => self.cover.hit("safe request written twice"),
+                1 if refused && repeats => self.cover.hit("refused call made again though not safe"),
                 1 => violated!("only what is safe is written to a second child", "{line}"),
                 _ => violated!("nothing is written to a third child", "{line}"),
             }
         }
         request.at = Some(child);
+        request.safe = safe;
         request.at_since = now;
         request.written.push(child);
-        if request.greets {
+        let written = request.clone();
+        self.is_made_again(child, &written)?;
+        if written.greets {
             self.kid().greeted = Greeted::Sent(id.to_owned());
         }
         if probes {

@@ -1,6 +1,5 @@
 //! Spawning, dying and the phases: one child at a time, not too often, never for ever.
 
-use std::collections::{BTreeSet, VecDeque};
 use std::time::Duration;
 
 use super::Violation;
@@ -93,26 +92,7 @@ impl Checker {
         self.plans.spawned();
         self.handoff = false;
         self.living = child;
-        let kid = Kid {
-            spawned: self.now,
-            trying,
-            greeted: Greeted::No,
-            serving_since: None,
-            expected: VecDeque::new(),
-            own: BTreeSet::new(),
-            compares: std::collections::BTreeMap::new(),
-            late: std::collections::BTreeMap::new(),
-            heard: false,
-            spoke: false,
-            probed: false,
-            pulse: super::check_plans::Pulse::default(),
-            replaced: false,
-            exit: None,
-            silent: false,
-            laddered: false,
-            unusable: false,
-            gone: false,
-        };
+        let kid = Kid::new(self.now, trying, self.token_to_inject());
         self.kids.insert(child, kid);
         Ok(())
     }

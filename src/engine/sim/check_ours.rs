@@ -219,7 +219,11 @@ impl Checker {
         if text("message").contains("Too many requests") {
             self.cover.hit("queue full");
         }
-        self.session_answers(text("status"), line)?;
+        if request.refused > 0 && text("status") == "session_expired" {
+            self.tells_refused(request, line)?;
+        } else {
+            self.session_answers(text("status"), line)?;
+        }
         match text("status") {
             "server_timeout" if request.at.is_some() && request.message.method() == "tools/call" => {
                 self.cover.hit("call that took too long");

@@ -12,7 +12,7 @@ use crate::engine::io::Input;
 use crate::engine::lease::io::{Act, Cause, End, Event, Fact, Found, Renewal, Token};
 
 /// How long a refused request may wait for its verdict: a renewal that is under way, and a look at the file.
-const VERDICT: Duration = Duration::from_millis(7050);
+pub(super) const VERDICT: Duration = Duration::from_millis(7050);
 /// How often a call is let through while the session has expired.
 const PROBE: Duration = Duration::from_secs(5);
 /// The states of the API, in the order in which they are told.
@@ -55,6 +55,25 @@ pub(super) struct Session {
 impl Session {
     pub(super) fn new(answers: bool) -> Self {
         Self { answers, ..Self::default() }
+    }
+
+    /// The token that is used.
+    pub(super) fn used(&self) -> Option<u32> {
+        self.used
+    }
+
+    /// A tool says that the API has spoken against this one.
+    pub(super) fn accuse(&mut self, token: Option<u32>) {
+        self.accused.extend(token);
+    }
+
+    /// Since when.
+    pub(super) fn used_since(&self) -> Duration {
+        self.used_since
+    }
+
+    pub(super) fn is_alive(&self) -> bool {
+        self.stands == Stands::Alive
     }
 
     /// Whether there is a token that was not there then, which is a reason to try a server again.
@@ -231,6 +250,9 @@ impl Checker {
         let Some(request) = self.open.get(id) else { return Ok(()) };
         let failed = message.result.as_ref().is_some_and(|result| result["isError"] == true);
         let call = request.message.method() == "tools/call" && !request.cancelled;
+        if call && self.injection.is_some() && super::check_inject::says_refused(message) {
+            violated!("a refused call is withheld", "{line}");
+        }
         if failed && call && self.cause_of(request).is_some() {
             violated!("a call that fails because of the API is told so", "{line}");
         }

@@ -8,6 +8,7 @@ use bytes::Bytes;
 use serde_json::{Value, json};
 
 pub(super) use self::eras::Kind;
+use super::check_inject::REFUSED;
 use super::parse::{self, Message};
 use super::rng::Rng;
 use super::world::{Event, Said, Sched};
@@ -76,6 +77,18 @@ pub(super) struct Server {
     heeds_close: bool,
     heeds_term: bool,
     told: u64,
+    /// The token in its environment; `None` inside if it got none.
+    pub token: Injected,
+}
+
+/// What a server gets of the token.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Injected {
+    /// Nothing that concerns it.
+    Nothing,
+    /// There was none.
+    None,
+    Token(u32),
 }
 
 impl Server {
@@ -117,6 +130,7 @@ impl Server {
             heeds_close: !rng.percent(profile.stubborn),
             heeds_term: !rng.percent(profile.stubborn),
             told: 0,
+            token: Injected::Nothing,
         }
     }
 
@@ -283,6 +297,7 @@ impl Server {
 
     fn answer(&mut self, id: &str, method: &str, params: &Value, sched: &mut Sched) -> String {
         self.told += 1;
+        let wall = sched.wall();
         let rng = &mut sched.rng;
         let text = format!("generation {} answer {}", self.generation, self.told);
         if rng.percent(5) && !method.ends_with("/list") {
@@ -306,6 +321,10 @@ impl Server {
             }
             "completion/complete" => json!({"completion": {"values": [text]}}),
             "ping" | "logging/setLevel" | "resources/subscribe" | "resources/unsubscribe" => json!({}),
+            "tools/call" if self.is_refused(rng, sched.good, wall) => {
+                let text = format!("{text}: {REFUSED}");
+                json!({"content": [{"type": "text", "text": text}], "isError": true})
+            }
             _ => {
                 json!({"content": [{"type": "text", "text": text}], "isError": rng.percent(sched.profile.fails)})
             }
@@ -336,6 +355,18 @@ impl Server {
             }
             _ => format!("{{\"jsonrpc\":\"2.0\",\"id\":{id},\"result\":{result}}}"),
         }
+    }
+
+    /// Whether the API refuses what a tool asks of it; sometimes it is not asked, and sometimes something else is refused.
+    fn is_refused(&self, rng: &mut Rng, good: Option<(u32, Option<Duration>)>, wall: Duration) -> bool {
+        let is_good = match self.token {
+            Injected::Nothing => return false,
+            Injected::None => false,
+            Injected::Token(ours) => {
+                good.is_some_and(|(id, end)| id == ours && end.is_none_or(|end| end > wall))
+            }
+        };
+        rng.percent(if is_good { 3 } else { 80 })
     }
 
     fn tools(&self, cursor: Option<&str>, rng: &mut Rng) -> Value {

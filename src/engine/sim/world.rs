@@ -15,7 +15,7 @@ use super::host::Host;
 use super::log::{Entry, Log};
 use super::profile::Profile;
 use super::rng::Rng;
-use super::server::{Server, Shape};
+use super::server::{Injected, Server, Shape};
 use super::{Bug, Violation};
 use crate::engine::backoff::Limits;
 use crate::engine::io::{
@@ -77,6 +77,8 @@ pub(super) struct Sched {
     pub profile: Profile,
     /// The wall clock when the run began; it may jump.
     epoch: Duration,
+    /// The token that the API takes, and when it ends.
+    pub good: Option<(u32, Option<Duration>)>,
     events: BTreeMap<(Duration, u64), Event>,
     number: u64,
 }
@@ -108,6 +110,8 @@ pub(super) struct World {
     servers: BTreeMap<u32, Server>,
     /// The API that the server needs. `None` if it needs none.
     api: Option<Api>,
+    /// The server gets the token by its environment.
+    injects: bool,
     heard: Vec<String>,
     pub checker: Checker,
     /// Whether what follows is the end of the run: no further faults.
@@ -142,18 +146,37 @@ impl World {
         let host = Host::new(&mut rng, &profile);
         let rules = Rules::new(&config);
         let epoch = Duration::from_secs(1_700_000_000);
-        let mut sched =
-            Sched { rng, now: Duration::ZERO, profile, epoch, events: BTreeMap::new(), number: 0 };
+        let mut sched = Sched {
+            rng,
+            now: Duration::ZERO,
+            profile,
+            epoch,
+            good: None,
+            events: BTreeMap::new(),
+            number: 0,
+        };
         let mut checker = Checker::new(rules);
         if sched.rng.percent(30) {
             sched.profile.fails = 40;
             let session = Api::session(&mut sched.rng, seed);
             checker.session = Session::new(session.on_expired == OnExpired::Answer);
+            if let Some(inject) = &session.inject {
+                checker.injects(inject.repeat);
+            }
             config.session = Some(session);
         }
         let api = config.session.is_some().then(|| Api::new(&mut sched));
-        let world =
-            Self { sched, host, servers: BTreeMap::new(), api, heard: Vec::new(), checker, ending: false };
+        let injects = config.session.as_ref().is_some_and(|session| session.inject.is_some());
+        let world = Self {
+            injects,
+            sched,
+            host,
+            servers: BTreeMap::new(),
+            api,
+            heard: Vec::new(),
+            checker,
+            ending: false,
+        };
         (world, config)
     }
 
@@ -231,10 +254,13 @@ impl World {
             Event::HostActs => {
                 self.host.acts(&mut self.sched);
                 if let Some(api) = &self.api {
-                    for _ in 0..self.sched.rng.below(3) {
+                    let asked = if self.injects { 0 } else { self.sched.rng.below(3) };
+                    for _ in 0..asked {
                         api.is_asked(&mut self.sched);
                     }
-                    if !self.ending && self.sched.rng.percent(12) {
+                    // Only a call tells of a refusal there.
+                    let others = if self.injects { 30 } else { 12 };
+                    if !self.ending && self.sched.rng.percent(others) {
                         self.sched.after(Duration::ZERO, Event::Session(Deed::Others));
                     }
                 }
@@ -502,7 +528,10 @@ impl World {
     }
 
     fn spawn(&mut self, child: u32) {
-        let server = Server::new(child, &mut self.sched);
+        let mut server = Server::new(child, &mut self.sched);
+        if let Some(api) = self.api.as_ref().filter(|_| self.injects) {
+            server.token = api.used().map_or(Injected::None, Injected::Token);
+        }
         self.servers.insert(child, server);
         let sched = &mut self.sched;
         let delay = sched.rng.mostly(80, 1, 30);

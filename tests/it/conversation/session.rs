@@ -1,26 +1,32 @@
 //! The session in conversations: what is found where the token is kept, how renewals end, how requests to the API end.
 //!
-//! Inputs: `config session=answer|relay` (there is a session, with renewal), `file ID SECONDS` (the look that is asked for
+//! Inputs: `config session=answer|relay` (there is a session, with renewal; `inject` or `inject-and-repeat`: the server gets the
+//! token by its environment), `file ID SECONDS` (the look that is asked for
 //! finds this token in the file, with so long to live from now on; `-` for one without end), `file nothing`, `environment ID
 //! SECONDS`, `renewed ID SECONDS` (`unwritten WHY` after it where the file could not be written), `renewal-refused STATUS
 //! CODE`, `renewal-fails WHY`, `refused REQUEST TOKEN`, `ended TOKEN heard|refused|locked|unreachable`, `changed token`.
 
 use std::time::Duration;
 
+use mcp_supervise::engine::inject::Inject;
 use mcp_supervise::engine::io::{Changed, Input, Output};
 use mcp_supervise::engine::lease::io::{Act, Claims, End, Event, Found, Renewal, RequestId, Token, TokenId};
 use mcp_supervise::engine::lease::{Answer, Options};
 use mcp_supervise::engine::upstream::{OnExpired, Session};
+use mcp_supervise::pattern::Pattern;
 
 use super::Stage;
 
 pub(super) fn configured(value: &str) -> Session {
+    let injects = value.starts_with("inject");
     Session {
         lease: Options { renew_at: Some(0.6), seed: 0 },
         on_expired: if value == "relay" { OnExpired::Relay } else { OnExpired::Answer },
-        api: "http://127.0.0.1:3100".to_owned(),
+        api: (!injects).then(|| "http://127.0.0.1:3100".to_owned()),
         remedy: "Run `mcp-supervise setup` in a terminal to begin another session; it is used at once."
             .to_owned(),
+        inject: injects
+            .then(|| Inject { refused: Pattern::known("401|expired"), repeat: value == "inject-and-repeat" }),
     }
 }
 

@@ -1,0 +1,190 @@
+//! The token in the server's environment: a restart when it is another one, and the 401 rule where only a tool's words tell
+//! of a refusal.
+//!
+//! A server that gets its token by a variable has it for as long as it runs. When the token is another one, the server is
+//! drained and started again with it. A failed call of which the text says that the token was refused is withheld: after
+//! the same wait as at the gateway it is made once more with the newer token, or the chat is told that there is none.
+//! A text is no proof that nothing was done, so only what is safe to repeat is repeated, unless the user says otherwise.
+
+use std::time::Duration;
+
+use bytes::Bytes;
+
+use super::guidance::Guidance;
+use super::inflight::Pending;
+use super::io::Gen;
+use super::lease::Lease;
+use super::lease::io::{End, Event, RequestId, Standing, TokenId};
+use super::note::Note;
+use super::phase::Phase;
+use super::timers::Timer;
+use super::upstream::{self, State};
+use super::{Engine, planted};
+use crate::pattern::Pattern;
+use crate::wire::{Id, Response};
+
+/// How long the first child waits for its token: a file is read in a millisecond, if its file system answers.
+const FIRST_LOOK: Duration = Duration::from_secs(1);
+/// How often a server is started again for another token, unless a call has been refused: a file that changes all the
+/// time is no reason to start a server all the time.
+const PAUSE: Duration = Duration::from_secs(5);
+/// Why a child is replaced then.
+const ROTATED: &str = "its session token had been replaced";
+
+/// How the server gets the token by its environment.
+#[derive(Clone, Debug)]
+pub struct Inject {
+    /// What the text of a failed tool says when the API has refused the token.
+    pub refused: Pattern,
+    /// A refused call is made again also if its tool is not safe to repeat.
+    pub repeat: bool,
+}
+
+/// Which token children get.
+#[derive(Debug, Default)]
+pub(super) struct Injection {
+    /// The next one's. `None` for none.
+    token: Option<TokenId>,
+    /// When a child was last replaced for another one.
+    replaced: Option<Duration>,
+}
+
+impl Engine {
+    pub(super) fn injects(&self) -> Option<&Inject> {
+        self.config.session.as_ref()?.inject.as_ref()
+    }
+
+    /// The first child: at once, or as soon as its token is known.
+    pub(super) fn begin(&mut self) {
+        if self.injects().is_some() {
+            self.phase = Phase::Waiting;
+            self.timers.arm(Timer::Restart, self.now.mono + FIRST_LOOK);
+        } else {
+            self.spawn();
+        }
+    }
+
+    /// Whether there was no child yet, because its token is not known.
+    pub(super) fn awaits_token(&self) -> bool {
+        self.generation == Gen(0) && self.phase == Phase::Waiting
+    }
+
+    /// The token of the next child.
+    pub(super) fn next_token(&self) -> Option<TokenId> {
+        self.injection.token
+    }
+
+    /// From now on children get this token, or none.
+    pub(super) fn hand_over(&mut self, token: Option<TokenId>) {
+        if self.injects().is_none() {
+            return;
+        }
+        self.injection.token = token;
+        if self.awaits_token() {
+            self.timers.disarm(Timer::Restart);
+            self.start();
+        } else {
+            self.rotate(false);
+        }
+    }
+
+    /// A child that has another token than the next one would get is replaced when it has nothing to do; `now`, if a call
+    /// has shown that it needs it.
+    pub(super) fn rotate(&mut self, now: bool) {
+        let Some(child) = &self.child else { return };
+        let current = child.token == self.injection.token || child.doom.is_some();
+        if current || !matches!(self.phase, Phase::Starting | Phase::Serving) || planted!(self, KeepOldToken)
+        {
+            return;
+        }
+        let earliest = self.injection.replaced.map_or(Duration::ZERO, |at| at + PAUSE);
+        if !now && self.now.mono < earliest {
+            return self.timers.arm(Timer::Rotate, earliest);
+        }
+        self.timers.disarm(Timer::Rotate);
+        self.injection.replaced = Some(self.now.mono);
+        if self.phase == Phase::Starting && !self.runs_first_calls() {
+            self.replace(ROTATED);
+        } else {
+            self.drain_for(ROTATED);
+        }
+    }
+
+    /// Withholds the result of a call that says that the token was refused, until it is known what follows. `false` if it
+    /// says nothing of that, or is not to be withheld.
+    pub(super) fn withhold(&mut self, from: Gen, id: &Id, response: &Response, line: &Bytes) -> bool {
+        let Some(inject) = self.injects() else { return false };
+        let Some(pending) = self.inflight.get(id).filter(|pending| pending.written == Some(from)) else {
+            return false;
+        };
+        if response.is_error || pending.cancelled || &*pending.method != "tools/call" {
+            return false;
+        }
+        let failed = upstream::has_failed(line);
+        let text = if failed { upstream::text_of(line) } else { String::new() };
+        let token = self.child.as_ref().and_then(|child| child.token);
+        if !failed || !inject.refused.is_in(&text) || planted!(self, PassRefusalOn) {
+            // As far as can be seen from here, the API takes the token.
+            let over = |lease: &Lease| matches!(lease.standing(), Standing::Expired(_));
+            if let (false, Some(token)) = (failed, token)
+                && let Some(lease) = self.lease.as_mut().filter(|lease| over(lease))
+            {
+                lease.handle(self.now, Event::Ended(token, End::Heard));
+            }
+            return false;
+        }
+        let (request, again) = (RequestId(pending.seq), pending.refused.is_some());
+        self.note(Note::Refused { id: id.clone(), again });
+        self.inflight.withhold(id, self.as_detail(&text).unwrap_or_default().into());
+        let Some(lease) = &mut self.lease else { return false };
+        match token {
+            // It was made once more already.
+            Some(token) if again => {
+                lease.handle(self.now, Event::Ended(token, End::Refused));
+                self.tell_refused(id);
+            }
+            Some(token) => lease.handle(self.now, Event::Refused { request, token }),
+            // It was started without one.
+            None => self.judge_call(request, self.injection.token),
+        }
+        true
+    }
+
+    /// The verdict on a call that was refused: there is another token by now, or there is none.
+    pub(super) fn judge_call(&mut self, request: RequestId, other: Option<TokenId>) {
+        let withheld = |pending: &Pending| pending.withheld && pending.seq == request.0;
+        // The host may have cancelled it meanwhile.
+        let Some(id) = self.inflight.ids(withheld).pop() else { return };
+        let Some(pending) = self.inflight.get(&id) else { return };
+        if other.is_some() && self.may_make_again(pending) {
+            self.requeue(&[id]);
+        } else {
+            self.tell_refused(&id);
+        }
+        if other.is_some() {
+            self.rotate(true);
+        }
+    }
+
+    /// Whether a refused call may be written to another child.
+    fn may_make_again(&self, pending: &Pending) -> bool {
+        pending.kept.is_some()
+            && pending.times_written < 2
+            && (self.is_repeatable(&pending.method, pending.name.as_deref())
+                || self.repeats_refused()
+                || planted!(self, RepeatRefused))
+    }
+
+    /// Whether refused calls are made again whatever their tools declare.
+    pub(super) fn repeats_refused(&self) -> bool {
+        self.injects().is_some_and(|inject| inject.repeat)
+    }
+
+    /// Tells the chat that a call was refused.
+    pub(super) fn tell_refused(&mut self, id: &Id) {
+        let Some(pending) = self.inflight.get(id) else { return };
+        let detail = pending.refused.as_deref().filter(|said| !said.is_empty()).map(str::to_owned);
+        let guidance = Guidance { detail, ..self.upstream_guidance(pending, State::Expired) };
+        self.answer_with_guidance(id, &guidance);
+    }
+}
