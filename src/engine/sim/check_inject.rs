@@ -22,8 +22,8 @@ const PAUSE: Duration = Duration::from_secs(5);
 pub(super) struct Injection {
     /// Refused calls are made again whatever their tools declare.
     pub repeats: bool,
-    /// When a child was last replaced for another token.
-    replaced: Duration,
+    /// When a child was last replaced for another token, or was to be.
+    pub replaced: Duration,
 }
 
 /// Whether a result says that the token was refused.

@@ -32,6 +32,10 @@ impl Checker {
         self.left = from;
         self.phase = to;
         self.phase_since = self.now;
+        if let Some(injection) = self.injection.as_mut().filter(|_| to == Draining) {
+            // It may die before it is replaced.
+            injection.replaced = self.now;
+        }
         if to == Serving {
             let (now, opened) = (self.now, self.opened);
             let kid = self.kid();

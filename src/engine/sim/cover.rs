@@ -5,7 +5,7 @@ use std::fmt;
 
 /// How often each must happen in so many seeds: about a third of how often it does.
 const SEEDS: u64 = 10_000;
-const LEAST: [(&str, u64); 81] = [
+const LEAST: [(&str, u64); 86] = [
     ("a dead child speaks", 1700),
     ("a request in the modern era", 250),
     ("an exited child's line is read", 100),
@@ -61,6 +61,10 @@ const LEAST: [(&str, u64); 81] = [
     ("probe refused by us", 150),
     ("progress backwards dropped", 60),
     ("queue full", 300),
+    ("refused call made again", 20),
+    ("refused call made again though not safe", 15),
+    ("refused call told", 190),
+    ("refused call withheld", 220),
     ("refused what was never offered", 1300),
     ("replaced before it served", 100),
     ("replay refused", 60),
@@ -74,6 +78,7 @@ const LEAST: [(&str, u64); 81] = [
     ("request to the API refused", 3800),
     ("restarted after a back-off", 3100),
     ("safe request written twice", 4100),
+    ("server started again with another token", 280),
     ("session expired", 500),
     ("spawn failed", 600),
     ("spliced id answered", 1600),
