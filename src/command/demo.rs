@@ -1,11 +1,13 @@
 //! `demo`: the whole story on a machine with nothing installed, and a check of every line that it tells.
 //!
-//! This program plays all parts: a host, which is the code in here, the supervisor, which is the real `run`, and a server
-//! ([`serve`]). Host, supervisor and server are three processes that talk over pipes as they would
+//! This program plays all parts: a host, which is the code in here, the supervisor, which is the real `run`, a server
+//! ([`serve`]), and the API behind it. Host, supervisor and server are three processes that talk over pipes as they would
 //! in earnest. However the story ends, nothing of it is left.
 
+mod api;
 mod host;
 mod server;
+mod session;
 mod stage;
 mod told;
 
@@ -51,6 +53,7 @@ async fn story() -> Result<()> {
          connection to each server, whatever happens.",
     )?;
     let mut counts = crashing(&mut stage).await?;
+    counts.add(&session::session(&mut stage).await?);
     counts.add(&unstartable(&mut stage).await?);
     counts.add(&slow(&mut stage).await?);
     stage.clear()?;

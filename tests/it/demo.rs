@@ -10,13 +10,14 @@ use std::process::{Child, Command, Output, Stdio};
 
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
+use regex_lite::Regex;
 use tempfile::TempDir;
 
 use crate::support::process::{eventually, is_gone};
 
 const PROGRAM: &str = env!("CARGO_BIN_EXE_mcp-supervise");
-/// Told in the middle, when all that the demo consists of is running.
-const IN_THE_MIDDLE: &str = "with the call in flight";
+/// Told in the middle of the session's acts, when all that the demo consists of is running.
+const IN_THE_MIDDLE: &str = "calls balance";
 
 /// A command with a home of its own, where the demo also makes its folders.
 fn at_home(command: &mut Command) -> TempDir {
@@ -80,6 +81,14 @@ fn stderr(demo: &mut Child) -> String {
     told
 }
 
+/// What is the same each time: without numbers and places, whatever the lines are.
+fn plain(story: &str) -> String {
+    let place = Regex::new("[^ ]*mcp-supervise-demo-[A-Za-z0-9]+").expect("it is one");
+    let number = Regex::new("[0-9]+").expect("it is one");
+    let words: Vec<&str> = story.split_whitespace().collect();
+    number.replace_all(&place.replace_all(&words.join(" "), "PLACE"), "0").into_owned()
+}
+
 #[test]
 fn the_story_is_told_to_its_end() {
     // A setting for everyday use does not change the story.
@@ -90,14 +99,27 @@ fn the_story_is_told_to_its_end() {
     for part in [
         "kill -9",
         "server_restarted",
+        "the only token that the server was given: 401",
+        "gets a request with the old token",
+        "refuses the request: 401",
+        "gets the request once more, with the new token, and serves it",
+        "had its answer",
+        "session_expired",
+        "calls balance: 1500",
+        "the same server process",
         "server_unavailable",
         "is offered its tools after",
-        "19 requests, 19 answers, 4 kills, lost 0, doubled 0",
+        "29 requests, 29 answers, 4 kills, lost 0, doubled 0",
         "everything was as told",
     ] {
         let at = rest.find(part).unwrap_or_else(|| panic!("no {part:?} where it should be in:\n{story}"));
         rest = &rest[at..];
     }
+    assert!(!story.contains("demo_session_"), "no token is told:\n{story}");
+    assert!(
+        plain(include_str!("../../README.md")).contains(&plain(&story)),
+        "the README tells another:\n{story}"
+    );
 }
 
 #[test]

@@ -11,7 +11,7 @@ use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::time::timeout;
 use tokio_util::codec::Decoder as _;
 
-use super::server::STARTS_AFTER;
+use super::server::{API_TOKEN, API_URL, STARTS_AFTER};
 use super::stage::Stage;
 use crate::child::{Process, Spec, spawn};
 use crate::engine::io::{Exit, GroupSignal};
@@ -97,6 +97,7 @@ impl Host {
         let options =
             std::env::vars_os().filter(|(name, _)| name.as_encoded_bytes().starts_with(b"MCP_SUPERVISE_"));
         let mut env: Vec<_> = options.map(|(name, _)| (name, None)).collect();
+        env.extend([API_URL, API_TOKEN].map(|name| (name.into(), None)));
         let delay = plan.starts_after.map(|delay| delay.as_millis().to_string().into());
         env.push((STARTS_AFTER.into(), delay));
         let child = spawn(&Spec { argv, env }, None).context("failed to start the supervisor")?;
