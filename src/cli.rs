@@ -57,7 +57,7 @@ pub enum Command {
     Run(Run),
     /// Obtain a session from a daemon, store its token, and print the entry for the host's config
     Setup(setup::Setup),
-    /// Show the whole story in ten seconds, with a built-in server that crashes
+    /// Show the whole story in ten seconds, with a built-in server that crashes and an API that ends its session
     Demo {
         /// Be the server of the demo
         #[arg(long, hide = true)]

@@ -11,6 +11,11 @@ use clap::builder::styling::AnsiColor;
 
 /// Writes to stdout what was asked for, as it is; colour codes are taken out where nobody would see them.
 pub fn text(text: impl AsRef<[u8]>) -> io::Result<()> {
+    heard(text).map(|_| ())
+}
+
+/// The same. `false` if nobody reads it any more.
+pub fn heard(text: impl AsRef<[u8]>) -> io::Result<bool> {
     finish(&mut anstream::stdout(), text.as_ref())
 }
 
@@ -39,11 +44,12 @@ fn complaint(text: &str, hint: Option<&str>) {
     let _ = finish(&mut anstream::stderr(), whole.as_bytes());
 }
 
-/// Writes all of it; a reader that has gone away has seen what it wanted.
-fn finish(stream: &mut impl Write, bytes: &[u8]) -> io::Result<()> {
+/// Writes all of it; a reader that has gone away has seen what it wanted. Whether it is still there.
+fn finish(stream: &mut impl Write, bytes: &[u8]) -> io::Result<bool> {
     match stream.write_all(bytes).and_then(|()| stream.flush()) {
-        Err(error) if error.kind() == ErrorKind::BrokenPipe => Ok(()),
-        other => other,
+        Ok(()) => Ok(true),
+        Err(error) if error.kind() == ErrorKind::BrokenPipe => Ok(false),
+        Err(error) => Err(error),
     }
 }
 
@@ -67,7 +73,7 @@ mod tests {
     #[test]
     fn a_broken_pipe_is_success_and_another_error_is_not() {
         for late in [false, true] {
-            assert!(finish(&mut Failing(ErrorKind::BrokenPipe, late), b"x").is_ok());
+            assert!(finish(&mut Failing(ErrorKind::BrokenPipe, late), b"x").is_ok_and(|heard| !heard));
             assert!(finish(&mut Failing(ErrorKind::StorageFull, late), b"x").is_err());
         }
     }

@@ -139,7 +139,8 @@ impl Engine {
         if self.is_modern() {
             self.listens.with_flag(&format!("{kind}ListChanged")).next().is_some()
         } else {
-            self.replay.told.is_some() && self.replay.can(kind, Some("listChanged"))
+            // A greeting that names no version promises nothing.
+            self.replay.told_result.is_some() && self.replay.can(kind, Some("listChanged"))
         }
     }
 }

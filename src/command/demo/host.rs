@@ -7,13 +7,14 @@ use std::time::Duration;
 use anyhow::{Context as _, Result, bail, ensure};
 use bytes::BytesMut;
 use serde_json::{Value, json};
-use tempfile::TempDir;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::time::timeout;
 use tokio_util::codec::Decoder as _;
 
-use super::server::STARTS_AFTER;
+use super::server::{API_TOKEN, API_URL, STARTS_AFTER};
+use super::stage::Stage;
 use crate::child::{Process, Spec, spawn};
-use crate::engine::io::Exit;
+use crate::engine::io::{Exit, GroupSignal};
 use crate::stream::{Sink, Source};
 use crate::wire::{Line, LineCodec};
 
@@ -21,6 +22,8 @@ use crate::wire::{Line, LineCodec};
 const MAX_LINE: usize = 1024 * 1024;
 /// How much is read at once, in bytes.
 const ROOM: usize = 8 * 1024;
+/// How long a supervisor may take to end that was told to: twice what it promises, and a little more.
+const SOON: Duration = Duration::from_secs(5);
 
 /// What was asked, and what came back.
 #[derive(Debug, Default)]
@@ -46,15 +49,23 @@ impl Counts {
     }
 }
 
-/// Where the story is played.
+/// A server, and how it is supervised.
 #[derive(Debug)]
-pub(super) struct Stage {
-    /// This program.
-    pub(super) myself: OsString,
-    /// What is stored is stored here, and gone afterwards.
-    pub(super) folder: TempDir,
-    /// How long the server takes to start. `None` for as long as it takes.
-    pub(super) server_starts_after: Option<Duration>,
+pub(super) struct Plan {
+    /// What the supervisor calls it.
+    pub(super) name: &'static str,
+    /// The options besides.
+    pub(super) options: Vec<OsString>,
+    pub(super) command: Vec<OsString>,
+    /// How long the demo's own server takes to start. `None` for as long as it takes.
+    pub(super) starts_after: Option<Duration>,
+}
+
+impl Plan {
+    /// With the defaults.
+    pub(super) fn new(name: &'static str, command: impl Into<Vec<OsString>>) -> Self {
+        Self { name, options: Vec::new(), command: command.into(), starts_after: None }
+    }
 }
 
 /// One connection.
@@ -74,18 +85,20 @@ pub(super) struct Host {
 }
 
 impl Host {
-    /// Starts the supervisor with these options before this server's command.
-    pub(super) fn start(stage: &Stage, name: &str, options: &[&str], server: &[OsString]) -> Result<Self> {
-        let mut argv: Vec<OsString> = vec![stage.myself.clone(), "run".into(), "--name".into(), name.into()];
-        argv.extend(["--data-dir".into(), stage.folder.path().into()]);
-        argv.extend(options.iter().map(OsString::from));
+    /// Starts the supervisor with this server.
+    pub(super) fn start(stage: &Stage, plan: Plan) -> Result<Self> {
+        let mut argv: Vec<OsString> =
+            vec![stage.myself.clone(), "run".into(), "--name".into(), plan.name.into()];
+        argv.extend(["--data-dir".into(), stage.folder().into()]);
+        argv.extend(plan.options);
         argv.push("--".into());
-        argv.extend_from_slice(server);
+        argv.extend(plan.command);
         // The story is that of the defaults, whatever the environment says.
         let options =
             std::env::vars_os().filter(|(name, _)| name.as_encoded_bytes().starts_with(b"MCP_SUPERVISE_"));
         let mut env: Vec<_> = options.map(|(name, _)| (name, None)).collect();
-        let delay = stage.server_starts_after.map(|delay| delay.as_millis().to_string().into());
+        env.extend([API_URL, API_TOKEN].map(|name| (name.into(), None)));
+        let delay = plan.starts_after.map(|delay| delay.as_millis().to_string().into());
         env.push((STARTS_AFTER.into(), delay));
         let child = spawn(&Spec { argv, env }, None).context("failed to start the supervisor")?;
         Ok(Self {
@@ -150,14 +163,13 @@ impl Host {
     }
 
     /// Closes the connection, as a host does, and reads to the end. Gives the exit code and the counts.
-    pub(super) async fn stop(mut self) -> Result<(i32, Counts)> {
+    pub(super) async fn stop(&mut self) -> Result<(i32, Counts)> {
         self.stdin = None;
         while self.read_some().await? {}
         let exit = self.process.exited().await;
-        self.process.forget(true);
         let answered = |answers: &&Vec<Value>| !answers.is_empty();
         let count = |number: usize| u64::try_from(number).unwrap_or(u64::MAX);
-        let mut counts = self.counts;
+        let mut counts = std::mem::take(&mut self.counts);
         counts.answers = count(self.answers.values().map(Vec::len).sum());
         counts.lost = counts.requests - count(self.answers.values().filter(answered).count());
         counts.doubled = counts.answers + counts.lost - counts.requests;
@@ -166,6 +178,21 @@ impl Host {
             Exit::Signal(signal) => bail!("the supervisor was killed by signal {signal}"),
         };
         Ok((code, counts))
+    }
+
+    /// Done with a supervisor that has ended.
+    pub(super) fn forget(self) {
+        self.process.forget(true);
+    }
+
+    /// Ends the supervisor, wherever it is in the story. It ends what it has started.
+    pub(super) async fn abandon(mut self) {
+        // Nothing can be done about one that cannot be signalled.
+        let _ = self.process.signal(GroupSignal::Term);
+        if timeout(SOON, self.process.exited()).await.is_err() {
+            let _ = self.process.signal(GroupSignal::Kill);
+        }
+        self.forget();
     }
 
     async fn write(&mut self, message: &Value) -> Result<()> {
