@@ -139,7 +139,7 @@ impl Lease {
                 self.refusals.push_back(Refusal { request, token, arrived, looking: None });
             }
             Event::Ended(token, end) => self.ended(token, end),
-            Event::Lacked | Event::Timer => {}
+            Event::Lacked | Event::Lost(_) | Event::Timer => {}
         }
         self.settle();
     }

@@ -156,6 +156,8 @@ pub struct Engine {
     lease: Option<Lease>,
     /// How requests to the API have ended.
     ends: Ends,
+    /// Why nobody keeps the session any more. `None` while somebody does.
+    lost: Option<String>,
     /// Which token children get, where they get it by their environment.
     injection: Injection,
     /// Changes on disk that may not be over. `None` if there are none.
@@ -198,6 +200,7 @@ impl Engine {
             backoff: Backoff::new(config.restarts, config.seed),
             lease: config.session.as_ref().map(|session| Lease::new(session.lease, now)),
             ends: Ends::default(),
+            lost: None,
             injection: Injection::default(),
             config,
             now,

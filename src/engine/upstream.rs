@@ -58,6 +58,8 @@ pub(super) enum State {
     Locked,
     /// It does not answer.
     Unreachable,
+    /// Nobody leads there any more.
+    Lost,
 }
 
 /// How many requests to the API have ended so, since the start. The counts may wrap.
@@ -99,10 +101,15 @@ impl Ends {
 impl Engine {
     /// Something has happened to the session.
     pub(super) fn session_event(&mut self, event: Event) {
+        let injects = self.injects().is_some();
         let Some(lease) = &mut self.lease else { return };
         match event {
             Event::Ended(_, end) => self.ends.count(end),
             Event::Lacked => self.ends.count(End::Refused),
+            // A server that has the token itself needs no way to the API.
+            Event::Lost(ref why) => {
+                self.lost = (!injects).then(|| self.config.mask.apply(why).into_owned());
+            }
             Event::Found { .. }
             | Event::Stirred
             | Event::Renewed(_)
@@ -179,7 +186,7 @@ impl Engine {
         response: &Response,
         line: &Bytes,
     ) -> Option<Guidance> {
-        if self.ends == pending.ends
+        if self.ends == pending.ends && self.lost.is_none()
             || pending.cancelled
             || response.is_error
             || &*pending.method != "tools/call"
@@ -187,6 +194,7 @@ impl Engine {
             return None;
         }
         let state = match self.ends.since(pending.ends) {
+            _ if self.lost.is_some() => State::Lost,
             None if planted!(self, TellStateWithoutCause) => State::Unreachable,
             state => state.filter(|_| !planted!(self, PassStateOn))?,
         };
@@ -253,6 +261,17 @@ impl Engine {
                 format!("See that it runs and can be reached, then try again.{check}"),
                 again,
             ),
+            State::Lost => {
+                let why = self.lost.as_deref().unwrap_or("unknown");
+                (
+                    Status::DaemonUnavailable,
+                    format!(
+                        "The supervisor no longer leads the MCP server {name:?} to the API at {api} ({why}), so {effect}."
+                    ),
+                    format!("Start the host again, or the server in it.{check}"),
+                    false,
+                )
+            }
             State::Locked => (
                 Status::KillSwitchActive,
                 format!(

@@ -78,7 +78,7 @@ impl Keeper {
     /// Starts the keeper. It ends when nothing more can be asked of it, and no renewal is under way.
     pub(super) fn start(keeping: Keeping, tell: Tell, events: Events) -> Self {
         let (ending, ended) = oneshot::channel();
-        let dark = tell.clone();
+        let dark = (tell.clone(), events.clone());
         let body = move || {
             // Dropped however this ends.
             let _ending = ending;
@@ -87,8 +87,7 @@ impl Keeper {
                 Ok(Err(why)) => why,
                 Err(_) => "go on keeping the session: its thread has panicked".to_owned(),
             };
-            // Nobody may want to know any more.
-            let _ = dark.send(News::Fault(told));
+            go_dark(&dark, told);
         };
         if let Err(error) = thread::Builder::new().name("session".to_owned()).spawn(body) {
             tracing::error!(target: "mcp-supervise:token", %error, "failed to start the keeper of the session");
@@ -118,10 +117,10 @@ async fn keep(keeping: Keeping, tell: Tell, events: Events) -> Result<(), String
     if let Some((door, options)) = keeping.gateway {
         let side = Side { tokens, tell: events.clone(), verdicts };
         let serving = tokio::spawn(gateway::serve(door, options, client.clone(), side));
-        let dark = tell.clone();
+        let dark = (tell.clone(), events.clone());
         tokio::spawn(async move {
             if serving.await.is_err() {
-                let _ = dark.send(News::Fault("go on with the gateway: it has panicked".to_owned()));
+                go_dark(&dark, "go on with the gateway: it has panicked".to_owned());
             }
         });
     }
@@ -182,6 +181,13 @@ async fn keep(keeping: Keeping, tell: Tell, events: Events) -> Result<(), String
     // What the API has granted would be lost with us.
     while renewals.join_next().await.is_some() {}
     Ok(())
+}
+
+/// Tells that there is no way to the API any more; why, as a text that fits after "failed to".
+fn go_dark((tell, events): &(Tell, Events), why: String) {
+    // Nobody may want to know any more.
+    let _ = events.send(Event::Lost(format!("it failed to {why}")));
+    let _ = tell.send(News::Fault(why));
 }
 
 /// Looks where the token is kept, as often as that is wanted.

@@ -99,6 +99,8 @@ pub enum Event {
     Ended(TokenId, End),
     /// A request has ended because there was no token to make it with.
     Lacked,
+    /// Nobody keeps the session any more; why, as a clause.
+    Lost(String),
     /// The time of [`super::Lease::deadline`] has come.
     Timer,
 }

@@ -232,14 +232,16 @@ impl Api {
     }
 
     fn others(&mut self, sched: &mut Sched) -> Option<News> {
-        match sched.rng.below(10) {
+        match sched.rng.below(40) {
+            // Whoever led requests to it is gone.
+            39 if sched.rng.percent(20) => return Some(News::Lost("it has panicked".to_owned())),
             // Another supervisor renews it.
-            0..4 => self.file = Found::Token(self.issue(sched)),
+            0..16 => self.file = Found::Token(self.issue(sched)),
             // Somebody renews it and keeps the token.
-            4 => _ = self.issue(sched),
-            5..7 => self.revoke(sched),
-            7 => self.file = Found::Nothing,
-            8 => self.file = Found::Unusable("is empty".to_owned()),
+            16..20 => _ = self.issue(sched),
+            20..28 => self.revoke(sched),
+            28..32 => self.file = Found::Nothing,
+            32..36 => self.file = Found::Unusable("is empty".to_owned()),
             // The machine sleeps, or its clock is set.
             _ => sched.clock_jumps(),
         }

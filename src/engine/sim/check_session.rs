@@ -50,6 +50,8 @@ pub(super) struct Session {
     /// How many requests to the API were heard, refused, locked out, unanswered.
     heard: u64,
     bad: [u64; 3],
+    /// There is no way to the API any more.
+    lost: bool,
 }
 
 impl Session {
@@ -134,6 +136,7 @@ impl Checker {
                 End::Unreachable => session.bad[2] += 1,
             },
             Event::Lacked => session.bad[0] += 1,
+            Event::Lost(_) => session.lost = self.injection.is_none(),
             Event::Stirred | Event::Written(..) | Event::Timer => {}
         }
     }
@@ -234,6 +237,9 @@ impl Checker {
 
     /// What the API has to do with it that this call has failed.
     fn cause_of(&self, request: &Request) -> Option<&'static str> {
+        if self.session.lost {
+            return Some(STATES[2]);
+        }
         let before = request.window;
         if self.session.heard != before.heard {
             return None;

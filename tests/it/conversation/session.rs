@@ -4,7 +4,7 @@
 //! token by its environment), `file ID SECONDS` (the look that is asked for
 //! finds this token in the file, with so long to live from now on; `-` for one without end), `file nothing`, `environment ID
 //! SECONDS`, `renewed ID SECONDS` (`unwritten WHY` after it where the file could not be written), `renewal-refused STATUS
-//! CODE`, `renewal-fails WHY`, `refused REQUEST TOKEN`, `ended TOKEN heard|refused|locked|unreachable`, `changed token`.
+//! CODE`, `renewal-fails WHY`, `refused REQUEST TOKEN`, `ended TOKEN heard|refused|locked|unreachable`, `lost WHY` (nobody keeps the session), `changed token`.
 
 use std::time::Duration;
 
@@ -88,6 +88,7 @@ impl Stage {
                     },
                 )
             }
+            "lost" => Event::Lost(rest.to_owned()),
             "changed" if rest == "token" => {
                 self.input(Input::Changed(Changed::Token));
                 return true;

@@ -33,7 +33,7 @@ fn nothing_that_anybody_can_see_holds_a_token_or_a_part_of_its_signature() {
     balance(&mut host, "renewed");
     tokens.push(daemon.rotate(&first.id, true).token);
     balance(&mut host, "rotated");
-    look(&host, &tokens);
+    look(&host, &tokens, None);
     let _ = nix::sys::signal::kill(nix::unistd::Pid::from_raw(host.server(1)), Signal::SIGKILL);
     host.server(2);
     balance(&mut host, "restarted");
@@ -49,9 +49,38 @@ fn nothing_that_anybody_can_see_holds_a_token_or_a_part_of_its_signature() {
     keep(&daemon, &last);
     tokens.push(last.token);
     until_served(&mut host);
-    look(&host, &tokens);
+    look(&host, &tokens, None);
     host.finish();
-    look(&host, &tokens);
+    look(&host, &tokens, None);
+    let told: Vec<u8> = host.lines().concat();
+    assert_clean("stdout", &told, &tokens);
+}
+
+#[test]
+fn a_token_that_the_server_is_given_shows_nowhere_else() {
+    let daemon = Daemon::start();
+    let first = daemon.ripe();
+    keep(&daemon, &first);
+    let mut host = plan(&daemon).options("--log trace --inject-env WAIAAS_SESSION_TOKEN").tireless().start();
+    host.greet();
+    host.list();
+    host.until("the file holds the new token", || {
+        fs::read_to_string(daemon.token_file(WALLET)).is_ok_and(|now| now != first.token)
+    });
+    let mut tokens = vec![first.token.clone()];
+    tokens.extend(fs::read_to_string(daemon.token_file(WALLET)).ok());
+    balance(&mut host, "renewed");
+    tokens.push(daemon.rotate(&first.id, true).token);
+    host.ask("rotated", "get_balance", &json!({}));
+    look(&host, &tokens, Some("WAIAAS_SESSION_TOKEN"));
+    daemon.revoke(&first.id);
+    until_expired(&mut host);
+    let last = daemon.session(&json!({"ttl_ms": 3_600_000}));
+    keep(&daemon, &last);
+    tokens.push(last.token);
+    until_served(&mut host);
+    host.finish();
+    look(&host, &tokens, Some("WAIAAS_SESSION_TOKEN"));
     let told: Vec<u8> = host.lines().concat();
     assert_clean("stdout", &told, &tokens);
 }
@@ -66,12 +95,15 @@ fn until_expired(host: &mut Host) {
     }
 }
 
-/// Everything that there is to see now.
-fn look(host: &Host, tokens: &[String]) {
+/// Everything that there is to see now, but the variable in which the server is given the token.
+fn look(host: &Host, tokens: &[String], given: Option<&str>) {
     assert!(tokens.len() >= 2);
     assert_clean("stderr", host.stderr().as_bytes(), tokens);
     for server in host.servers() {
         for (name, value) in environment(server) {
+            if given == Some(&*name) {
+                continue;
+            }
             assert_clean(&format!("the server's {name}"), value.as_bytes(), tokens);
         }
     }
