@@ -98,9 +98,9 @@ impl Place {
                 }
             }
             Err(error) if error.kind() == io::ErrorKind::NotFound => {}
-            Err(error) => return Err(format!("cannot be written: {error}")),
+            Err(error) => return Err(self.fault(&error)),
         }
-        self.replace(token).map_err(|error| format!("cannot be written: {error}"))
+        self.replace(token).map_err(|error| self.fault(&error))
     }
 
     fn replace(&self, token: &SecretString) -> io::Result<()> {
@@ -109,7 +109,8 @@ impl Place {
         let name = self.path.file_name().unwrap_or_default().to_string_lossy().into_owned();
         let prefix = format!(".{name}{UNFINISHED}");
         let mut file = tempfile::Builder::new().prefix(&prefix).tempfile_in(directory)?;
-        file.write_all(token.expose_secret().as_bytes())?;
+        // By the file itself: an error would else name a file that is gone when it is told.
+        file.as_file_mut().write_all(token.expose_secret().as_bytes())?;
         file.as_file().sync_all()?;
         remove_abandoned(directory, &prefix, &file.as_file().metadata()?);
         file.persist(&self.path).map_err(|fault| fault.error)?;
@@ -122,6 +123,11 @@ impl Place {
             }
             synced => synced,
         }
+    }
+
+    /// With the directory: a person has to know which disk is full.
+    fn fault(&self, error: &io::Error) -> String {
+        format!("cannot be written in {}: {error}", self.directory().display())
     }
 
     pub(super) fn directory(&self) -> &Path {

@@ -218,11 +218,11 @@ fn where_nothing_can_be_written_the_old_file_stays() {
     place.write(&"old".into()).unwrap_or_else(|why| panic!("{why}"));
     // Where root writes all the same, there is a file in the place of the directory.
     let blocked = Place::new(path.join("below").join("token"));
-    assert!(blocked.write(&"new".into()).is_err_and(|why| why.starts_with("cannot be written: ")));
+    assert!(blocked.write(&"new".into()).is_err_and(|why| why.starts_with("cannot be written in /")));
     if !geteuid().is_root() {
         let parent = dir.path().join("deep");
         fs::set_permissions(&parent, Permissions::from_mode(0o500)).unwrap_or_else(|error| panic!("{error}"));
-        assert!(place.write(&"new".into()).is_err_and(|why| why.starts_with("cannot be written: ")));
+        assert!(place.write(&"new".into()).is_err_and(|why| why.starts_with("cannot be written in /")));
         fs::set_permissions(&parent, Permissions::from_mode(0o700)).unwrap_or_else(|error| panic!("{error}"));
     }
     assert_eq!(text(place.read()), Ok(("old".to_owned(), false)));

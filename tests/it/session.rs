@@ -3,6 +3,8 @@
 //! The supervisor runs as `--profile waiaas`, its server calls the daemon as the daemon's own MCP server does, and the
 //! daemon fails when it is told to. What happens in which order is made to happen so, by requests that the daemon holds.
 
+#[cfg(target_os = "linux")]
+mod disk;
 mod kills;
 mod renewal;
 mod secret;
