@@ -160,6 +160,13 @@ fn environment(definitions: &Command) -> Roff {
     );
     entry(
         &mut roff,
+        vec![bold("HTTP_PROXY"), roman(", "), bold("HTTPS_PROXY"), roman(", "), bold("ALL_PROXY")],
+        "The proxy on the way to an API, but never to this machine; in capitals or not. Where one is set, a server that \
+         uses the gateway gets NO_PROXY and no_proxy with 127.0.0.1 added."
+            .to_owned(),
+    );
+    entry(
+        &mut roff,
         vec![bold("NO_COLOR"), roman(", "), bold("CLICOLOR_FORCE")],
         "Never or always colour".to_owned(),
     );
