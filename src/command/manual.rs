@@ -194,7 +194,9 @@ fn files() -> Roff {
     entry(
         &mut roff,
         vec![italic("$SHELL")],
-        "Asked for its PATH, as an interactive login shell, when a command was not found".to_owned(),
+        "Asked for its PATH, as an interactive login shell, when a command was not found. It gets no variable that is \
+         kept from the server."
+            .to_owned(),
     );
     roff
 }
