@@ -3,7 +3,9 @@
 mod renewal;
 
 use std::ffi::OsString;
-use std::fs::{self, Permissions};
+use std::fs::{self, File, Permissions};
+use std::io;
+use std::os::fd::OwnedFd;
 use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _, symlink};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -18,6 +20,7 @@ use tempfile::TempDir;
 
 use crate::engine::lease::io::TokenId;
 
+use super::file::sync;
 use super::{Form, NoLock, Place, Reading, Vault};
 
 /// A token with these claims.
@@ -256,4 +259,13 @@ async fn one_at_a_time_holds_the_lock() {
     let linked = Place::new(path.with_file_name("linked"));
     symlink(&path, path.with_file_name("linked.lock")).unwrap_or_else(|error| panic!("{error}"));
     assert!(matches!(linked.lock(enough).await, Err(NoLock::Impossible(_))));
+}
+
+#[test]
+fn a_file_system_that_cannot_sync_lets_files_be_written() {
+    // A pipe has nothing that could be on a disk, and says so.
+    let (_reader, writer) = io::pipe().unwrap_or_else(|error| panic!("{error}"));
+    let pipe = File::from(OwnedFd::from(writer));
+    assert_eq!(pipe.sync_all().map_err(|error| error.kind()), Err(io::ErrorKind::InvalidInput));
+    assert!(sync(&pipe).is_ok());
 }
