@@ -188,7 +188,8 @@ fn files() -> Roff {
         &mut roff,
         vec![italic("FILE"), roman(", "), italic("FILE.lock"), roman(" of --token-file")],
         "The session token, for its owner alone, and the lock of whoever renews it. With --profile waiaas it is \
-         mcp-tokens/WALLET in WAIAAS_DATA_DIR, or in ~/.waiaas, where setup writes it."
+         mcp-tokens/WALLET in WAIAAS_DATA_DIR, or in ~/.waiaas, where setup writes it; mcp-token there is read, and \
+         locked, as long as that one is not there."
             .to_owned(),
     );
     entry(

@@ -122,11 +122,16 @@ impl Place {
         format!("cannot be written in {}: {error}", self.directory().display())
     }
 
-    pub(super) fn directory(&self) -> &Path {
-        match self.path.parent() {
-            Some(parent) if parent != Path::new("") => parent,
-            _ => Path::new("."),
-        }
+    fn directory(&self) -> &Path {
+        directory(&self.path)
+    }
+}
+
+/// The directory that a file is in.
+pub(super) fn directory(path: &Path) -> &Path {
+    match path.parent() {
+        Some(parent) if parent != Path::new("") => parent,
+        _ => Path::new("."),
     }
 }
 

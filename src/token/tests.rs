@@ -12,6 +12,8 @@ use std::time::Duration;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use nix::errno::Errno;
+use nix::fcntl::{Flock, FlockArg};
 use nix::sys::stat::{Mode, UtimensatFlags, utimensat};
 use nix::sys::time::{TimeSpec, TimeValLike as _};
 use nix::unistd::{Uid, chown, geteuid, mkfifo};
@@ -251,7 +253,8 @@ async fn one_at_a_time_holds_the_lock() {
     let (_dir, place, path) = place();
     let enough = Duration::from_secs(60);
     let held = place.lock(enough).await.unwrap_or_else(|why| panic!("{why:?}"));
-    assert_eq!(place.lock(Duration::ZERO).await.err(), Some(NoLock::Held));
+    // Long enough to be had, if it could be had.
+    assert_eq!(place.lock(Duration::from_millis(100)).await.err(), Some(NoLock::Held));
     let (again, ()) = tokio::join!(place.lock(enough), async { drop(held) });
     assert!(again.is_ok());
     assert_eq!(mode(&path.with_file_name("token.lock")), 0o600);
@@ -259,6 +262,37 @@ async fn one_at_a_time_holds_the_lock() {
     let linked = Place::new(path.with_file_name("linked"));
     symlink(&path, path.with_file_name("linked.lock")).unwrap_or_else(|error| panic!("{error}"));
     assert!(matches!(linked.lock(enough).await, Err(NoLock::Impossible(_))));
+}
+
+/// Whether somebody holds the lock on this file.
+fn is_locked(path: &Path) -> bool {
+    let file = File::open(PathBuf::from(format!("{}.lock", path.display())))
+        .unwrap_or_else(|error| panic!("{error}"));
+    matches!(Flock::lock(file, FlockArg::LockExclusiveNonblock), Err((_, Errno::EWOULDBLOCK)))
+}
+
+#[tokio::test]
+async fn as_long_as_the_older_file_is_read_its_lock_is_held_too() {
+    let dir = tempfile::tempdir().unwrap_or_else(|error| panic!("{error}"));
+    let of = |wallet| Place::of_wallet(dir.path(), wallet).unwrap_or_else(|why| panic!("{why}"));
+    let (wallet, other, older) = (of("one"), of("two"), Place::new(dir.path().join("mcp-token")));
+    let enough = Duration::from_secs(60);
+    for there in [false, true] {
+        if there {
+            older.write(&"older".into()).unwrap_or_else(|why| panic!("{why}"));
+        }
+        for (first, second) in [(&wallet, &older), (&older, &wallet), (&wallet, &other)] {
+            let held = first.lock(enough).await.unwrap_or_else(|why| panic!("{why:?}"));
+            assert!(is_locked(older.path()) && is_locked(first.path()), "{first:?}");
+            let (again, ()) = tokio::join!(second.lock(enough), async { drop(held) });
+            assert!(again.is_ok() && is_locked(older.path()) && is_locked(second.path()), "{second:?}");
+        }
+    }
+    // Who has a file of its own has no part in the older one.
+    wallet.write(&"own".into()).unwrap_or_else(|why| panic!("{why}"));
+    let held = wallet.lock(enough).await;
+    assert!(held.is_ok() && is_locked(wallet.path()) && !is_locked(older.path()));
+    assert!(other.lock(enough).await.is_ok(), "nobody is in its way");
 }
 
 #[test]

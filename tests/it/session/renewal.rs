@@ -8,6 +8,7 @@ use serde_json::{Value, json};
 
 use super::{balance, balances, keep, plan, serving, story, text, until_served, variable};
 use crate::support::daemon::{BALANCE, Daemon, RENEWALS, WALLET, fingerprint};
+use crate::support::process::descriptors;
 use crate::support::{Plan, call, text_of};
 
 #[test]
@@ -135,6 +136,39 @@ fn a_new_token_that_cannot_be_written_is_used_and_written_later() {
     host.until("the file holds the new token", || text(&path).starts_with("wai_sess_"));
     assert_ne!(text(&path), session.token);
     host.finish();
+}
+
+#[test]
+fn who_reads_the_older_file_does_not_renew_while_another_does_who_knows_no_other() {
+    let daemon = Daemon::start();
+    let session = daemon.ripe();
+    keep(&daemon, &session);
+    let older = daemon.data_dir().join("mcp-token");
+    fs::rename(daemon.token_file(WALLET), &older).expect("a file can be renamed");
+    daemon.hold(RENEWALS, "before");
+    let mut without_id = plan(&daemon).variable("WAIAAS_WALLET_ID", "").start();
+    without_id.greet();
+    daemon.wait_until(RENEWALS, "held", 1);
+    let mut with_id = plan(&daemon).start();
+    with_id.greet();
+    let lock = daemon.data_dir().join("mcp-token.lock");
+    let waits = || descriptors(with_id.pid()).iter().any(|(_, open)| *open == lock);
+    with_id.until("it waits for the lock", waits);
+    daemon.release();
+    for host in [&mut without_id, &mut with_id] {
+        host.until("the file holds the new token", || text(&older) != session.token);
+        host.list();
+        until_served(host);
+        host.finish();
+        assert_eq!(host.stderr(), "");
+    }
+    assert_eq!(daemon.wait(RENEWALS, 1).len(), 1, "it was renewed once");
+    let served = (fingerprint(&text(&older)), 200);
+    assert!(
+        balances(&daemon).iter().filter(|asked| **asked == served).count() >= 2,
+        "{:?}",
+        balances(&daemon)
+    );
 }
 
 #[test]
