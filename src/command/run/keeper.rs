@@ -131,6 +131,7 @@ async fn keep(keeping: Keeping, tell: Tell, events: Events) -> Result<(), String
         mask: keeping.mask,
         vault: Mutex::default(),
         warned: Mutex::default(),
+        renewed: Mutex::default(),
         tell,
         events,
     });
@@ -151,12 +152,7 @@ async fn keep(keeping: Keeping, tell: Tell, events: Events) -> Result<(), String
                     renewals.spawn(Arc::clone(&shared).renew(token, Some(other)));
                 }
                 Some(Act::Write(token)) => {
-                    let shared = Arc::clone(&shared);
-                    tokio::spawn(async move {
-                        let _lock = shared.lock().await;
-                        let written = shared.write_soon(token).await;
-                        shared.tell(Event::Written(token, written));
-                    });
+                    tokio::spawn(Arc::clone(&shared).write_late(token));
                 }
                 Some(Act::Publish(token)) => {
                     let text = shared.text(token);
@@ -202,6 +198,8 @@ struct Shared {
     vault: Mutex<Vault>,
     /// What was warned of: once each.
     warned: Mutex<Vec<&'static str>>,
+    /// The last token that was granted, and those in whose place it may be written. `None` before the first.
+    renewed: Mutex<Option<(TokenId, [Option<TokenId>; 2])>>,
     tell: Tell,
     events: Events,
 }
@@ -287,11 +285,34 @@ impl Shared {
         }
     }
 
+    /// Writes a granted token that could not be written when it was granted. What somebody else has put into the file since
+    /// then stays, and is looked at.
+    async fn write_late(self: Arc<Self>, token: TokenId) {
+        let _lock = self.lock().await;
+        let renewed = *self.renewed.lock().unwrap_or_else(PoisonError::into_inner);
+        let replaced = renewed.filter(|(new, _)| *new == token).map(|(_, replaced)| replaced);
+        let written = match self.in_file_now().await {
+            None => Err(format!("cannot be read within {} s", SOON.as_secs())),
+            Some(Found::Token(there)) if there.id == token => Ok(()),
+            Some(Found::Token(there)) if !replaced.is_some_and(|old| old.contains(&Some(there.id))) => {
+                self.tell(Event::Stirred);
+                Ok(())
+            }
+            Some(Found::Token(_) | Found::Nothing | Found::Unusable(_)) => self.write_soon(token).await,
+        };
+        self.tell(Event::Written(token, written));
+    }
+
     /// What is in the file now; nothing, if that cannot be known soon.
     async fn in_file_soon(self: &Arc<Self>) -> Found {
+        self.in_file_now().await.unwrap_or_default()
+    }
+
+    /// The same, `None` if that cannot be known soon.
+    async fn in_file_now(self: &Arc<Self>) -> Option<Found> {
         let shared = Arc::clone(self);
         let read = spawn_blocking(move || shared.place.as_ref().map(|place| shared.in_file(place)));
-        timeout(SOON, read).await.ok().and_then(Result::ok).flatten().unwrap_or_default()
+        Some(timeout(SOON, read).await.ok()?.ok()?.unwrap_or_default())
     }
 
     /// The lock on the file, where there is a file, and it can be had.
@@ -328,6 +349,8 @@ impl Shared {
         match renewal::renew(&self.client, api, &self.form, &credential).await {
             Outcome::Granted(granted) => {
                 let new = self.enter(granted);
+                let replaced = (new.id, [Some(token), unusable]);
+                *self.renewed.lock().unwrap_or_else(PoisonError::into_inner) = Some(replaced);
                 // Somebody who does not know of the lock may have written another one meanwhile: that one stays.
                 let written = match is_other(&self.in_file_soon().await) {
                     Some(other) if other.id != new.id => Ok(()),

@@ -1,9 +1,10 @@
 //! Renewals: in time, at most one, and none lost.
 
-use std::fs;
+use std::fs::{self, File};
 use std::io::{Read as _, Write as _};
 use std::net::TcpStream;
 
+use nix::fcntl::{Flock, FlockArg};
 use serde_json::{Value, json};
 
 use super::{balance, balances, keep, plan, serving, story, text, until_served, variable};
@@ -136,6 +137,39 @@ fn a_new_token_that_cannot_be_written_is_used_and_written_later() {
     host.until("the file holds the new token", || text(&path).starts_with("wai_sess_"));
     assert_ne!(text(&path), session.token);
     host.finish();
+}
+
+#[test]
+fn what_somebody_else_has_written_is_not_written_over_by_what_could_not_be_written() {
+    let daemon = Daemon::start();
+    let session = daemon.ripe();
+    keep(&daemon, &session);
+    daemon.hold(RENEWALS, "before");
+    let mut host = plan(&daemon).options("--log info").start();
+    host.greet();
+    daemon.wait_until(RENEWALS, "held", 1);
+    let path = daemon.token_file(WALLET);
+    fs::remove_file(&path).expect("it is there");
+    fs::create_dir(&path).expect("a directory can be made");
+    daemon.release();
+    host.stderr_line_with("writing it is tried again");
+    // The next time that it is tried, it has to wait, until there is another one.
+    let lock = path.with_extension("lock");
+    let held = File::open(&lock).expect("it is there");
+    let held = Flock::lock(held, FlockArg::LockExclusive).unwrap_or_else(|(_, errno)| panic!("{errno}"));
+    let waits = || descriptors(host.pid()).iter().any(|(_, open)| *open == lock);
+    host.until("it waits for the lock", waits);
+    let other = daemon.rotate(&session.id, false);
+    fs::remove_dir(&path).expect("it is empty");
+    keep(&daemon, &other);
+    drop(held);
+    host.until("it has done what it wanted to do", || !waits());
+    host.stderr_line_with("using another session token");
+    assert_eq!(text(&path), other.token);
+    balance(&mut host, "other");
+    assert_eq!(balances(&daemon).last(), Some(&(fingerprint(&other.token), 200)));
+    host.finish();
+    assert_eq!(text(&path), other.token);
 }
 
 #[test]
