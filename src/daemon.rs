@@ -263,6 +263,7 @@ impl Daemon {
         let unreachable = |error: reqwest::Error| {
             ask.fault(Why::Unreachable {
                 done: ask.body.is_some() && !error.is_connect(),
+                untrusted: http::is_untrusted(&error),
                 reason: reason(&error, within),
             })
         };
@@ -307,6 +308,9 @@ fn reason(error: &reqwest::Error, within: Duration) -> String {
     }
     if error.is_timeout() {
         return format!("no answer within {} s", within.as_secs());
+    }
+    if http::is_untrusted(error) {
+        return format!("its certificate cannot be verified: {}", http::reason(error));
     }
     http::reason(error)
 }

@@ -53,6 +53,8 @@ use tokio::sync::{mpsc, watch};
 use crate::engine::lease::io::{Event, RequestId, TokenId};
 pub use door::Door;
 pub use entrance::{Auth, Entrance};
+#[cfg(test)]
+pub(crate) use relay::PLANTED;
 use relay::Relay;
 pub use stand_in::{random_path, stand_in};
 pub use upstream::{NotAnUpstream, Upstream};

@@ -143,6 +143,23 @@ pub async fn body(mut answer: Response, most: usize) -> Result<Option<Zeroizing<
     Ok(Some(body))
 }
 
+/// Whether nobody who is trusted vouches for the other side's certificate, or for its use.
+pub fn is_untrusted(error: &reqwest::Error) -> bool {
+    let mut cause: Option<&(dyn std::error::Error + 'static)> = Some(error);
+    while let Some(error) = cause {
+        if matches!(error.downcast_ref(), Some(rustls::Error::InvalidCertificate(_))) {
+            return true;
+        }
+        // An error that came as one of the system's does not call it its source.
+        let wrapped = error.downcast_ref::<io::Error>().and_then(io::Error::get_ref);
+        cause = match wrapped {
+            Some(wrapped) => Some(wrapped),
+            None => error.source(),
+        };
+    }
+    false
+}
+
 /// What lies at the bottom of an error: what is above it says only that something went wrong, or names the address.
 pub fn reason(error: &reqwest::Error) -> String {
     let mut cause: &dyn std::error::Error = error;

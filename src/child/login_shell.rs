@@ -7,6 +7,8 @@
 //! process id: a shell that shows its commands (`set -x`) or the list of processes does not show a marker, and neither does
 //! a log of another time.
 //!
+//! What is kept from the server is kept from it too: it runs whatever is in those files.
+//!
 //! Files that are made for a terminal can do anything. So the shell leads a session of its own, which has no terminal to
 //! stop it or to be taken; it reads `/dev/null`, inherits no descriptors, has [`LIMIT`] for everything, and is killed with
 //! its whole group as soon as it has answered, or need not answer any more. Its process is guarded like a server's.
@@ -70,8 +72,12 @@ pub struct LoginShell {
 
 impl LoginShell {
     /// Starts the shell: `$SHELL`, if that is the absolute path of a file that can be executed; else the one in the user
-    /// database; else `/bin/sh`. A shell that cannot be started is told by [`LoginShell::answer`].
-    pub fn ask(guardian: Option<&Guardian>) -> Self {
+    /// database; else `/bin/sh`. It gets our environment but for the variables that `spec` leaves out or sets, which are
+    /// the server's alone. A shell that cannot
+    /// be started is told by [`LoginShell::answer`].
+    pub fn ask(spec: &Spec, guardian: Option<&Guardian>) -> Self {
+        let ours = spec.env.iter().filter(|(name, _)| name != "PATH");
+        let hidden: Env = ours.map(|(name, _)| (name.clone(), None)).collect();
         let entry = guardian.map(Guardian::entry);
         let (tell, told) = oneshot::channel();
         let (wanted, unwanted) = oneshot::channel::<()>();
@@ -83,7 +89,7 @@ impl LoginShell {
                 return;
             };
             runtime.block_on(async {
-                let mut question = Question::ask(entry);
+                let mut question = Question::ask(hidden, entry);
                 tokio::select! {
                     // Nobody may want to know any more.
                     answer = question.answer() => drop(tell.send(answer)),
@@ -134,10 +140,10 @@ enum State {
 
 impl Question {
     /// Must be called inside a runtime, on a thread that lives longer than it.
-    fn ask(entry: Option<Entry>) -> Self {
+    fn ask(env: Env, entry: Option<Entry>) -> Self {
         match usable(env::var_os("SHELL")) {
-            Some(shell) => Self::start(shell, Env::new(), entry),
-            None => Self::choose(look_up(), Env::new(), entry),
+            Some(shell) => Self::start(shell, env, entry),
+            None => Self::choose(look_up(), env, entry),
         }
     }
 

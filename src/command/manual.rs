@@ -160,6 +160,13 @@ fn environment(definitions: &Command) -> Roff {
     );
     entry(
         &mut roff,
+        vec![bold("HTTP_PROXY"), roman(", "), bold("HTTPS_PROXY"), roman(", "), bold("ALL_PROXY")],
+        "The proxy on the way to an API, but never to this machine; in capitals or not. Where one is set, a server that \
+         uses the gateway gets NO_PROXY and no_proxy with 127.0.0.1 added."
+            .to_owned(),
+    );
+    entry(
+        &mut roff,
         vec![bold("NO_COLOR"), roman(", "), bold("CLICOLOR_FORCE")],
         "Never or always colour".to_owned(),
     );
@@ -181,13 +188,16 @@ fn files() -> Roff {
         &mut roff,
         vec![italic("FILE"), roman(", "), italic("FILE.lock"), roman(" of --token-file")],
         "The session token, for its owner alone, and the lock of whoever renews it. With --profile waiaas it is \
-         mcp-tokens/WALLET in WAIAAS_DATA_DIR, or in ~/.waiaas, where setup writes it."
+         mcp-tokens/WALLET in WAIAAS_DATA_DIR, or in ~/.waiaas, where setup writes it; mcp-token there is read, and \
+         locked, as long as that one is not there."
             .to_owned(),
     );
     entry(
         &mut roff,
         vec![italic("$SHELL")],
-        "Asked for its PATH, as an interactive login shell, when a command was not found".to_owned(),
+        "Asked for its PATH, as an interactive login shell, when a command was not found. It gets no variable that is \
+         kept from the server."
+            .to_owned(),
     );
     roff
 }

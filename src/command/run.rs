@@ -12,6 +12,7 @@ mod keeper;
 mod log;
 mod memory;
 mod outbox;
+mod panics;
 mod relay;
 mod running;
 mod session;
@@ -19,6 +20,7 @@ mod session;
 use std::fs::{File, OpenOptions};
 use std::os::unix::ffi::OsStrExt as _;
 use std::os::unix::fs::OpenOptionsExt as _;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
 use std::process;
 use std::sync::Mutex;
@@ -31,6 +33,7 @@ use self::alarm::Alarm;
 use self::beside::Beside;
 use self::clock::Clock;
 use self::log::{Log, LogLines, Noise};
+use self::panics::Panics;
 use self::relay::{Relay, Setup};
 use crate::child::{Guardian, Spec};
 use crate::cli::{Level, LogFormat, Replay, Run};
@@ -51,14 +54,21 @@ pub fn run(options: Run, guardian: Option<Guardian>) -> Result<i32> {
     let lines = LogLines::default();
     start_log(&options, &lines)?;
     let runtime = Alarm::runtime().context("failed to start")?;
-    let code = runtime.block_on(supervise(options, guardian, lines));
+    let panics = Panics::default();
+    let relaying = || runtime.block_on(supervise(options, guardian, lines, &panics));
+    let code = catch_unwind(AssertUnwindSafe(relaying));
     stream::restore_flags();
     // A read of a terminal may still occupy its thread: it is not waited for.
     runtime.shutdown_background();
-    code
+    code.unwrap_or_else(|panic| panics.resume(panic))
 }
 
-async fn supervise(options: Run, guardian: Option<Guardian>, lines: LogLines) -> Result<i32> {
+async fn supervise(
+    options: Run,
+    guardian: Option<Guardian>,
+    lines: LogLines,
+    panics: &Panics,
+) -> Result<i32> {
     let clock = Clock::start();
     let environment = std::env::vars_os()
         .filter_map(|(name, value)| Some((name.into_string().ok()?, value.to_string_lossy().into_owned())));
@@ -66,6 +76,7 @@ async fn supervise(options: Run, guardian: Option<Guardian>, lines: LogLines) ->
     let given_name = options.name.clone();
     let name = options.name.unwrap_or_else(|| name::name(&options.command));
     let name = mask.apply(&name).into_owned();
+    panics.mask_all(name.clone(), mask.clone());
     let argv: Vec<String> = options.command.iter().map(|word| word.to_string_lossy().into_owned()).collect();
     // Two supervisors of one server must not restart it, nor renew its token, in step.
     let seed = u64::from(process::id());

@@ -22,6 +22,8 @@ pub enum Why {
         reason: String,
         /// Whether the daemon may have done what it was asked for, which is more than to tell something.
         done: bool,
+        /// Whether it is because nobody who is trusted vouches for the daemon's certificate.
+        untrusted: bool,
     },
     /// The daemon says that the master password is another one.
     #[error("the daemon says that the master password is wrong")]

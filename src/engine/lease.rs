@@ -238,8 +238,10 @@ impl Lease {
             Found::Token(token) => self.objection(token).map(str::to_owned),
             Found::Nothing => None,
         };
-        // What is told of our own token is told by its end.
-        let known = matches!(file, Found::Token(token) if self.token.is_some_and(|ours| ours.id == token.id));
+        // What is told of our own token is told by its end, and that the file still holds the one before it is known.
+        let before = |token: &Token| self.unwritten.is_some() && self.over.contains(&token.id);
+        let is_ours = |token: &Token| self.token.is_some_and(|ours| ours.id == token.id);
+        let known = matches!(file, Found::Token(token) if is_ours(token) || before(token));
         if !known && problem != self.unusable {
             self.unusable.clone_from(&problem);
             if let Some(why) = problem {

@@ -39,6 +39,10 @@ const TOKEN: Duration = Duration::from_secs(5);
 /// How long a refused request waits for its verdict.
 const VERDICT: Duration = Duration::from_secs(10);
 
+/// The path at which a program that is built for tests panics, with the token in its message.
+#[cfg(test)]
+pub(crate) const PLANTED: &str = "/planted";
+
 /// What all requests share.
 #[derive(Debug)]
 pub(super) struct Relay {
@@ -189,6 +193,11 @@ impl Relay {
         body: reqwest::Body,
         upload: &Upload,
     ) -> Attempt {
+        #[cfg(test)]
+        if sending.url.path() == PLANTED {
+            let token = token.to_str().unwrap_or_default().rsplit(' ').next().unwrap_or_default();
+            panic!("planted, with {token}\nin it");
+        }
         let mut request = reqwest::Request::new(sending.method.clone(), sending.url.clone());
         *request.headers_mut() = sending.headers.clone();
         request.headers_mut().insert(self.auth.header.clone(), token);

@@ -143,3 +143,24 @@ fn a_file_without_certificates_is_refused() {
         assert!(error.contains("certificate") || error.starts_with("prepare for HTTP"), "{text}: {error}");
     }
 }
+
+/// Where the platform's list of whom to trust is empty: in a process of its own, for the environment says which one it is.
+#[tokio::test]
+#[cfg(target_os = "linux")]
+async fn a_machine_that_trusts_nobody_speaks_to_those_who_need_no_trust() {
+    const NAME: &str = "http::tests::a_machine_that_trusts_nobody_speaks_to_those_who_need_no_trust";
+    if env::var_os("SSL_CERT_FILE").is_some_and(|file| file == "/dev/null") {
+        let (port, seen) = once(FINE).await;
+        let client = client_with(&[]);
+        assert!(plain().build().is_err(), "it trusts somebody");
+        assert_eq!(get(&client, &format!("http://127.0.0.1:{port}/")).await.status(), 200);
+        seen.await.unwrap();
+        return;
+    }
+    #[expect(clippy::disallowed_methods, reason = "a test that starts itself")]
+    let mut alone = std::process::Command::new(env::current_exe().unwrap());
+    alone.args(["--exact", NAME]).env("SSL_CERT_FILE", "/dev/null").env_remove("SSL_CERT_DIR");
+    let output = alone.output().unwrap();
+    let told = String::from_utf8_lossy(&output.stdout);
+    assert!(output.status.success() && told.contains("1 passed"), "{told}");
+}

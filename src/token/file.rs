@@ -12,7 +12,7 @@ use std::time::Duration;
 
 use nix::errno::Errno;
 use nix::fcntl::OFlag;
-use nix::unistd::geteuid;
+use nix::unistd::{fsync, geteuid};
 use secrecy::zeroize::Zeroizing;
 use secrecy::{ExposeSecret as _, SecretString};
 
@@ -98,9 +98,9 @@ impl Place {
                 }
             }
             Err(error) if error.kind() == io::ErrorKind::NotFound => {}
-            Err(error) => return Err(format!("cannot be written: {error}")),
+            Err(error) => return Err(self.fault(&error)),
         }
-        self.replace(token).map_err(|error| format!("cannot be written: {error}"))
+        self.replace(token).map_err(|error| self.fault(&error))
     }
 
     fn replace(&self, token: &SecretString) -> io::Result<()> {
@@ -109,26 +109,46 @@ impl Place {
         let name = self.path.file_name().unwrap_or_default().to_string_lossy().into_owned();
         let prefix = format!(".{name}{UNFINISHED}");
         let mut file = tempfile::Builder::new().prefix(&prefix).tempfile_in(directory)?;
-        file.write_all(token.expose_secret().as_bytes())?;
-        file.as_file().sync_all()?;
+        // By the file itself: an error would else name a file that is gone when it is told.
+        file.as_file_mut().write_all(token.expose_secret().as_bytes())?;
+        sync(file.as_file())?;
         remove_abandoned(directory, &prefix, &file.as_file().metadata()?);
         file.persist(&self.path).map_err(|fault| fault.error)?;
-        match File::open(directory)?.sync_all() {
-            // Some file systems have nothing to do for that.
-            Err(error)
-                if matches!(error.kind(), io::ErrorKind::InvalidInput | io::ErrorKind::Unsupported) =>
-            {
-                Ok(())
-            }
-            synced => synced,
-        }
+        sync(&File::open(directory)?)
     }
 
-    pub(super) fn directory(&self) -> &Path {
-        match self.path.parent() {
-            Some(parent) if parent != Path::new("") => parent,
-            _ => Path::new("."),
-        }
+    /// With the directory: a person has to know which disk is full.
+    fn fault(&self, error: &io::Error) -> String {
+        format!("cannot be written in {}: {error}", self.directory().display())
+    }
+
+    fn directory(&self) -> &Path {
+        directory(&self.path)
+    }
+}
+
+/// The directory that a file is in.
+pub(super) fn directory(path: &Path) -> &Path {
+    match path.parent() {
+        Some(parent) if parent != Path::new("") => parent,
+        _ => Path::new("."),
+    }
+}
+
+/// Has a file or a directory on the disk, as far as its file system does such things: one that does not know how would
+/// never let a token be written.
+pub(super) fn sync(file: &File) -> io::Result<()> {
+    const UNKNOWN: [Errno; 4] = [Errno::EINVAL, Errno::ENOTSUP, Errno::EOPNOTSUPP, Errno::ENOSYS];
+    let is_unknown = |error: &io::Error| {
+        error.raw_os_error().is_some_and(|number| UNKNOWN.contains(&Errno::from_raw(number)))
+    };
+    match file.sync_all() {
+        // On macOS that asks the disk itself, which not every file system can; this one asks the system.
+        Err(error) if is_unknown(&error) => match fsync(file) {
+            Err(errno) if !UNKNOWN.contains(&errno) => Err(errno.into()),
+            Ok(()) | Err(_) => Ok(()),
+        },
+        synced => synced,
     }
 }
 

@@ -3,13 +3,17 @@
 mod renewal;
 
 use std::ffi::OsString;
-use std::fs::{self, Permissions};
+use std::fs::{self, File, Permissions};
+use std::io;
+use std::os::fd::OwnedFd;
 use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _, symlink};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use nix::errno::Errno;
+use nix::fcntl::{Flock, FlockArg};
 use nix::sys::stat::{Mode, UtimensatFlags, utimensat};
 use nix::sys::time::{TimeSpec, TimeValLike as _};
 use nix::unistd::{Uid, chown, geteuid, mkfifo};
@@ -18,6 +22,7 @@ use tempfile::TempDir;
 
 use crate::engine::lease::io::TokenId;
 
+use super::file::sync;
 use super::{Form, NoLock, Place, Reading, Vault};
 
 /// A token with these claims.
@@ -218,11 +223,11 @@ fn where_nothing_can_be_written_the_old_file_stays() {
     place.write(&"old".into()).unwrap_or_else(|why| panic!("{why}"));
     // Where root writes all the same, there is a file in the place of the directory.
     let blocked = Place::new(path.join("below").join("token"));
-    assert!(blocked.write(&"new".into()).is_err_and(|why| why.starts_with("cannot be written: ")));
+    assert!(blocked.write(&"new".into()).is_err_and(|why| why.starts_with("cannot be written in /")));
     if !geteuid().is_root() {
         let parent = dir.path().join("deep");
         fs::set_permissions(&parent, Permissions::from_mode(0o500)).unwrap_or_else(|error| panic!("{error}"));
-        assert!(place.write(&"new".into()).is_err_and(|why| why.starts_with("cannot be written: ")));
+        assert!(place.write(&"new".into()).is_err_and(|why| why.starts_with("cannot be written in /")));
         fs::set_permissions(&parent, Permissions::from_mode(0o700)).unwrap_or_else(|error| panic!("{error}"));
     }
     assert_eq!(text(place.read()), Ok(("old".to_owned(), false)));
@@ -248,7 +253,8 @@ async fn one_at_a_time_holds_the_lock() {
     let (_dir, place, path) = place();
     let enough = Duration::from_secs(60);
     let held = place.lock(enough).await.unwrap_or_else(|why| panic!("{why:?}"));
-    assert_eq!(place.lock(Duration::ZERO).await.err(), Some(NoLock::Held));
+    // Long enough to be had, if it could be had.
+    assert_eq!(place.lock(Duration::from_millis(100)).await.err(), Some(NoLock::Held));
     let (again, ()) = tokio::join!(place.lock(enough), async { drop(held) });
     assert!(again.is_ok());
     assert_eq!(mode(&path.with_file_name("token.lock")), 0o600);
@@ -256,4 +262,44 @@ async fn one_at_a_time_holds_the_lock() {
     let linked = Place::new(path.with_file_name("linked"));
     symlink(&path, path.with_file_name("linked.lock")).unwrap_or_else(|error| panic!("{error}"));
     assert!(matches!(linked.lock(enough).await, Err(NoLock::Impossible(_))));
+}
+
+/// Whether somebody holds the lock on this file.
+fn is_locked(path: &Path) -> bool {
+    let file = File::open(PathBuf::from(format!("{}.lock", path.display())))
+        .unwrap_or_else(|error| panic!("{error}"));
+    matches!(Flock::lock(file, FlockArg::LockExclusiveNonblock), Err((_, Errno::EWOULDBLOCK)))
+}
+
+#[tokio::test]
+async fn as_long_as_the_older_file_is_read_its_lock_is_held_too() {
+    let dir = tempfile::tempdir().unwrap_or_else(|error| panic!("{error}"));
+    let of = |wallet| Place::of_wallet(dir.path(), wallet).unwrap_or_else(|why| panic!("{why}"));
+    let (wallet, other, older) = (of("one"), of("two"), Place::new(dir.path().join("mcp-token")));
+    let enough = Duration::from_secs(60);
+    for there in [false, true] {
+        if there {
+            older.write(&"older".into()).unwrap_or_else(|why| panic!("{why}"));
+        }
+        for (first, second) in [(&wallet, &older), (&older, &wallet), (&wallet, &other)] {
+            let held = first.lock(enough).await.unwrap_or_else(|why| panic!("{why:?}"));
+            assert!(is_locked(older.path()) && is_locked(first.path()), "{first:?}");
+            let (again, ()) = tokio::join!(second.lock(enough), async { drop(held) });
+            assert!(again.is_ok() && is_locked(older.path()) && is_locked(second.path()), "{second:?}");
+        }
+    }
+    // Who has a file of its own has no part in the older one.
+    wallet.write(&"own".into()).unwrap_or_else(|why| panic!("{why}"));
+    let held = wallet.lock(enough).await;
+    assert!(held.is_ok() && is_locked(wallet.path()) && !is_locked(older.path()));
+    assert!(other.lock(enough).await.is_ok(), "nobody is in its way");
+}
+
+#[test]
+fn a_file_system_that_cannot_sync_lets_files_be_written() {
+    // A pipe has nothing that could be on a disk, and says so.
+    let (_reader, writer) = io::pipe().unwrap_or_else(|error| panic!("{error}"));
+    let pipe = File::from(OwnedFd::from(writer));
+    assert_eq!(pipe.sync_all().map_err(|error| error.kind()), Err(io::ErrorKind::InvalidInput));
+    assert!(sync(&pipe).is_ok());
 }

@@ -103,6 +103,26 @@ fn what_was_tried_is_told() {
     assert_eq!(host.finish(), 127);
 }
 
+#[test]
+fn the_login_shell_gets_nothing_that_is_kept_from_the_server() {
+    let plan = shell("env > \"${here}seen\"; PATH=\"${here}tools:$PATH\"; export PATH; eval \"$2\"");
+    let data = plan.path("").display().to_string();
+    let mut host = plan
+        .options("--profile waiaas --hide-env SECRET_OF_OURS")
+        .variable("SECRET_OF_OURS", "sesame")
+        .variable("WAIAAS_SESSION_TOKEN", "wai_sess_e30.e30.sesame")
+        .variable("WAIAAS_DATA_DIR", &data)
+        .variable("WAIAAS_WALLET_NAME", "Main")
+        .start();
+    host.greet();
+    let seen = host.file("seen");
+    for name in ["SECRET_OF_OURS=", "WAIAAS_SESSION_TOKEN=", "WAIAAS_DATA_DIR=", "sesame"] {
+        assert!(!seen.contains(name), "{name}: {seen}");
+    }
+    assert!(seen.contains("WAIAAS_WALLET_NAME=Main\n") && seen.contains("HOME="), "{seen}");
+    host.finish();
+}
+
 /// A shell that hangs, with a child.
 fn hanging() -> Plan {
     shell(

@@ -3,6 +3,8 @@
 //! The supervisor runs as `--profile waiaas`, its server calls the daemon as the daemon's own MCP server does, and the
 //! daemon fails when it is told to. What happens in which order is made to happen so, by requests that the daemon holds.
 
+#[cfg(target_os = "linux")]
+mod disk;
 mod inject;
 mod kills;
 mod renewal;
@@ -313,6 +315,44 @@ fn options_that_do_not_fit_together_are_told_with_what_would() {
     let mut host = plan(&daemon).variable("WAIAAS_WALLET_ID", "../other").start();
     assert_eq!(host.exit(), 2);
     assert!(host.all_stderr().contains("WAIAAS_WALLET_ID"));
+}
+
+#[test]
+fn a_server_that_is_told_of_a_proxy_does_not_ask_it_for_the_gateway() {
+    const BOTH: [&str; 2] = ["NO_PROXY", "no_proxy"];
+    let of_proxies = ["HTTP_PROXY", "http_proxy", "HTTPS_PROXY", "https_proxy", "ALL_PROXY", "all_proxy"];
+    let told = |plan: Plan, set: &[(&str, &str)]| {
+        // Whoever runs the tests may have a proxy.
+        let plan = of_proxies.into_iter().chain(BOTH).fold(plan, |plan, name| plan.variable(name, ""));
+        let mut host = set.iter().fold(plan, |plan, (name, value)| plan.variable(name, value)).start();
+        host.greet();
+        let server = host.server(1);
+        let told = BOTH.map(|name| variable(server, name).unwrap_or_default());
+        host.finish();
+        told
+    };
+    let daemon = Daemon::start();
+    let proxy = "http://proxy.invalid:1";
+    for name in of_proxies {
+        assert_eq!(told(plan(&daemon), &[(name, proxy)]), ["127.0.0.1"; 2], "{name}");
+    }
+    let (here, http) = ("127.0.0.1", ("HTTP_PROXY", proxy));
+    for (set, upper, lower) in [
+        (("NO_PROXY", "a.example,.b"), "a.example,.b,127.0.0.1", "a.example,.b,127.0.0.1"),
+        (("no_proxy", "a.example"), "a.example,127.0.0.1", "a.example,127.0.0.1"),
+        (("no_proxy", "a.example, 127.0.0.1"), "a.example, 127.0.0.1", "a.example, 127.0.0.1"),
+        (("NO_PROXY", "127.0.0.1:80"), "127.0.0.1:80,127.0.0.1", "127.0.0.1:80,127.0.0.1"),
+        (("NO_PROXY", "*"), "*", "*"),
+        // What is kept from the server is not handed on by another name.
+        (("MCP_SUPERVISE_HIDE_ENV", "NO_PROXY"), here, here),
+        (("MCP_SUPERVISE_HIDE_ENV", "HTTP_PROXY"), "", ""),
+    ] {
+        assert_eq!(told(plan(&daemon), &[http, set]), [upper, lower], "{set:?}");
+    }
+    let both = [http, ("NO_PROXY", "a"), ("no_proxy", "b")];
+    assert_eq!(told(plan(&daemon), &both), ["a,127.0.0.1", "b,127.0.0.1"]);
+    assert_eq!(told(plan(&daemon), &[("NO_PROXY", "a")]), ["a", ""], "without a proxy");
+    assert_eq!(told(Plan::new(), &[http, ("NO_PROXY", "a")]), ["a", ""], "without a gateway");
 }
 
 #[test]

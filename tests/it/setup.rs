@@ -6,6 +6,7 @@ mod before;
 mod failing;
 mod password;
 mod scripted;
+mod tls;
 
 use std::fs;
 use std::os::unix::fs::MetadataExt as _;

@@ -6,6 +6,8 @@
 
 pub(crate) mod daemon;
 pub(crate) mod dice;
+#[cfg(target_os = "linux")]
+pub(crate) mod disk;
 pub(crate) mod ends;
 pub(crate) mod message;
 pub(crate) mod plan;

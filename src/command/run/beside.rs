@@ -118,9 +118,9 @@ impl Beside {
     }
 
     /// Asks the login shell, unless it is being asked.
-    pub(super) fn ask_login_shell(&mut self, guardian: Option<&Guardian>) {
+    pub(super) fn ask_login_shell(&mut self, spec: &Spec, guardian: Option<&Guardian>) {
         if !std::mem::replace(&mut self.asking, true) {
-            self.send(Errand::Await(LoginShell::ask(guardian)));
+            self.send(Errand::Await(LoginShell::ask(spec, guardian)));
         }
     }
 

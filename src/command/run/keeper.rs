@@ -14,7 +14,7 @@ use std::time::Duration;
 
 use secrecy::{ExposeSecret as _, SecretString};
 use tokio::runtime;
-use tokio::sync::{mpsc, oneshot, watch};
+use tokio::sync::{OnceCell, mpsc, oneshot, watch};
 use tokio::task::{JoinSet, spawn_blocking};
 use tokio::time::timeout;
 
@@ -104,38 +104,33 @@ impl Keeper {
 fn run(keeping: Keeping, tell: Tell, events: Events) -> Result<(), String> {
     let runtime = runtime::Builder::new_current_thread().enable_all().build();
     let runtime = runtime.map_err(|error| format!("start keeping the session: {error}"))?;
-    let kept = runtime.block_on(keep(keeping, tell, events));
+    runtime.block_on(keep(keeping, tell, events));
     // A file system that does not answer is not waited for.
     runtime.shutdown_background();
-    kept
+    Ok(())
 }
 
-async fn keep(keeping: Keeping, tell: Tell, events: Events) -> Result<(), String> {
-    let client = http::client(keeping.ca.as_deref()).map_err(|fault| fault.to_string())?;
+async fn keep(keeping: Keeping, tell: Tell, events: Events) {
     let (publish, tokens) = watch::channel(Published::Unknown);
     let (judge, verdicts) = mpsc::unbounded_channel();
-    if let Some((door, options)) = keeping.gateway {
-        let side = Side { tokens, tell: events.clone(), verdicts };
-        let serving = tokio::spawn(gateway::serve(door, options, client.clone(), side));
-        let dark = (tell.clone(), events.clone());
-        tokio::spawn(async move {
-            if serving.await.is_err() {
-                go_dark(&dark, "go on with the gateway: it has panicked".to_owned());
-            }
-        });
-    }
     let shared = Arc::new(Shared {
         place: keeping.place,
         environment: keeping.environment,
         form: keeping.form,
         api: keeping.api,
-        client,
+        ca: keeping.ca,
+        client: OnceCell::new(),
         mask: keeping.mask,
         vault: keeping.vault,
         warned: Mutex::default(),
+        renewed: Mutex::default(),
         tell,
         events,
     });
+    if let Some((door, options)) = keeping.gateway {
+        let side = Side { tokens, tell: shared.events.clone(), verdicts };
+        tokio::spawn(Arc::clone(&shared).serve(door, options, side));
+    }
     let (wanted, looks) = watch::channel(0);
     tokio::spawn(look_when_wanted(Arc::clone(&shared), looks));
     let mut acts = keeping.acts;
@@ -153,12 +148,7 @@ async fn keep(keeping: Keeping, tell: Tell, events: Events) -> Result<(), String
                     renewals.spawn(Arc::clone(&shared).renew(token, Some(other)));
                 }
                 Some(Act::Write(token)) => {
-                    let shared = Arc::clone(&shared);
-                    tokio::spawn(async move {
-                        let _lock = shared.lock().await;
-                        let written = shared.write_soon(token).await;
-                        shared.tell(Event::Written(token, written));
-                    });
+                    tokio::spawn(Arc::clone(&shared).write_late(token));
                 }
                 Some(Act::Publish(token)) => {
                     let text = shared.text(token);
@@ -180,7 +170,6 @@ async fn keep(keeping: Keeping, tell: Tell, events: Events) -> Result<(), String
     }
     // What the API has granted would be lost with us.
     while renewals.join_next().await.is_some() {}
-    Ok(())
 }
 
 /// Tells that there is no way to the API any more; why, as a text that fits after "failed to".
@@ -206,16 +195,44 @@ struct Shared {
     environment: Option<SecretString>,
     form: Form,
     api: Option<Api>,
-    client: reqwest::Client,
+    /// Further roots of trust.
+    ca: Option<PathBuf>,
+    client: OnceCell<reqwest::Client>,
     mask: Mask,
     vault: Arc<Mutex<Vault>>,
     /// What was warned of: once each.
     warned: Mutex<Vec<&'static str>>,
+    /// The last token that was granted, and those in whose place it may be written. `None` before the first.
+    renewed: Mutex<Option<(TokenId, [Option<TokenId>; 2])>>,
     tell: Tell,
     events: Events,
 }
 
 impl Shared {
+    /// The client, made when it is first needed: for it the roots of trust are read, which takes longer than to find the token
+    /// for which a server may wait.
+    async fn client(&self) -> Result<reqwest::Client, String> {
+        let make = || async {
+            let ca = self.ca.clone();
+            let made = spawn_blocking(move || http::client(ca.as_deref())).await;
+            let made = made.map_err(|_| "make the HTTP client: that has panicked".to_owned())?;
+            made.map_err(|fault| fault.to_string())
+        };
+        self.client.get_or_try_init(make).await.cloned()
+    }
+
+    /// The gateway, as long as it can be.
+    async fn serve(self: Arc<Self>, door: Door, options: gateway::Options, side: Side) {
+        let why = match self.client().await {
+            Ok(client) => match tokio::spawn(gateway::serve(door, options, client, side)).await {
+                Ok(()) => return,
+                Err(_) => "go on with the gateway: it has panicked".to_owned(),
+            },
+            Err(why) => why,
+        };
+        go_dark(&(self.tell.clone(), self.events.clone()), why);
+    }
+
     fn tell(&self, event: Event) {
         // Nobody may want to know any more.
         let _ = self.events.send(event);
@@ -296,11 +313,34 @@ impl Shared {
         }
     }
 
+    /// Writes a granted token that could not be written when it was granted. What somebody else has put into the file since
+    /// then stays, and is looked at.
+    async fn write_late(self: Arc<Self>, token: TokenId) {
+        let _lock = self.lock().await;
+        let renewed = *self.renewed.lock().unwrap_or_else(PoisonError::into_inner);
+        let replaced = renewed.filter(|(new, _)| *new == token).map(|(_, replaced)| replaced);
+        let written = match self.in_file_now().await {
+            None => Err(format!("cannot be read within {} s", SOON.as_secs())),
+            Some(Found::Token(there)) if there.id == token => Ok(()),
+            Some(Found::Token(there)) if !replaced.is_some_and(|old| old.contains(&Some(there.id))) => {
+                self.tell(Event::Stirred);
+                Ok(())
+            }
+            Some(Found::Token(_) | Found::Nothing | Found::Unusable(_)) => self.write_soon(token).await,
+        };
+        self.tell(Event::Written(token, written));
+    }
+
     /// What is in the file now; nothing, if that cannot be known soon.
     async fn in_file_soon(self: &Arc<Self>) -> Found {
+        self.in_file_now().await.unwrap_or_default()
+    }
+
+    /// The same, `None` if that cannot be known soon.
+    async fn in_file_now(self: &Arc<Self>) -> Option<Found> {
         let shared = Arc::clone(self);
         let read = spawn_blocking(move || shared.place.as_ref().map(|place| shared.in_file(place)));
-        timeout(SOON, read).await.ok().and_then(Result::ok).flatten().unwrap_or_default()
+        Some(timeout(SOON, read).await.ok()?.ok()?.unwrap_or_default())
     }
 
     /// The lock on the file, where there is a file, and it can be had.
@@ -324,6 +364,10 @@ impl Shared {
             return Renewal::Failed("the token is no longer held".to_owned());
         };
         let Some(api) = &self.api else { return Renewal::Failed("nobody knows how".to_owned()) };
+        let client = match self.client().await {
+            Ok(client) => client,
+            Err(why) => return Renewal::Failed(why),
+        };
         let Ok(_lock) = self.lock().await else {
             return Renewal::Failed("another supervisor holds the lock of the token file".to_owned());
         };
@@ -334,9 +378,11 @@ impl Shared {
         if let Some(other) = is_other(&self.in_file_soon().await) {
             return Renewal::Superseded(other);
         }
-        match renewal::renew(&self.client, api, &self.form, &credential).await {
+        match renewal::renew(&client, api, &self.form, &credential).await {
             Outcome::Granted(granted) => {
                 let new = self.enter(granted);
+                let replaced = (new.id, [Some(token), unusable]);
+                *self.renewed.lock().unwrap_or_else(PoisonError::into_inner) = Some(replaced);
                 // Somebody who does not know of the lock may have written another one meanwhile: that one stays.
                 let written = match is_other(&self.in_file_soon().await) {
                     Some(other) if other.id != new.id => Ok(()),

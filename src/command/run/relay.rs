@@ -398,7 +398,7 @@ impl Relay {
                 }
                 Output::AskLoginShell => {
                     if let Some(beside) = &mut self.beside {
-                        beside.ask_login_shell(self.guardian.as_ref());
+                        beside.ask_login_shell(&self.spec, self.guardian.as_ref());
                     }
                 }
                 Output::Inspect(generation) => {

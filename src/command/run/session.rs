@@ -33,6 +33,11 @@ const WAIAAS_BASE_URL: &str = "http://127.0.0.1:3100";
 
 /// What a failed tool says when the API behind it has refused the token, in the words of most.
 const REFUSED: &str = r"(?i)\b401\b|\bunauthori[sz]ed\b|\b(token|session)[\s_-]+((has|is)[\s_-]+)?expired\b|\bexpired[\s_-]+(token|session)\b";
+/// Where programs look for a proxy.
+const PROXIES: [&str; 6] =
+    ["HTTP_PROXY", "http_proxy", "HTTPS_PROXY", "https_proxy", "ALL_PROXY", "all_proxy"];
+/// Where the gateway is, in the words of those who list what needs no proxy.
+const GATEWAY: &str = "127.0.0.1";
 
 /// A session as it is set up.
 pub(super) struct Session {
@@ -103,6 +108,9 @@ pub(super) fn set_up(options: &Options, mask: &Mask, seed: u64) -> Result<Option
             let door = Door::open().context("failed to listen on 127.0.0.1 for the gateway")?;
             env.push((url_env, Some(OsString::from(door.url(&options).expose_secret()))));
             env.extend(settled.stand_in_env.map(|name| (name, Some(OsString::from(secret.expose_secret())))));
+            env.extend(past_proxies(|name| {
+                env.iter().all(|(other, _)| other != name).then(|| env::var_os(name))?
+            }));
             gateway = Some((door, options));
         }
         Way::Variable(name) => {
@@ -332,6 +340,28 @@ fn api(options: &Options, settled: &Settled, auth: &Auth) -> Result<Option<Api>>
             Ok(Some(own(url, Method::PUT, "/token")))
         }
     }
+}
+
+/// Where the server is told of a proxy: the variables in which it is told not to ask it for the gateway, in each with what is
+/// there, or in the other.
+fn past_proxies(variable: impl Fn(&str) -> Option<OsString>) -> Vec<(OsString, Option<OsString>)> {
+    let variable = |name: &str| variable(name).filter(|value| !value.is_empty());
+    if PROXIES.iter().all(|name| variable(name).is_none()) {
+        return Vec::new();
+    }
+    let exceptions = |(name, other): (&str, &str)| {
+        let mut hosts = variable(name).or_else(|| variable(other)).unwrap_or_default();
+        let text = hosts.to_string_lossy();
+        let has_it = text.split([',', ' ']).any(|host| host == GATEWAY) || text.trim() == "*";
+        if !has_it {
+            if !hosts.is_empty() {
+                hosts.push(",");
+            }
+            hosts.push(GATEWAY);
+        }
+        (OsString::from(name), Some(hosts))
+    };
+    [("NO_PROXY", "no_proxy"), ("no_proxy", "NO_PROXY")].map(exceptions).into()
 }
 
 /// How the server comes in: with a stand-in for the token, or by a path that nobody else knows. And that secret.

@@ -63,6 +63,9 @@ impl Failure {
 /// What a person can do about it.
 fn remedy(why: &Why, source: &str) -> String {
     let remedy = match why {
+        Why::Unreachable { untrusted: true, .. } => {
+            "name the PEM file of the authority that vouches for it with --upstream-ca; it must be for the host in --base-url"
+        }
         Why::Unreachable { done: false, .. } => "start the daemon, or say with --base-url where it is",
         Why::Unreachable { done: true, .. } => {
             "the daemon may have done it all the same: look at the sessions that it lists"

@@ -137,6 +137,8 @@ fn a_new_token_that_cannot_be_written_is_used_and_written_again() {
         assert!(matches!(*written, [(at, Act::Write(TokenId(2)))] if at >= secs(most) / 2), "{written:?}");
         assert_eq!(play.tell(Event::Written(TokenId(2), Err("full".into()))), []);
     }
+    // That the file holds the old one meanwhile is no news.
+    assert_eq!(play.looked(9, Found::Token(token(1, 1000))), []);
     // It is not forgotten when the token was thought to be over, and was not.
     play.tell(Event::Ended(TokenId(2), End::Refused));
     play.pass(secs(3));

@@ -1,13 +1,15 @@
 //! Renewals: in time, at most one, and none lost.
 
-use std::fs;
+use std::fs::{self, File};
 use std::io::{Read as _, Write as _};
 use std::net::TcpStream;
 
+use nix::fcntl::{Flock, FlockArg};
 use serde_json::{Value, json};
 
 use super::{balance, balances, keep, plan, serving, story, text, until_served, variable};
 use crate::support::daemon::{BALANCE, Daemon, RENEWALS, WALLET, fingerprint};
+use crate::support::process::descriptors;
 use crate::support::{Plan, call, text_of};
 
 #[test]
@@ -135,6 +137,72 @@ fn a_new_token_that_cannot_be_written_is_used_and_written_later() {
     host.until("the file holds the new token", || text(&path).starts_with("wai_sess_"));
     assert_ne!(text(&path), session.token);
     host.finish();
+}
+
+#[test]
+fn what_somebody_else_has_written_is_not_written_over_by_what_could_not_be_written() {
+    let daemon = Daemon::start();
+    let session = daemon.ripe();
+    keep(&daemon, &session);
+    daemon.hold(RENEWALS, "before");
+    let mut host = plan(&daemon).options("--log info").start();
+    host.greet();
+    daemon.wait_until(RENEWALS, "held", 1);
+    let path = daemon.token_file(WALLET);
+    fs::remove_file(&path).expect("it is there");
+    fs::create_dir(&path).expect("a directory can be made");
+    daemon.release();
+    host.stderr_line_with("writing it is tried again");
+    // The next time that it is tried, it has to wait, until there is another one.
+    let lock = path.with_extension("lock");
+    let held = File::open(&lock).expect("it is there");
+    let held = Flock::lock(held, FlockArg::LockExclusive).unwrap_or_else(|(_, errno)| panic!("{errno}"));
+    let waits = || descriptors(host.pid()).iter().any(|(_, open)| *open == lock);
+    host.until("it waits for the lock", waits);
+    let other = daemon.rotate(&session.id, false);
+    fs::remove_dir(&path).expect("it is empty");
+    keep(&daemon, &other);
+    drop(held);
+    host.until("it has done what it wanted to do", || !waits());
+    host.stderr_line_with("using another session token");
+    assert_eq!(text(&path), other.token);
+    balance(&mut host, "other");
+    assert_eq!(balances(&daemon).last(), Some(&(fingerprint(&other.token), 200)));
+    host.finish();
+    assert_eq!(text(&path), other.token);
+}
+
+#[test]
+fn who_reads_the_older_file_does_not_renew_while_another_does_who_knows_no_other() {
+    let daemon = Daemon::start();
+    let session = daemon.ripe();
+    keep(&daemon, &session);
+    let older = daemon.data_dir().join("mcp-token");
+    fs::rename(daemon.token_file(WALLET), &older).expect("a file can be renamed");
+    daemon.hold(RENEWALS, "before");
+    let mut without_id = plan(&daemon).variable("WAIAAS_WALLET_ID", "").start();
+    without_id.greet();
+    daemon.wait_until(RENEWALS, "held", 1);
+    let mut with_id = plan(&daemon).start();
+    with_id.greet();
+    let lock = daemon.data_dir().join("mcp-token.lock");
+    let waits = || descriptors(with_id.pid()).iter().any(|(_, open)| *open == lock);
+    with_id.until("it waits for the lock", waits);
+    daemon.release();
+    for host in [&mut without_id, &mut with_id] {
+        host.until("the file holds the new token", || text(&older) != session.token);
+        host.list();
+        until_served(host);
+        host.finish();
+        assert_eq!(host.stderr(), "");
+    }
+    assert_eq!(daemon.wait(RENEWALS, 1).len(), 1, "it was renewed once");
+    let served = (fingerprint(&text(&older)), 200);
+    assert!(
+        balances(&daemon).iter().filter(|asked| **asked == served).count() >= 2,
+        "{:?}",
+        balances(&daemon)
+    );
 }
 
 #[test]

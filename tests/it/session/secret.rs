@@ -1,4 +1,6 @@
 //! The secret: whatever happens, and however much is told, no token and no part of its signature shows anywhere.
+//!
+//! What a panic quotes is looked at where one can be planted: in `src/command/run/panics/tests.rs`.
 
 use std::fs;
 use std::path::Path;

@@ -10,6 +10,8 @@ use std::sync::{Arc, Once};
 use nix::sys::signal::{SigHandler, Signal};
 use tempfile::TempDir;
 
+#[cfg(target_os = "linux")]
+use super::disk::Disk;
 use super::reader::Reader;
 use super::{Host, Kind, ends};
 
@@ -44,6 +46,9 @@ pub(crate) struct Plan {
     nohup: bool,
     /// The working directory. `None` for that of the test.
     folder: Option<PathBuf>,
+    /// What only the supervisor sees, and what it starts. `None` where it sees what the test sees.
+    #[cfg(target_os = "linux")]
+    disk: Option<Disk>,
 }
 
 impl Plan {
@@ -62,6 +67,8 @@ impl Plan {
             stderr_unread: false,
             nohup: false,
             folder: None,
+            #[cfg(target_os = "linux")]
+            disk: None,
         }
     }
 
@@ -103,6 +110,13 @@ impl Plan {
     /// The supervisor is started in this folder.
     pub(crate) fn within(mut self, folder: PathBuf) -> Self {
         self.folder = Some(folder);
+        self
+    }
+
+    /// The supervisor sees this disk.
+    #[cfg(target_os = "linux")]
+    pub(crate) fn disk(mut self, disk: Disk) -> Self {
+        self.disk = Some(disk);
         self
     }
 
@@ -221,6 +235,10 @@ impl Plan {
             command.args(self.fixture());
         } else {
             command.args(&self.command);
+        }
+        #[cfg(target_os = "linux")]
+        if let Some(disk) = &self.disk {
+            disk.mount_for(&mut command);
         }
         command
     }
