@@ -247,6 +247,32 @@ fn a_daemon_that_is_away_or_locked_is_told_in_the_chat() {
 }
 
 #[test]
+fn what_the_daemons_own_server_tells_in_ordinary_results_is_told_as_it_is() {
+    let daemon = Daemon::start();
+    let session = daemon.session(&json!({"ttl_ms": 3_600_000}));
+    keep(&daemon, &session);
+    for way in ["", "--inject-env WAIAAS_SESSION_TOKEN"] {
+        let mut host = plan(&daemon).options(way).server("--ordinary-failures").start();
+        host.greet();
+        host.list();
+        balance(&mut host, "before");
+        daemon.fault(BALANCE, &json!({"kind": "unauthorized"}));
+        let told = story(&host.ask("refused", "get_balance", &json!({})));
+        assert_eq!(told["status"], "session_expired", "{told}");
+        assert!(told["detail"].as_str().is_some_and(|text| text.contains("session_expired")), "{told}");
+        daemon.clear();
+        host.finish();
+    }
+    let mut host = plan(&daemon).server("--ordinary-failures").start();
+    host.greet();
+    balance(&mut host, "served");
+    assert!(daemon.finish().1);
+    let told = story(&host.ask("away", "get_balance", &json!({})));
+    assert_eq!(told["status"], "daemon_unavailable", "{told}");
+    host.finish();
+}
+
+#[test]
 fn an_event_stream_comes_through_event_by_event() {
     let (daemon, _, mut host) = serving();
     daemon.hold("/v1/events", "between");
