@@ -18,9 +18,8 @@ use super::lease::io::{End, Event, RequestId, Standing, TokenId};
 use super::note::Note;
 use super::phase::Phase;
 use super::timers::Timer;
-use super::upstream::{self, State};
+use super::upstream::{self, Inject, State};
 use super::{Engine, planted};
-use crate::pattern::Pattern;
 use crate::wire::{Id, Response};
 
 /// How long the first child waits for its token: a file is read in a millisecond, if its file system answers.
@@ -30,15 +29,6 @@ const FIRST_LOOK: Duration = Duration::from_secs(1);
 const PAUSE: Duration = Duration::from_secs(5);
 /// Why a child is replaced then.
 const ROTATED: &str = "its session token had been replaced";
-
-/// How the server gets the token by its environment.
-#[derive(Clone, Debug)]
-pub struct Inject {
-    /// What the text of a failed tool says when the API has refused the token.
-    pub refused: Pattern,
-    /// A refused call is made again also if its tool is not safe to repeat.
-    pub repeat: bool,
-}
 
 /// Which token children get.
 #[derive(Debug, Default)]

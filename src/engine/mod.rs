@@ -48,7 +48,7 @@ pub mod good;
 mod greeting;
 pub mod guidance;
 mod inflight;
-pub mod inject;
+mod inject;
 pub mod io;
 pub mod ladder;
 pub mod lease;

@@ -9,7 +9,6 @@ use bytes::Bytes;
 use super::backoff::RETRY_ON_CALL;
 use super::guidance::{Guidance, Outcome, Status, last_lines};
 use super::inflight::Pending;
-use super::inject::Inject;
 use super::io::Output;
 use super::lease::Lease;
 use super::lease::io::{Act, Cause, End, Event, Standing};
@@ -17,6 +16,7 @@ use super::note::Note;
 use super::phase::Phase;
 use super::timers::Timer;
 use super::{Engine, planted};
+use crate::pattern::Pattern;
 use crate::wire::{Response, edit};
 
 /// The most that guidance carries of the server's own text, in bytes.
@@ -32,6 +32,15 @@ pub enum OnExpired {
     Answer,
     /// The server gets them as ever.
     Relay,
+}
+
+/// How the server gets the token by its environment.
+#[derive(Clone, Debug)]
+pub struct Inject {
+    /// What the text of a failed tool says when the API has refused the token.
+    pub refused: Pattern,
+    /// A refused call is made again also if its tool is not safe to repeat.
+    pub repeat: bool,
 }
 
 /// The session that the server needs, as far as the engine has to know it.

@@ -8,11 +8,10 @@ use std::time::Duration;
 use super::check_inject::REFUSED;
 use super::rng::Rng;
 use super::world::{Event, Sched};
-use crate::engine::inject::Inject;
 use crate::engine::io::{Changed, Input};
 use crate::engine::lease::io::{Act, Claims, End, Event as News, Found, Renewal, RequestId, Token, TokenId};
 use crate::engine::lease::{Answer, Options};
-use crate::engine::upstream::{OnExpired, Session};
+use crate::engine::upstream::{Inject, OnExpired, Session};
 use crate::pattern::Pattern;
 
 /// What is going to happen to the session.

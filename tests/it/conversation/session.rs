@@ -8,11 +8,10 @@
 
 use std::time::Duration;
 
-use mcp_supervise::engine::inject::Inject;
 use mcp_supervise::engine::io::{Changed, Input, Output};
 use mcp_supervise::engine::lease::io::{Act, Claims, End, Event, Found, Renewal, RequestId, Token, TokenId};
 use mcp_supervise::engine::lease::{Answer, Options};
-use mcp_supervise::engine::upstream::{OnExpired, Session};
+use mcp_supervise::engine::upstream::{Inject, OnExpired, Session};
 use mcp_supervise::pattern::Pattern;
 
 use super::Stage;
