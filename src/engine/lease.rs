@@ -85,6 +85,8 @@ pub struct Lease {
     probed: Option<Duration>,
     /// What was told of the file last: it is told once.
     unusable: Option<String>,
+    /// When. `None` before the first time.
+    unusable_at: Option<Duration>,
     seed: u64,
     acts: VecDeque<Act>,
     #[cfg(test)]
@@ -112,6 +114,7 @@ impl Lease {
             unwritten: None,
             probed: None,
             unusable: None,
+            unusable_at: None,
             seed: options.seed,
             acts: VecDeque::from([Act::Look(1)]),
             #[cfg(test)]
@@ -242,9 +245,12 @@ impl Lease {
         let before = |token: &Token| self.unwritten.is_some() && self.over.contains(&token.id);
         let is_ours = |token: &Token| self.token.is_some_and(|ours| ours.id == token.id);
         let known = matches!(file, Found::Token(token) if is_ours(token) || before(token));
-        if !known && problem != self.unusable {
+        // A file in which there is something else each time is told of once a minute.
+        let told = self.unusable_at.is_some_and(|at| self.now.mono < at + LOOK);
+        if !known && problem != self.unusable && (problem.is_none() || !told) {
             self.unusable.clone_from(&problem);
             if let Some(why) = problem {
+                self.unusable_at = Some(self.now.mono);
                 self.tell(Fact::NotUsable(why));
             }
         }

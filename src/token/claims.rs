@@ -54,6 +54,9 @@ impl Form {
             let known = Credential { text: text.into(), claims: Claims::default(), session: None };
             return if self.opaque { Ok(known) } else { Err("holds a text that is no JSON Web Token") };
         };
+        if is_cut_off(rest) {
+            return Err("holds a part of a token");
+        }
         let expires = match claims.get("exp").map(Value::as_number) {
             None => None,
             Some(Some(at)) => Some(time(at)),
@@ -75,6 +78,23 @@ fn json_web_token(text: &str) -> Option<Value> {
     }
     let claims: Value = serde_json::from_slice(&BASE64.decode(claims).ok()?).ok()?;
     claims.is_object().then_some(claims)
+}
+
+/// Whether the end of a JSON Web Token is missing, as while a careless writer is at it: the signature is shorter than those of
+/// its algorithm are. Of most algorithms nothing is said.
+fn is_cut_off(text: &str) -> bool {
+    let mut parts = text.split('.');
+    let (Some(header), Some(signature)) = (parts.next(), parts.nth(1)) else { return false };
+    let header: Option<Value> =
+        BASE64.decode(header).ok().and_then(|header| serde_json::from_slice(&header).ok());
+    // Of 32, 48 and 64 bytes, in Base64 without padding.
+    let whole = match header.as_ref().and_then(|header| header["alg"].as_str()) {
+        Some("HS256") => 43,
+        Some("HS384") => 64,
+        Some("HS512") => 86,
+        _ => return false,
+    };
+    signature.len() < whole
 }
 
 /// A point of time since the Unix epoch. What cannot be one is as far from our days as it gets.

@@ -77,6 +77,7 @@ fn what_is_no_token_is_refused_and_not_shown() {
         (b"wai_sess_secret one", "more than one word"),
         (b"wai_sess_\x1bsecret", "more than one word"),
         (long.as_bytes(), "more than a token"),
+        (b"wai_sess_eyJhbGciOiJIUzI1NiJ9.e30.c2VjcmV0", "a part of a token"),
         (token(r#"{"exp":"2"}"#).as_bytes(), "`exp` is no number"),
         (token(r#"{"exp":null}"#).as_bytes(), "`exp` is no number"),
     ] {

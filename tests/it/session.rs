@@ -5,6 +5,7 @@
 
 #[cfg(target_os = "linux")]
 mod disk;
+mod file;
 mod inject;
 mod kills;
 mod renewal;

@@ -306,7 +306,7 @@ fn another_token_in_the_file_is_used_at_once_also_while_a_renewal_is_under_way()
 }
 
 #[test]
-fn what_is_no_token_leaves_the_one_in_use_and_is_told_once() {
+fn what_is_no_token_leaves_the_one_in_use_and_is_told_once_a_minute() {
     let mut play = Play::with(token(1, 1000));
     let old = Token { claims: Claims { issued: None, expires: Some(BEGIN) }, ..token(2, 0) };
     let strange = Token {
@@ -322,6 +322,9 @@ fn what_is_no_token_leaves_the_one_in_use_and_is_told_once() {
         let acts = play.looked(number, found.clone());
         assert!(matches!(*acts, [Act::Tell(Fact::NotUsable(_))]), "{found:?}: {acts:?}");
         assert_eq!(play.looked(number + 1, found), []);
+        // Nor is what there is instead, for a minute: somebody may write to the file all the time.
+        assert_eq!(play.looked(number + 1, Found::Unusable("is empty".into())), []);
+        play.pass(secs(60));
     }
     assert_eq!(play.looked(30, Found::Nothing), []);
     assert_eq!(play.lease.standing(), Standing::Active);
