@@ -138,6 +138,10 @@ impl Lease {
             Event::Renewed(renewal) => self.renewed(renewal),
             Event::Written(token, written) => self.written(token, written),
             Event::Refused { request, token } => {
+                // Who has put another one into the file may have done so before anybody could tell.
+                if self.other_than(token).is_none() && self.answered == self.looks {
+                    self.look();
+                }
                 let arrived = self.now.mono;
                 self.refusals.push_back(Refusal { request, token, arrived, looking: None });
             }

@@ -157,7 +157,9 @@ impl Relay {
             return self.finish(token, first);
         }
         match self.verdict(token).await {
-            Some((token, value)) => {
+            Some(again) => {
+                // By now there may be a newer one than that.
+                let (token, value) = self.newest(token).unwrap_or(again);
                 drop(first);
                 let second = self.attempt(sending, value, bytes.into(), &upload).await;
                 self.finish(token, second)
@@ -173,6 +175,14 @@ impl Relay {
         match &*timeout(TOKEN, known).await.ok()?.ok()? {
             Published::Token(id, token) => Some((*id, self.auth.value(token)?)),
             Published::Unknown | Published::Nothing => None,
+        }
+    }
+
+    /// The token that is used now, if it is another one than this.
+    fn newest(&self, refused: TokenId) -> Option<(TokenId, HeaderValue)> {
+        match &*self.tokens.borrow() {
+            Published::Token(id, token) if *id != refused => Some((*id, self.auth.value(token)?)),
+            Published::Token(..) | Published::Unknown | Published::Nothing => None,
         }
     }
 

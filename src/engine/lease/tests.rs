@@ -432,10 +432,12 @@ fn the_file_is_looked_at_each_minute() {
 #[test]
 fn a_refused_request_is_repeated_with_another_token_after_50_ms() {
     let mut play = Play::with(token(1, 1000));
-    assert_eq!(play.refuse(7, 1), []);
+    // The file is looked at meanwhile, once for all that are refused.
+    assert_eq!(play.refuse(7, 1), [Act::Look(2)]);
+    assert_eq!(play.refuse(8, 1), []);
     play.looked(5, Found::Token(token(2, 2000)));
     let wait = Duration::from_millis(50);
-    assert_eq!(play.pass(secs(1)), [(wait, verdict(7, Some(2)))]);
+    assert_eq!(play.pass(secs(1)), [(wait, verdict(7, Some(2))), (wait, verdict(8, Some(2)))]);
 }
 
 #[test]
