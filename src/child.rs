@@ -27,6 +27,7 @@ mod tail;
 mod tests;
 
 use std::ffi::OsString;
+use std::fmt;
 use std::future::poll_fn;
 use std::io;
 use std::os::fd::OwnedFd;
@@ -49,13 +50,21 @@ pub use login_shell::LoginShell;
 pub use tail::Tail;
 
 /// What to start.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Default)]
 pub struct Spec {
     /// The command and its arguments. A command without a slash is looked for in the child's `PATH`.
     pub argv: Vec<OsString>,
     /// What is different in the child's environment: a new value, or `None` to leave the variable out. Everything else
     /// is inherited.
     pub env: Vec<(OsString, Option<OsString>)>,
+}
+
+impl fmt::Debug for Spec {
+    /// Without the values: a token may be among them.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let names: Vec<_> = self.env.iter().map(|(name, _)| name).collect();
+        f.debug_struct("Spec").field("argv", &self.argv).field("env", &names).finish()
+    }
 }
 
 /// Why a child could not be started. It reads like the system's own words, for example

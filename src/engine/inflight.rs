@@ -103,6 +103,11 @@ impl Pending {
         }
     }
 
+    /// Whether it was refused, and waits for a child with another token.
+    pub(super) fn is_made_again(&self) -> bool {
+        self.refused.is_some() && !self.withheld && self.written.is_none()
+    }
+
     /// Whether the host waits for an answer.
     fn is_owed(&self) -> bool {
         !self.cancelled && !self.stream
@@ -231,27 +236,29 @@ impl Inflight {
         pending.kept = Some(bytes);
     }
 
-    /// The child has answered, and its answer is withheld: only what this says of it is kept.
+    /// The child has answered, and its answer is withheld: only what this says of it is kept, and the request, which counts
+    /// with those that are written.
     pub(super) fn withhold(&mut self, id: &Id, said: Box<str>) {
-        self.set_deadline(id, None);
         let Some(pending) = self.requests.get_mut(id) else { return };
-        if pending.written.take().is_some() {
-            self.kept -= pending.kept.as_ref().map_or(0, Bytes::len);
-        }
+        pending.written = None;
         pending.withheld = true;
         pending.refused = Some(said);
     }
 
-    /// Puts a request that a dead child had back among those that wait, until `deadline` where there is one.
-    pub(super) fn requeue(&mut self, id: &Id, deadline: Option<Duration>) {
-        let Some(pending) = self.requests.get_mut(id) else { return };
-        if pending.written.take().is_some() {
-            self.kept -= pending.kept.as_ref().map_or(0, Bytes::len);
+    /// Puts a request that a child had back among those that wait, until `deadline` where there is one. `false` if it waits
+    /// already.
+    pub(super) fn requeue(&mut self, id: &Id, deadline: Option<Duration>) -> bool {
+        let Some(pending) = self.requests.get_mut(id) else { return false };
+        if pending.written.is_none() && !pending.withheld {
+            return false;
         }
+        self.kept -= pending.kept.as_ref().map_or(0, Bytes::len);
+        pending.written = None;
         pending.withheld = false;
         pending.unsent = false;
         pending.floor = pending.progress;
         self.set_deadline(id, deadline);
+        true
     }
 
     /// As if a request had never been written: one of the bugs that the simulator must find.
@@ -331,7 +338,7 @@ impl Inflight {
     }
 
     fn unkeep(&mut self, pending: &Pending) {
-        if pending.written.is_some() {
+        if pending.written.is_some() || pending.withheld {
             self.kept -= pending.kept.as_ref().map_or(0, Bytes::len);
         }
     }

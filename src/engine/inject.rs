@@ -4,8 +4,11 @@
 //! A server that gets its token by a variable has it for as long as it runs. When the token is another one, the server is
 //! drained and started again with it. A failed call of which the text says that the token was refused is withheld: after
 //! the same wait as at the gateway it is made once more with the newer token, or the chat is told that there is none.
-//! A text is no proof that nothing was done, so only what is safe to repeat is repeated, unless the user says otherwise.
+//!
+//! A text is no proof. So only what is safe to repeat is repeated, unless the user says otherwise; and the session counts
+//! as expired, with all that follows for other calls, from the second such text on between which no call has succeeded.
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -14,7 +17,7 @@ use super::guidance::Guidance;
 use super::inflight::Pending;
 use super::io::Gen;
 use super::lease::Lease;
-use super::lease::io::{End, Event, RequestId, Standing, TokenId};
+use super::lease::io::{Cause, End, Event, RequestId, Standing, TokenId};
 use super::note::Note;
 use super::phase::Phase;
 use super::timers::Timer;
@@ -37,6 +40,8 @@ pub(super) struct Injection {
     token: Option<TokenId>,
     /// When a child was last replaced for another one.
     replaced: Option<Duration>,
+    /// Which token a text has spoken against, with nothing said for it since.
+    suspected: Option<TokenId>,
 }
 
 impl Engine {
@@ -73,27 +78,30 @@ impl Engine {
         if self.awaits_token() {
             self.timers.disarm(Timer::Restart);
             self.start();
-        } else {
-            self.rotate(false);
         }
     }
 
     /// A child that has another token than the next one would get is replaced when it has nothing to do; `now`, if a call
-    /// has shown that it needs it.
+    /// has shown that it needs it. One that is starting is not disturbed, for it may take longer than tokens live, unless its
+    /// token is known to be refused, or it has none.
     pub(super) fn rotate(&mut self, now: bool) {
         let Some(child) = &self.child else { return };
-        let current = child.token == self.injection.token || child.doom.is_some();
-        if current || !matches!(self.phase, Phase::Starting | Phase::Serving) || planted!(self, KeepOldToken)
-        {
+        if child.token == self.injection.token || child.doom.is_some() {
+            return;
+        }
+        let now = now || self.inflight.any(Pending::is_made_again);
+        let starting =
+            self.phase == Phase::Starting && (now || child.token.is_none()) && !self.runs_first_calls();
+        if !(starting || self.phase == Phase::Serving) || planted!(self, KeepOldToken) {
             return;
         }
         let earliest = self.injection.replaced.map_or(Duration::ZERO, |at| at + PAUSE);
-        if !now && self.now.mono < earliest {
-            return self.timers.arm(Timer::Rotate, earliest);
+        if !now && self.now.mono < earliest && !planted!(self, RotateAlways) {
+            return self.timers.arm_once(Timer::Rotate, earliest);
         }
         self.timers.disarm(Timer::Rotate);
         self.injection.replaced = Some(self.now.mono);
-        if self.phase == Phase::Starting && !self.runs_first_calls() {
+        if starting {
             self.replace(ROTATED);
         } else {
             self.drain_for(ROTATED);
@@ -107,51 +115,75 @@ impl Engine {
         let Some(pending) = self.inflight.get(id).filter(|pending| pending.written == Some(from)) else {
             return false;
         };
-        if response.is_error || pending.cancelled || &*pending.method != "tools/call" {
+        let ends = self.phase == Phase::Stopping;
+        if response.is_error || pending.cancelled || &*pending.method != "tools/call" || ends {
             return false;
         }
-        let failed = upstream::has_failed(line);
-        let text = if failed { upstream::text_of(line) } else { String::new() };
-        let token = self.child.as_ref().and_then(|child| child.token);
-        if !failed || !inject.refused.is_in(&text) || planted!(self, PassRefusalOn) {
-            // As far as can be seen from here, the API takes the token.
-            let over = |lease: &Lease| matches!(lease.standing(), Standing::Expired(_));
-            if let (false, Some(token)) = (failed, token)
-                && let Some(lease) = self.lease.as_mut().filter(|lease| over(lease))
-            {
-                lease.handle(self.now, Event::Ended(token, End::Heard));
-            }
+        if !upstream::has_failed(line) {
+            self.has_worked();
+            return false;
+        }
+        let text = upstream::ends_of(&upstream::text_of(line));
+        if !inject.refused.is_in(&text) || planted!(self, PassRefusalOn) {
             return false;
         }
         let (request, again) = (RequestId(pending.seq), pending.refused.is_some());
         self.note(Note::Refused { id: id.clone(), again });
         self.inflight.withhold(id, self.as_detail(&text).unwrap_or_default().into());
+        let token = self.child.as_ref().and_then(|child| child.token);
+        let certain = token.is_some() && self.injection.suspected == token;
+        self.injection.suspected = token;
         let Some(lease) = &mut self.lease else { return false };
         match token {
+            // Nobody would say whether there is another one.
+            _ if self.lost.is_some() => self.tell_refused(id, State::Expired),
             // It was made once more already.
             Some(token) if again => {
-                lease.handle(self.now, Event::Ended(token, End::Refused));
-                self.tell_refused(id);
+                if certain {
+                    lease.handle(self.now, Event::Ended(token, End::Refused));
+                }
+                self.tell_refused(id, State::Doubted);
             }
-            Some(token) => lease.handle(self.now, Event::Refused { request, token }),
+            Some(token) => lease.handle(self.now, Event::Refused { request, token, certain }),
             // It was started without one.
-            None => self.judge_call(request, self.injection.token),
+            None => self.judge_calls(&BTreeMap::from([(request, self.injection.token)])),
         }
         true
     }
 
-    /// The verdict on a call that was refused: there is another token by now, or there is none.
-    pub(super) fn judge_call(&mut self, request: RequestId, other: Option<TokenId>) {
-        let withheld = |pending: &Pending| pending.withheld && pending.seq == request.0;
-        // The host may have cancelled it meanwhile.
-        let Some(id) = self.inflight.ids(withheld).pop() else { return };
-        let Some(pending) = self.inflight.get(&id) else { return };
-        if other.is_some() && self.may_make_again(pending) {
-            self.requeue(&[id]);
-        } else {
-            self.tell_refused(&id);
+    /// A call has succeeded: as far as can be seen from here, the API takes the token.
+    fn has_worked(&mut self) {
+        self.injection.suspected = None;
+        let over = |lease: &Lease| lease.standing() == Standing::Expired(Cause::Request);
+        if let Some(token) = self.child.as_ref().and_then(|child| child.token)
+            && let Some(lease) = self.lease.as_mut().filter(|lease| over(lease))
+        {
+            lease.handle(self.now, Event::Ended(token, End::Heard));
         }
-        if other.is_some() {
+    }
+
+    /// The verdicts on calls that were refused: there is another token by now, or there is none.
+    pub(super) fn judge_calls(&mut self, verdicts: &BTreeMap<RequestId, Option<TokenId>>) {
+        let mut again = BTreeSet::new();
+        for id in self.inflight.ids(|pending| pending.withheld) {
+            let Some(pending) = self.inflight.get(&id) else { continue };
+            // The host may have cancelled others meanwhile.
+            match verdicts.get(&RequestId(pending.seq)) {
+                None => {}
+                Some(Some(_)) if self.may_make_again(pending) => _ = again.insert(pending.seq),
+                Some(Some(_)) => self.tell_refused(&id, State::Expired),
+                Some(None) => self.tell_refused(&id, State::Doubted),
+            }
+        }
+        if !again.is_empty() {
+            // Those that wait already are put in with them: all go in the order in which the host has asked.
+            let ids = self.inflight.ids(|pending| again.contains(&pending.seq) || pending.is_made_again());
+            for id in &ids {
+                self.queue.remove(id);
+            }
+            self.requeue(&ids);
+        }
+        if verdicts.values().any(Option::is_some) {
             self.rotate(true);
         }
     }
@@ -170,11 +202,13 @@ impl Engine {
         self.injects().is_some_and(|inject| inject.repeat)
     }
 
-    /// Tells the chat that a call was refused.
-    pub(super) fn tell_refused(&mut self, id: &Id) {
+    /// Tells the chat that a call was refused, and what that means. A session that has expired since is told as such.
+    pub(super) fn tell_refused(&mut self, id: &Id, state: State) {
         let Some(pending) = self.inflight.get(id) else { return };
+        let over = self.lease.as_ref().is_none_or(|lease| !lease.is_trusted());
+        let state = if over { State::Expired } else { state };
         let detail = pending.refused.as_deref().filter(|said| !said.is_empty()).map(str::to_owned);
-        let guidance = Guidance { detail, ..self.upstream_guidance(pending, State::Expired) };
+        let guidance = Guidance { detail, ..self.upstream_guidance(pending, state) };
         self.answer_with_guidance(id, &guidance);
     }
 }

@@ -137,13 +137,13 @@ impl Lease {
             Event::Stirred => _ = self.look(),
             Event::Renewed(renewal) => self.renewed(renewal),
             Event::Written(token, written) => self.written(token, written),
-            Event::Refused { request, token } => {
+            Event::Refused { request, token, certain } => {
                 // Who has put another one into the file may have done so before anybody could tell.
                 if self.other_than(token).is_none() && self.answered == self.looks {
                     self.look();
                 }
                 let arrived = self.now.mono;
-                self.refusals.push_back(Refusal { request, token, arrived, looking: None });
+                self.refusals.push_back(Refusal { request, token, certain, arrived, looking: None });
             }
             Event::Ended(token, end) => self.ended(token, end),
             Event::Lacked | Event::Lost(_) | Event::Timer => {}

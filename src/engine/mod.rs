@@ -299,6 +299,7 @@ impl Engine {
         self.keep_session();
         self.greet();
         self.open();
+        self.rotate(false);
         self.flush();
         self.compare();
         self.answer_overdue();

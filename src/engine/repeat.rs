@@ -121,7 +121,7 @@ impl Engine {
         for id in ids {
             let probes = self.inflight.get(id).filter(|pending| &*pending.method == DISCOVER);
             let deadline = probes.map_or(hold, |pending| hold.min(pending.arrived + DISCOVER_WAIT));
-            self.inflight.requeue(id, Some(deadline));
+            let comes = self.inflight.requeue(id, Some(deadline));
             #[cfg(test)]
             if planted!(self, RepeatForEver) {
                 self.inflight.forget_writes(id);
@@ -137,7 +137,7 @@ impl Engine {
                 }
                 None => lines.push((batch, vec![id.clone()], size)),
             }
-            if times_written > 0 {
+            if times_written > 0 && comes {
                 self.note(Note::Repeated { id: id.clone(), method });
             }
         }

@@ -10,6 +10,7 @@ use super::io::{Era, Exit, Gen, SpawnFault};
 use super::note::DropCause;
 use super::phase::Phase;
 use super::timers::Timer;
+use super::upstream::State;
 use super::{Engine, answers, as_array, book, planted};
 use crate::wire::Id;
 
@@ -134,7 +135,8 @@ impl Engine {
             for id in self.inflight.overdue(now) {
                 let Some(pending) = self.inflight.get(&id) else { continue };
                 match (pending.written, &*pending.method) {
-                    (None, _) if pending.refused.is_some() => self.tell_refused(&id),
+                    (None, _) if pending.withheld => self.tell_refused(&id, State::Doubted),
+                    (None, _) if pending.refused.is_some() => self.tell_refused(&id, State::Expired),
                     (None, _) => waiting.push(id),
                     (Some(_), "tools/call") => slow.push(id),
                     (Some(child), method) => {
@@ -305,6 +307,13 @@ impl Engine {
                 );
                 (Status::ServerRestarted, message, false)
             }
+            Why::Held if self.phase == Phase::Draining => {
+                let reason = self.child.as_ref().and_then(|child| child.leaving).unwrap_or("it is replaced");
+                let message = format!(
+                    "The MCP server {name:?} still runs another request before it is started again ({reason}), so {effect}."
+                );
+                (Status::ServerTimeout, message, again)
+            }
             Why::Held => {
                 let message = format!("The MCP server {name:?} is not ready yet{because}, so {effect}.");
                 (Status::ServerTimeout, message, again)
@@ -389,6 +398,9 @@ impl Engine {
             (_, _, Some(SpawnFault::NotExecutable)) => format!(
                 "Make the command executable or correct its path in the host's configuration; it is then started by the next call. The command is: {command}"
             ),
+            (Why::Held, true, _) if self.phase == Phase::Draining => {
+                "Try again when that request is done, or in half a minute.".to_owned()
+            }
             (_, false, _) => format!(
                 "Check whether the request took effect before making it again. If the server stays away, {look}"
             ),

@@ -4,6 +4,9 @@
 //! window, from when it was written to the server until its result: what the server calls a failure is told as a state of
 //! the API only if a request to the API ended like that in the window, and none ended well.
 
+use std::collections::BTreeMap;
+use std::sync::LazyLock;
+
 use bytes::Bytes;
 
 use super::backoff::RETRY_ON_CALL;
@@ -23,6 +26,10 @@ use crate::wire::{Response, edit};
 const DETAIL: usize = 2048;
 /// The longest result, in bytes, that is searched for words which say that it is a failure: those that do are short.
 const MARKED: usize = 16 * 1024;
+/// How much of each end of a text, in bytes, is searched for words that tell of a refusal.
+const END: usize = 8 * 1024;
+/// No token is longer, in bytes: of a text that is cut, so much may be a part of one.
+const WORD: usize = 16 * 1024;
 
 /// What is done with tool calls while the session has expired.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -58,6 +65,11 @@ pub struct Session {
     pub inject: Option<Inject>,
 }
 
+/// What a server says that has not reached its API.
+static CANNOT_CONNECT: LazyLock<Pattern> = LazyLock::new(|| {
+    Pattern::known(r"(?i)connect|network|fetch failed|socket|unreachable|refused|timed? ?out")
+});
+
 /// What the API has to do with a call that failed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum State {
@@ -69,6 +81,8 @@ pub(super) enum State {
     Unreachable,
     /// Nobody leads there any more.
     Lost,
+    /// The server says that the session is over; nothing else does.
+    Doubted,
 }
 
 /// How many requests to the API have ended so, since the start. The counts may wrap.
@@ -110,15 +124,11 @@ impl Ends {
 impl Engine {
     /// Something has happened to the session.
     pub(super) fn session_event(&mut self, event: Event) {
-        let injects = self.injects().is_some();
         let Some(lease) = &mut self.lease else { return };
         match event {
             Event::Ended(_, end) => self.ends.count(end),
             Event::Lacked => self.ends.count(End::Refused),
-            // A server that has the token itself needs no way to the API.
-            Event::Lost(ref why) => {
-                self.lost = (!injects).then(|| self.config.mask.apply(why).into_owned());
-            }
+            Event::Lost(ref why) => self.lost = Some(self.config.mask.apply(why).into_owned()),
             Event::Found { .. }
             | Event::Stirred
             | Event::Renewed(_)
@@ -137,6 +147,7 @@ impl Engine {
         if lease.is_due(self.now) && !stopping {
             lease.handle(self.now, Event::Timer);
         }
+        let mut verdicts = BTreeMap::new();
         while let Some(act) = self.lease.as_mut().and_then(Lease::poll) {
             match act {
                 Act::Tell(fact) => self.note(Note::Session(fact)),
@@ -149,7 +160,9 @@ impl Engine {
                     self.outputs.push_back(Output::Session(Act::Lack));
                     self.hand_over(None);
                 }
-                Act::Verdict(request, other) if self.injects().is_some() => self.judge_call(request, other),
+                Act::Verdict(request, other) if self.injects().is_some() => {
+                    verdicts.insert(request, other);
+                }
                 Act::Renew(_) | Act::RenewRegardless(..) if stopping => {}
                 act @ (Act::Look(_)
                 | Act::Renew(_)
@@ -159,6 +172,9 @@ impl Engine {
                     self.outputs.push_back(Output::Session(act));
                 }
             }
+        }
+        if !verdicts.is_empty() {
+            self.judge_calls(&verdicts);
         }
     }
 
@@ -195,7 +211,7 @@ impl Engine {
         response: &Response,
         line: &Bytes,
     ) -> Option<Guidance> {
-        if self.ends == pending.ends && self.lost.is_none()
+        if self.ends == pending.ends && (self.lost.is_none() || self.injects().is_some())
             || pending.cancelled
             || response.is_error
             || &*pending.method != "tools/call"
@@ -203,7 +219,13 @@ impl Engine {
             return None;
         }
         let state = match self.ends.since(pending.ends) {
-            _ if self.lost.is_some() => State::Lost,
+            // Nobody says any more how requests end: what cannot connect speaks for itself.
+            _ if self.lost.is_some() => {
+                if !CANNOT_CONNECT.is_in(&ends_of(&text_of(line))) {
+                    return None;
+                }
+                State::Lost
+            }
             None if planted!(self, TellStateWithoutCause) => State::Unreachable,
             state => state.filter(|_| !planted!(self, PassStateOn))?,
         };
@@ -216,7 +238,7 @@ impl Engine {
 
     /// The end of what a server says, as guidance may carry it. `None` if it says nothing.
     pub(super) fn as_detail(&self, text: &str) -> Option<String> {
-        let text = self.config.mask.apply(text);
+        let text = self.config.mask.apply(tail_of(text, DETAIL + WORD));
         Some(last_lines(&text, DETAIL).to_owned()).filter(|text| !text.is_empty())
     }
 
@@ -246,6 +268,14 @@ impl Engine {
                 format!("Call again.{check}"),
                 again,
             ),
+            State::Doubted => (
+                Status::SessionExpired,
+                format!(
+                    "A request of the MCP server {name:?} was refused at {api}, as if its session were over, so {effect}."
+                ),
+                format!("If the session is over: {remedy}{check}"),
+                false,
+            ),
             State::Expired => {
                 let what = match self.lease.as_ref().map(Lease::standing) {
                     Some(Standing::Absent) => {
@@ -260,7 +290,13 @@ impl Engine {
                         format!("The session of the MCP server {name:?} at {api} is not known yet")
                     }
                 };
-                (Status::SessionExpired, format!("{what}, so {effect}."), format!("{remedy}{check}"), false)
+                let hint = match &self.lost {
+                    Some(why) => format!(
+                        "Nobody looks for another token any more ({why}): start the host again, or the server in it.{check}"
+                    ),
+                    None => format!("{remedy}{check}"),
+                };
+                (Status::SessionExpired, format!("{what}, so {effect}."), hint, false)
             }
             State::Unreachable => (
                 Status::DaemonUnavailable,
@@ -329,4 +365,23 @@ pub(super) fn text_of(line: &Bytes) -> String {
         items.and_then(|items| serde_json::from_str(items).ok()).unwrap_or_default();
     let texts: Vec<&str> = items.iter().filter_map(|item| item["text"].as_str()).collect();
     texts.join("\n")
+}
+
+/// Both ends of a text: what is told of a failure is at one of them, and a search through megabytes would hold up everybody.
+pub(super) fn ends_of(text: &str) -> String {
+    if text.len() <= 2 * END {
+        return text.to_owned();
+    }
+    let head = (0..=END).rev().find(|at| text.is_char_boundary(*at)).unwrap_or_default();
+    format!("{}\n{}", &text[..head], tail_of(text, END))
+}
+
+/// The end of a text, of this many bytes at most, that begins with a word: what is cut would not be known for a secret.
+fn tail_of(text: &str, most: usize) -> &str {
+    if text.len() <= most {
+        return text;
+    }
+    let from = (text.len() - most..text.len()).find(|at| text.is_char_boundary(*at)).unwrap_or_default();
+    let tail = &text[from..];
+    tail.find(char::is_whitespace).map_or("", |end| &tail[end..])
 }

@@ -190,7 +190,7 @@ impl Relay {
     async fn verdict(&self, token: TokenId) -> Option<(TokenId, HeaderValue)> {
         let request = RequestId(self.next.fetch_add(1, Ordering::Relaxed));
         let mut waiting = self.pending.wait(request)?;
-        self.tell.send(Event::Refused { request, token }).ok()?;
+        self.tell.send(Event::Refused { request, token, certain: true }).ok()?;
         let (id, token): (TokenId, SecretString) = timeout(VERDICT, waiting.verdict()).await.ok()??;
         Some((id, self.auth.value(&token)?))
     }

@@ -12,6 +12,8 @@ use crate::engine::lease::io::Claims;
 
 /// The longest token that is read, in bytes: headers of HTTP are not longer.
 pub(super) const LONGEST: usize = 16 * 1024;
+/// The shortest that is read, in bytes: shorter secrets could not be masked without masking ordinary words.
+const SHORTEST: usize = 8;
 
 /// Careful in what it makes, and lenient in what it reads.
 const BASE64: GeneralPurpose = GeneralPurpose::new(
@@ -52,7 +54,11 @@ impl Form {
         };
         let Some(claims) = json_web_token(rest) else {
             let known = Credential { text: text.into(), claims: Claims::default(), session: None };
-            return if self.opaque { Ok(known) } else { Err("holds a text that is no JSON Web Token") };
+            return match self.opaque {
+                true if text.len() < SHORTEST => Err("holds less than a token: fewer than 8 characters"),
+                true => Ok(known),
+                false => Err("holds a text that is no JSON Web Token"),
+            };
         };
         if is_cut_off(rest) {
             return Err("holds a part of a token");

@@ -88,6 +88,8 @@ fn what_is_no_token_is_refused_and_not_shown() {
     let any = Form { prefix: String::new(), opaque: true };
     let read = any.read(b"ghp_0123\n").unwrap_or_else(|why| panic!("{why}"));
     assert_eq!((read.text.expose_secret(), read.claims.expires), ("ghp_0123", None));
+    // What could not be masked in texts.
+    assert!(any.read(b"abc1234").is_err_and(|why| why.contains("fewer than 8")));
 }
 
 #[test]

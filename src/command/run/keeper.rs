@@ -79,6 +79,7 @@ impl Keeper {
     pub(super) fn start(keeping: Keeping, tell: Tell, events: Events) -> Self {
         let (ending, ended) = oneshot::channel();
         let dark = (tell.clone(), events.clone());
+        let unborn = (tell.clone(), events.clone());
         let body = move || {
             // Dropped however this ends.
             let _ending = ending;
@@ -90,7 +91,7 @@ impl Keeper {
             go_dark(&dark, told);
         };
         if let Err(error) = thread::Builder::new().name("session".to_owned()).spawn(body) {
-            tracing::error!(target: "mcp-supervise:token", %error, "failed to start the keeper of the session");
+            go_dark(&unborn, format!("start keeping the session: {error}"));
         }
         Self { ended }
     }
@@ -316,7 +317,10 @@ impl Shared {
     /// Writes a granted token that could not be written when it was granted. What somebody else has put into the file since
     /// then stays, and is looked at.
     async fn write_late(self: Arc<Self>, token: TokenId) {
-        let _lock = self.lock().await;
+        let Ok(_lock) = self.lock().await else {
+            let why = "is not written: another supervisor holds its lock".to_owned();
+            return self.tell(Event::Written(token, Err(why)));
+        };
         let renewed = *self.renewed.lock().unwrap_or_else(PoisonError::into_inner);
         let replaced = renewed.filter(|(new, _)| *new == token).map(|(_, replaced)| replaced);
         let written = match self.in_file_now().await {

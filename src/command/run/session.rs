@@ -32,7 +32,7 @@ const WAIAAS_PREFIX: &str = "wai_sess_";
 const WAIAAS_BASE_URL: &str = "http://127.0.0.1:3100";
 
 /// What a failed tool says when the API behind it has refused the token, in the words of most.
-const REFUSED: &str = r"(?i)\b401\b|\bunauthori[sz]ed\b|\b(token|session)[\s_-]+((has|is)[\s_-]+)?expired\b|\bexpired[\s_-]+(token|session)\b";
+const REFUSED: &str = r"(?i)\b(https?|status|code|error)(\s*(is|was|code|status)\b)?\W{0,4}401\b|^\W*401\b|\(401\)|\bunauthori[sz]ed\b|\b(INVALID_TOKEN|TOKEN_EXPIRED|SESSION_REVOKED)\b|\b(token|session)[\s_-]+((has|is)[\s_-]+)?expired\b|\bexpired[\s_-]+(token|session)\b";
 /// Where programs look for a proxy.
 const PROXIES: [&str; 6] =
     ["HTTP_PROXY", "http_proxy", "HTTPS_PROXY", "https_proxy", "ALL_PROXY", "all_proxy"];
@@ -171,7 +171,19 @@ fn way(options: &Options, settled: &Settled) -> Result<Way> {
     let token = settled.place.is_some() || settled.token_env.is_some();
     let to_file =
         "name the file that it is kept in, with --token-file FILE, or a variable, with --token-env VAR";
+    let for_inject = [
+        ("--refused-pattern", options.refused_pattern.is_some()),
+        ("--repeat-on-401", options.repeat_on_401),
+    ];
+    if let (None, Some((option, _))) = (&settled.inject_env, for_inject.iter().find(|(_, named)| *named)) {
+        let what = format!("{option} says what follows for a server that gets the token itself");
+        return Err(misuse(&what, "name the variable in which it gets the token, with --inject-env VAR"));
+    }
     match (settled.inject_env.clone(), settled.upstream.clone(), settled.upstream_env.clone()) {
+        (Some(variable), ..) if variable == "PATH" => Err(misuse(
+            "--inject-env PATH would leave the server without a PATH",
+            "name the variable in which the server looks for its token",
+        )),
         (Some(variable), ..) if token => Ok(Way::Variable(variable)),
         (Some(_), ..) => Err(misuse("--inject-env needs a token to give to the server", to_file)),
         (None, Some(upstream), Some(url_env)) if token => Ok(Way::Gateway(upstream, url_env)),
@@ -334,7 +346,11 @@ fn api(options: &Options, settled: &Settled, auth: &Auth) -> Result<Option<Api>>
         return Ok(Some(own(url.clone(), method, &options.renew_token_path)));
     }
     match (settled.renew, &settled.upstream) {
-        (None | Some(Renew::None), _) | (_, None) => Ok(None),
+        (None | Some(Renew::None), _) => Ok(None),
+        (Some(Renew::Waiaas), None) => Err(misuse(
+            "--renew waiaas needs the API's address",
+            "name it with --upstream URL, or the address of renewals with --renew-url URL",
+        )),
         (Some(Renew::Waiaas), Some(upstream)) => {
             let url = format!("{}/v1/sessions/{{session}}/renew", upstream.to_string().trim_end_matches('/'));
             Ok(Some(own(url, Method::PUT, "/token")))
@@ -373,5 +389,42 @@ fn entrance(stand_in: bool, prefix: &str) -> Result<(Entrance, SecretString)> {
     } else {
         let path = gateway::random_path().context(random)?;
         Ok((Entrance::Path(path.clone()), path))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::REFUSED;
+    use crate::pattern::Pattern;
+
+    #[test]
+    fn a_refusal_is_known_by_its_words_and_a_number_alone_is_none() {
+        let refused = Pattern::known(REFUSED);
+        for text in [
+            "HTTP 401",
+            "401 Unauthorized",
+            "Request failed with status code 401",
+            r#"{"status":401,"code":"TOKEN_EXPIRED"}"#,
+            "Error: 401",
+            "the session is over (401)",
+            "Unauthorised",
+            "token expired",
+            "Your session has expired.",
+            "an expired token",
+            r#"{"session_expired":true}"#,
+        ] {
+            assert!(refused.is_in(text), "{text}");
+        }
+        for text in [
+            "Issue #401 was not found",
+            "timeout after 12.401 s",
+            "main.rs:401: unexpected token",
+            "row 1,401 has no price",
+            "only 200, 401 and 403 are allowed",
+            "not enough money: 401 USDC are missing",
+            "the offer has expired",
+        ] {
+            assert!(!refused.is_in(text), "{text}");
+        }
     }
 }

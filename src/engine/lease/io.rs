@@ -94,6 +94,8 @@ pub enum Event {
         request: RequestId,
         /// What it was made with.
         token: TokenId,
+        /// The API has said so itself: the token is given up for it. Else somebody says that it has.
+        certain: bool,
     },
     /// A request has ended that was made with this token.
     Ended(TokenId, End),

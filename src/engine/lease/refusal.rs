@@ -21,6 +21,7 @@ const PROBE: Duration = Duration::from_secs(5);
 pub(super) struct Refusal {
     pub(super) request: RequestId,
     pub(super) token: TokenId,
+    pub(super) certain: bool,
     pub(super) arrived: Duration,
     /// Which look it waits for, and since when.
     pub(super) looking: Option<(u64, Duration)>,
@@ -128,7 +129,7 @@ impl Lease {
     /// The verdict.
     pub(super) fn sentence(&mut self, refusal: Refusal) {
         let other = self.other_than(refusal.token);
-        if other.is_none() {
+        if other.is_none() && refusal.certain {
             self.give_up(refusal.token, Cause::Request);
         }
         if planted!(self, ForgetVerdict) && other.is_none() {

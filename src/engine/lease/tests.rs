@@ -56,7 +56,7 @@ impl Play {
     }
 
     fn refuse(&mut self, request: u64, token: u32) -> Vec<Act> {
-        self.tell(Event::Refused { request: RequestId(request), token: TokenId(token) })
+        self.tell(Event::Refused { request: RequestId(request), token: TokenId(token), certain: true })
     }
 
     /// This much time passes. What is done meanwhile, and how much of the time had passed by then; the regular looks at

@@ -181,7 +181,7 @@ impl Api {
             _ => {
                 self.requests += 1;
                 self.refused.insert(self.requests, token);
-                News::Refused { request: RequestId(self.requests), token: id }
+                News::Refused { request: RequestId(self.requests), token: id, certain: true }
             }
         }
     }

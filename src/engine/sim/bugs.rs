@@ -46,10 +46,11 @@ pub(in crate::engine) enum Bug {
     KeepOldToken,
     RepeatRefused,
     PassRefusalOn,
+    RotateAlways,
 }
 
 /// Each bug and the invariants of which one is to tell it.
-const BUGS: [(Bug, &[&str]); 41] = [
+const BUGS: [(Bug, &[&str]); 42] = [
     (Bug::SpawnCountsAsServing, &["restarts back off"]),
     (Bug::ForwardReplayedGreeting, &["only answers that it waits for reach the host"]),
     (Bug::ForgetInitialized, &["a greeted child is told what its predecessor knew"]),
@@ -94,6 +95,7 @@ const BUGS: [(Bug, &[&str]); 41] = [
     (Bug::KeepOldToken, &["a server has the newest token"]),
     (Bug::RepeatRefused, &["only what is safe is written to a second child"]),
     (Bug::PassRefusalOn, &["a refused call is withheld"]),
+    (Bug::RotateAlways, &["a server is not replaced for each token"]),
 ];
 
 #[test]

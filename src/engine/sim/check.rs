@@ -282,7 +282,7 @@ impl Checker {
             Note::Session(fact) => return self.session_note(fact),
             Note::Hung { child } => return self.is_hung(child.0),
             Note::Replaced { child, reason } => {
-                self.replaced_because(reason);
+                self.replaced_because(reason)?;
                 return self.is_replaced(child.0);
             }
             Note::Changed { what: Changed::Token } => {}

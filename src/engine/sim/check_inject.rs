@@ -24,6 +24,9 @@ pub(super) struct Injection {
     pub repeats: bool,
     /// When a child was last replaced for another token, or was to be.
     pub replaced: Duration,
+    /// When the last replacement for another token began, and whether a call was refused since.
+    began: Option<Duration>,
+    refused: bool,
 }
 
 /// Whether a result says that the token was refused.
@@ -37,7 +40,7 @@ pub(super) fn says_refused(message: &Message) -> bool {
 impl Checker {
     /// The server gets the token by its environment: it is started when that is known.
     pub(super) fn injects(&mut self, repeats: bool) {
-        self.injection = Some(Injection { repeats, replaced: Duration::ZERO });
+        self.injection = Some(Injection { repeats, replaced: Duration::ZERO, began: None, refused: false });
         self.phase = Phase::Waiting;
         // Nobody, in the place of a child.
         self.kids.insert(0, Kid { gone: true, ..Kid::new(Duration::ZERO, false, None) });
@@ -49,11 +52,19 @@ impl Checker {
     }
 
     /// A child was replaced for this reason.
-    pub(super) fn replaced_because(&mut self, reason: &str) {
-        if let Some(injection) = self.injection.as_mut().filter(|_| reason.contains("token")) {
-            injection.replaced = self.now;
-            self.cover.hit("server started again with another token");
+    pub(super) fn replaced_because(&mut self, reason: &str) -> Checked {
+        let (now, began) =
+            (self.now, if self.phase == Phase::Draining { self.phase_since } else { self.now });
+        let Some(injection) = self.injection.as_mut().filter(|_| reason.contains("token")) else {
+            return Ok(());
+        };
+        injection.replaced = now;
+        let last = injection.began.replace(began);
+        if last.is_some_and(|last| began < last + PAUSE) && !std::mem::take(&mut injection.refused) {
+            violated!("a server is not replaced for each token", "at {began:?}, and at {last:?} before");
         }
+        self.cover.hit("server started again with another token");
+        Ok(())
     }
 
     /// The result of a call is withheld.
@@ -77,6 +88,9 @@ impl Checker {
         request.refused_with = token;
         request.withheld = Some(self.now);
         self.session.accuse(token);
+        if let Some(injection) = &mut self.injection {
+            injection.refused = true;
+        }
         self.cover.hit("refused call withheld");
         Ok(())
     }

@@ -10,6 +10,7 @@ use super::parse::{self, Message};
 use super::world::Said;
 use crate::engine::io::Input;
 use crate::engine::lease::io::{Act, Cause, End, Event, Fact, Found, Renewal, Token};
+use crate::engine::phase::Phase;
 
 /// How long a refused request may wait for its verdict: a renewal that is under way, and a look at the file.
 pub(super) const VERDICT: Duration = Duration::from_millis(7050);
@@ -121,7 +122,7 @@ impl Checker {
                     Renewal::Failed(_) => {}
                 }
             }
-            Event::Refused { request, token } => {
+            Event::Refused { request, token, .. } => {
                 session.accused.insert(token.0);
                 session.refused.insert(request.0, (token.0, self.now));
                 self.cover.hit("request to the API refused");
@@ -136,7 +137,7 @@ impl Checker {
                 End::Unreachable => session.bad[2] += 1,
             },
             Event::Lacked => session.bad[0] += 1,
-            Event::Lost(_) => session.lost = self.injection.is_none(),
+            Event::Lost(_) => session.lost = true,
             Event::Stirred | Event::Written(..) | Event::Timer => {}
         }
     }
@@ -237,8 +238,9 @@ impl Checker {
 
     /// What the API has to do with it that this call has failed.
     fn cause_of(&self, request: &Request) -> Option<&'static str> {
-        if self.session.lost {
-            return Some(STATES[2]);
+        // Then only a text that says so tells that the API cannot be reached, and no model says it.
+        if self.session.lost && self.injection.is_none() {
+            return None;
         }
         let before = request.window;
         if self.session.heard != before.heard {
@@ -256,7 +258,8 @@ impl Checker {
         let Some(request) = self.open.get(id) else { return Ok(()) };
         let failed = message.result.as_ref().is_some_and(|result| result["isError"] == true);
         let call = request.message.method() == "tools/call" && !request.cancelled;
-        if call && self.injection.is_some() && super::check_inject::says_refused(message) {
+        let stops = self.phase == Phase::Stopping;
+        if call && !stops && self.injection.is_some() && super::check_inject::says_refused(message) {
             violated!("a refused call is withheld", "{line}");
         }
         if failed && call && self.cause_of(request).is_some() {

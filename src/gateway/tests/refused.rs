@@ -30,7 +30,7 @@ async fn a_refused_request_is_repeated_once_with_the_token_of_its_verdict() {
     wire.write(request).await;
     let first = api.next().await.message;
     let event = scene.event().await;
-    let Event::Refused { request, token: TokenId(1) } = event else { panic!("{event:?}") };
+    let Event::Refused { request, token: TokenId(1), certain: true } = event else { panic!("{event:?}") };
     assert!(api.all().await.is_empty(), "it waits for its verdict");
     assert!(wire.buffer.is_empty());
     scene.settle(request, Some(2));
@@ -387,7 +387,7 @@ fn a_refusal_that_is_told_once_more_after_its_verdict_changes_nothing() {
     drain(&mut lease);
     let look = |look| Event::Found { look: Some(look), file: found.clone(), environment: Found::Nothing };
     lease.handle(now, look(1));
-    lease.handle(now, Event::Refused { request: RequestId(0), token: TokenId(1) });
+    lease.handle(now, Event::Refused { request: RequestId(0), token: TokenId(1), certain: true });
     drain(&mut lease);
     now.mono = Duration::from_secs(1);
     lease.handle(now, Event::Timer);

@@ -72,7 +72,7 @@ impl Stage {
             "renewal-fails" => Event::Renewed(Renewal::Failed(rest.to_owned())),
             "refused" => {
                 let (request, token) = rest.split_once(' ').expect("a request and a token");
-                Event::Refused { request: RequestId(number(request)), token: id(token) }
+                Event::Refused { request: RequestId(number(request)), token: id(token), certain: true }
             }
             "ended" => {
                 let (token, end) = rest.split_once(' ').expect("a token and an end");

@@ -136,7 +136,15 @@ fn a_revoked_session_is_told_in_the_chat_and_the_next_token_is_given_to_the_serv
     let told = story(&host.ask("refused", "get_balance", &json!({})));
     assert_eq!((&told["status"], &told["outcome"]), (&json!("session_expired"), &json!("unknown")), "{told}");
     assert!(told["detail"].as_str().is_some_and(|detail| detail.contains("SESSION_REVOKED")), "{told}");
+    assert!(told["message"].as_str().is_some_and(|text| text.contains("as if its session")), "{told}");
+    // One text is no proof: from the second on the session counts as expired, and the server is not asked any more.
+    host.ask("once more", "get_balance", &json!({}));
     host.stderr_line_with("the session has expired");
+    let asked = balances(&daemon).len();
+    host.ask("let through", "get_balance", &json!({}));
+    let told = story(&host.ask("not asked", "get_balance", &json!({})));
+    assert_eq!(told["outcome"], "not_executed", "{told}");
+    assert!(balances(&daemon).len() <= asked + 1);
     keep(&daemon, &daemon.session(&json!({"ttl_ms": 3_600_000})));
     until_served(&mut host);
     host.finish();
