@@ -23,6 +23,8 @@ pub const SEVERAL_WALLETS: i32 = 67;
 pub const REFUSED: i32 = 68;
 /// `setup`: the token file cannot be written.
 pub const NOT_WRITTEN: i32 = 69;
+/// The supervisor itself has failed in a way that nobody has foreseen, which ends it: a panic, by Rust's convention.
+pub const PANICKED: i32 = 101;
 /// The server's command is there and cannot be executed.
 pub const NOT_EXECUTABLE: i32 = 126;
 /// The server's command is not there.

@@ -118,6 +118,10 @@ fn exit_status() -> Roff {
             exit_code::USAGE,
             "The command line, or an environment variable, cannot be understood, or leaves out what is needed",
         ),
+        (
+            exit_code::PANICKED,
+            "The supervisor itself has failed in a way that nobody has foreseen: please report it",
+        ),
         (exit_code::NOT_EXECUTABLE, "The server's command is there and cannot be executed"),
         (exit_code::NOT_FOUND, "The server's command is not there"),
     ] {
