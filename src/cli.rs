@@ -7,6 +7,7 @@
 
 pub mod parse;
 pub mod session;
+pub mod sessions;
 pub mod setup;
 pub mod value;
 
@@ -57,6 +58,12 @@ pub enum Command {
     Run(Run),
     /// Obtain a session from a daemon, store its token, and print the entry for the host's config
     Setup(setup::Setup),
+    /// Show the servers that run, and those that ran before
+    Status(sessions::Status),
+    /// Start a server anew, once it has done what it does; its host keeps the connection
+    Restart(sessions::Target),
+    /// End a server and its supervisor; its host loses it
+    Stop(sessions::Target),
     /// Show the whole story in ten seconds, with a built-in server that crashes and an API that ends its session
     Demo {
         /// Be the server of the demo
@@ -231,6 +238,29 @@ pub struct Run {
     )]
     pub data_dir: Option<PathBuf>,
 
+    // Of sessions that are over.
+    /// Keep the record of sessions for this long, as 90d or 12h
+    #[arg(
+        long,
+        value_name = "AGE",
+        env = "MCP_SUPERVISE_KEEP",
+        default_value = "90d",
+        value_parser = value::age,
+        help_heading = "Storing"
+    )]
+    pub keep: Duration,
+
+    // `None`: see `datadir`.
+    /// Open the control socket in this directory [default: the user's directory for sockets]
+    #[arg(
+        long,
+        value_name = "DIR",
+        env = "MCP_SUPERVISE_RUNTIME_DIR",
+        value_parser = PathBufValueParser::new().try_map(value::full_path),
+        help_heading = "Storing"
+    )]
+    pub runtime_dir: Option<PathBuf>,
+
     /// Store nothing, and read nothing that was stored
     #[arg(
         long,
@@ -366,9 +396,9 @@ pub fn definitions() -> clap::Command {
 fn definitions_with(change: impl Copy + Fn(clap::Arg) -> clap::Arg) -> clap::Command {
     let refine = |arg: clap::Arg| {
         // A negative number must be refused as a bad value and not as an unknown option.
-        let number = arg
-            .get_value_names()
-            .is_some_and(|names| ["N", "DURATION", "SIZE"].iter().any(|name| names[0].as_str() == *name));
+        let number = arg.get_value_names().is_some_and(|names| {
+            ["N", "DURATION", "SIZE", "AGE"].iter().any(|name| names[0].as_str() == *name)
+        });
         // Help must read the same whatever the environment holds, and must not show it.
         change(arg.hide_env_values(true).allow_hyphen_values(number))
     };

@@ -23,6 +23,14 @@ pub const SEVERAL_WALLETS: i32 = 67;
 pub const REFUSED: i32 = 68;
 /// `setup`: the token file cannot be written.
 pub const NOT_WRITTEN: i32 = 69;
+/// `restart`, `stop`: several servers that run have this name.
+pub const AMBIGUOUS: i32 = 70;
+/// `restart`, `stop`: nothing of this name or id runs, and nothing is known that did.
+pub const UNKNOWN: i32 = 71;
+/// `restart`, `stop`: it has ended already.
+pub const GONE: i32 = 72;
+/// `restart`, `stop`: it runs, and does not answer or does not do it.
+pub const NOT_DONE: i32 = 73;
 /// The supervisor itself has failed in a way that nobody has foreseen, which ends it: a panic, by Rust's convention.
 pub const PANICKED: i32 = 101;
 /// The server's command is there and cannot be executed.
@@ -41,3 +49,17 @@ pub const OF_SETUP: &[(i32, &str)] = &[
     (REFUSED, "The daemon refuses a session"),
     (NOT_WRITTEN, "The token file cannot be written"),
 ];
+
+/// The codes of `restart` and `stop`, likewise.
+pub const OF_ORDERS: &[(i32, &str)] = &[
+    (AMBIGUOUS, "Several servers of this name run: they are listed"),
+    (UNKNOWN, "No server of this name or id runs"),
+    (GONE, "It has ended already"),
+    (NOT_DONE, "It does not answer, or does not do it"),
+];
+
+/// Codes with what they mean, as the end of a help text.
+pub fn listed(codes: &[(i32, &str)]) -> String {
+    let lines = codes.iter().map(|(code, meaning)| format!("  {code}  {meaning}\n"));
+    std::iter::once("Exit codes:\n".to_owned()).chain(lines).collect()
+}

@@ -16,6 +16,10 @@
 //!                    |          |                            ^
 //!                    |          |         guardian: ends the group should we be killed
 //!                    |          |
+//!                    |          |  notes   +--------+  batches   +-------+
+//!                    |          | -------> | ledger | ---------> | store |   sessions.db, on a thread of its own
+//!                    |          | <------- |        | <--- control socket: status, events, restart, stop
+//!                    |          |  orders  +--------+
 //!                    |  beside  | <---- watch (files change), lastgood (answers of earlier runs), the login shell's PATH:
 //!                    |          |       slow or optional, on threads or in processes of their own
 //!                    |  keeper  | <---> token (its file, its renewal), gateway (server --> API): on a thread of their own
@@ -32,6 +36,10 @@
 //! | [`child`] | the server's process: spawn, signals, exit, reaping, stderr tail, the guardian, containers; the login shell's `PATH` | the engine's mind |
 //! | [`watch`] | tells that files have changed: watched paths, the executable | what follows from it |
 //! | [`lastgood`] | last good greetings and lists on disk, on a thread of its own | when they are needed |
+//! | [`ledger`] | what the notes of a session add up to: its row, its events, how long things took | clocks, disks, who looks |
+//! | [`store`] | writes the ledger down, in a file of `SQLite`, and reads what was written | what is counted |
+//! | [`control`] | the socket on which a supervisor is asked and told, and the other side of it | what follows from an order |
+//! | [`datadir`] | where the directories for what is stored and for sockets are | what is in them |
 //! | [`token`] | the session token: its text, its file, the request that renews it | when it is renewed |
 //! | [`http`] | the one HTTP client, and how APIs say what is wrong | what is asked with it |
 //! | [`gateway`] | puts the session token on what a server asks of its API, over loopback | when a token is over, where it is kept |
@@ -50,15 +58,19 @@
 pub mod child;
 pub mod cli;
 pub mod command;
+pub mod control;
 pub mod daemon;
+pub mod datadir;
 pub mod engine;
 pub mod exit_code;
 pub mod gateway;
 pub mod http;
 pub mod lastgood;
+pub mod ledger;
 pub mod mask;
 pub mod pattern;
 pub mod report;
+pub mod store;
 pub mod stream;
 pub mod token;
 pub mod watch;

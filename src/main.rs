@@ -7,7 +7,8 @@ use std::process;
 
 use mcp_supervise::child::Guardian;
 use mcp_supervise::cli::{self, Command, Refusal, UsageError};
-use mcp_supervise::command::{completions, demo, manual, run, setup};
+use mcp_supervise::command::{completions, demo, manual, order, run, setup, status};
+use mcp_supervise::engine::io::Order;
 use mcp_supervise::{exit_code, report};
 
 fn main() {
@@ -21,6 +22,9 @@ fn main() {
             },
         },
         Ok(Command::Setup(options)) => setup::setup(&options),
+        Ok(Command::Status(options)) => status::status(&options),
+        Ok(Command::Restart(target)) => order::order(&target, Order::Restart),
+        Ok(Command::Stop(target)) => order::order(&target, Order::Stop),
         Ok(Command::Demo { serve: true }) => ended(demo::serve()),
         Ok(Command::Demo { serve: false }) => ended(demo::demo()),
         Ok(Command::Man) => printed(manual::render()),

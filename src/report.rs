@@ -4,10 +4,14 @@
 //! was asked for, stderr everything else. A reader that has gone away is no error: `mcp-supervise man | head` succeeds.
 //! While a server is supervised stdout is the host's, and nothing in here may write to it.
 
+mod table;
+
 use std::fmt::Display;
 use std::io::{self, ErrorKind, Write};
 
 use clap::builder::styling::AnsiColor;
+
+pub use self::table::{Cell, Column, table};
 
 /// Writes to stdout what was asked for, as it is; colour codes are taken out where nobody would see them.
 pub fn text(text: impl AsRef<[u8]>) -> io::Result<()> {

@@ -77,6 +77,7 @@ pub(crate) fn command(between: Between, server: Server, options: &[&str], counts
     };
     if matches!(between, Between::Supervisor | Between::Counted) {
         command.extend(options.iter().map(Into::into));
+        command.extend(["--runtime-dir".into(), counts.with_file_name("run").into()]);
         command.push("--".into());
     }
     command.extend(serve);

@@ -37,8 +37,8 @@ pub struct UsageError {
 /// `any_setting` says whether one of those is set ([`is_setting`]).
 pub fn parse(words: impl IntoIterator<Item = OsString>, any_setting: bool) -> Result<Command, Refusal> {
     let mut words: Vec<OsString> = words.into_iter().collect();
-    if is_of_setup(&words) {
-        return read_setup(&words).map(Command::Setup);
+    if let Some(name) = named(&words) {
+        return read_named(name, &words);
     }
     let mut cli = read(plain(), &words).map_err(|error| refusal(&error))?;
     if let Some(at) = run_behind_options(&cli, &words)? {
@@ -51,10 +51,14 @@ pub fn parse(words: impl IntoIterator<Item = OsString>, any_setting: bool) -> Re
         None => cli.run,
         Some(Command::Run(run)) => run,
         Some(
-            command @ (Command::Setup(_) | Command::Demo { .. } | Command::Completions { .. } | Command::Man),
-        ) => {
-            return Ok(command);
-        }
+            command @ (Command::Setup(_)
+            | Command::Status(_)
+            | Command::Restart(_)
+            | Command::Stop(_)
+            | Command::Demo { .. }
+            | Command::Completions { .. }
+            | Command::Man),
+        ) => return Ok(command),
     };
     if any_setting {
         run = read_with_settings(&words, named, !run.watch.is_empty())?;
@@ -76,37 +80,51 @@ pub fn is_setting_of_setup(name: &OsStr, words: &[OsString]) -> bool {
     is_of_setup(words) && name.as_encoded_bytes().starts_with(VARIABLES.as_bytes())
 }
 
-/// Whether these are words for `setup`. It is the first of them: options before it are options of `run`.
+/// Whether these are words for `setup`.
 fn is_of_setup(words: &[OsString]) -> bool {
-    words.get(1).is_some_and(|word| word == SETUP)
+    named(words) == Some(SETUP)
 }
 
 const SETUP: &str = "setup";
+/// The commands with options of their own, beside `run`.
+const NAMED: [&str; 4] = [SETUP, "status", "restart", "stop"];
 
-/// The words of `setup`, and then the environment variables of its options, which may be set for the daemon.
-fn read_setup(words: &[OsString]) -> Result<Setup, Refusal> {
+/// The command that these words name. It is the first of them: options before it are options of `run`.
+fn named(words: &[OsString]) -> Option<&'static str> {
+    NAMED.into_iter().find(|name| words.get(1).is_some_and(|word| word == name))
+}
+
+/// The words of a named command, and then the environment variables of its options, which may be set for others too.
+fn read_named(name: &str, words: &[OsString]) -> Result<Command, Refusal> {
     // Before clap sees it, which might show what comes with it.
-    if words.iter().any(|word| word == "--password" || word.as_encoded_bytes().starts_with(b"--password=")) {
+    let password =
+        |word: &OsString| word == "--password" || word.as_encoded_bytes().starts_with(b"--password=");
+    if name == SETUP && words.iter().any(password) {
         return Err(no_password_here());
     }
     let refused = |error: &clap::Error| match refusal(error) {
-        Refusal::Usage(usage) => Refusal::Usage(UsageError {
-            hint: "`mcp-supervise setup --help` lists the options and what they accept".to_owned(),
-            ..usage
-        }),
+        Refusal::Usage(usage) => {
+            let hint = if names(error, "NAME|ID") {
+                "name a server as `mcp-supervise status` shows it".to_owned()
+            } else {
+                format!("`mcp-supervise {name} --help` lists the options and what they accept")
+            };
+            Refusal::Usage(UsageError { hint, ..usage })
+        }
         show @ Refusal::Show(_) => show,
     };
-    let setup = |cli: Cli| match cli.command {
-        Some(Command::Setup(setup)) => Ok(setup),
-        // Not here: the first word is `setup`, and no command of another name has it.
-        _ => Err(refused(&plain().error(ErrorKind::InvalidSubcommand, "`setup` comes first"))),
+    let command = |cli: Cli| {
+        // There is one: the first word is its name.
+        cli.command
+            .ok_or_else(|| refused(&plain().error(ErrorKind::InvalidSubcommand, "the command comes first")))
     };
-    let all = setup(read(plain(), words).map_err(|error| refused(&error))?)?.all;
+    let first = command(read(plain(), words).map_err(|error| refused(&error))?)?;
+    let all = matches!(first, Command::Setup(Setup { all: true, .. }));
     let of_wallet = |arg: clap::Arg| if all && arg.get_id() == "wallet" { without_env(arg) } else { arg };
     let definitions =
-        definitions().mut_args(without_env).mut_subcommand(SETUP, |command| command.mut_args(of_wallet));
-    let level = definitions.find_subcommand(SETUP).cloned();
-    setup(read(definitions, words).map_err(|error| of_variable(refused(&error), &error, level.as_ref()))?)
+        definitions().mut_args(without_env).mut_subcommand(name, |command| command.mut_args(of_wallet));
+    let level = definitions.find_subcommand(name).cloned();
+    command(read(definitions, words).map_err(|error| of_variable(refused(&error), &error, level.as_ref()))?)
 }
 
 /// There is no `--password`, and why.

@@ -3,7 +3,6 @@
 //! Their environment variables are the daemon's own, so that what is set for it holds here too. There is none for the
 //! master password among them, and no option: `command::setup` reads it from where nobody else sees it.
 
-use std::fmt::Write as _;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -132,11 +131,5 @@ pub enum Output {
 
 /// The end of the help.
 fn exit_codes() -> String {
-    let mut text = "Exit codes:".to_owned();
-    for (code, meaning) in exit_code::OF_SETUP {
-        // Writing to a string cannot fail.
-        let _ = write!(text, "\n  {code}  {meaning}");
-    }
-    text.push('\n');
-    text
+    exit_code::listed(exit_code::OF_SETUP)
 }

@@ -34,6 +34,23 @@ pub fn duration(text: &str) -> Result<Duration, String> {
         .ok_or_else(|| format!("longer than a year; {FORMS}"))
 }
 
+/// An age: as a duration, or in days, `90d`. At most a year.
+pub fn age(text: &str) -> Result<Duration, String> {
+    const FORMS: &str = "write it as 90d, 12h or 30m";
+    let days = text.strip_suffix('d').map(|count| number(count, FORMS));
+    match days {
+        Some(Ok((count, ""))) => count
+            .and_then(|count| count.checked_mul(24 * 60 * 60))
+            .map(Duration::from_secs)
+            .filter(|age| *age <= LONGEST)
+            .ok_or_else(|| format!("longer than a year; {FORMS}")),
+        Some(Err(why)) => Err(why),
+        Some(Ok(_)) | None => {
+            duration(text).map_err(|why| why.replace("250ms, 10s, 5m or 1h", "90d, 12h or 30m"))
+        }
+    }
+}
+
 /// A duration of whole seconds, for those who count in them.
 pub fn seconds(text: &str) -> Result<Duration, String> {
     let duration = duration(text)?;

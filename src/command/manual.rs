@@ -22,6 +22,7 @@ pub fn render() -> Vec<u8> {
         commands(&definitions).render(),
         generated(&man, Man::render_options_section),
         setup(&definitions).render(),
+        status(&definitions).render(),
         exit_status().render(),
         environment(&definitions).render(),
         files().render(),
@@ -65,22 +66,7 @@ fn setup(definitions: &Command) -> Roff {
          this file takes the new token at once. The master password is read from WAIAAS_MASTER_PASSWORD, from the file that \
          is named, or at the terminal, without echo; it is no option, because anybody can read command lines.",
     );
-    for option in definitions.find_subcommand("setup").into_iter().flat_map(Command::get_arguments) {
-        let Some(long) = option.get_long().filter(|long| *long != "help") else { continue };
-        let mut head = vec![bold(format!("--{long}"))];
-        if option.get_action().takes_values() {
-            head.extend([roman(" "), italic(option.get_value_names().unwrap_or_default().join(" "))]);
-            let default = option.get_default_values().first();
-            head.extend(default.map(|default| roman(format!(" [default: {}]", default.display()))));
-        }
-        let mut help = option.get_help().map(ToString::to_string).unwrap_or_default();
-        for value in option.get_possible_values().iter().filter(|_| option.get_action().takes_values()) {
-            let meaning = value.get_help().map(ToString::to_string).unwrap_or_default();
-            // Writing to a string cannot fail.
-            let _ = write!(help, ". {}: {}", value.get_name(), uncapitalized(&meaning));
-        }
-        entry(&mut roff, head, help);
-    }
+    options(&mut roff, definitions, "setup");
     roff.control("PP", []);
     paragraph(&mut roff, "With --output json, one object is printed as soon as a session was asked for:");
     for (field, meaning) in [
@@ -103,6 +89,84 @@ fn setup(definitions: &Command) -> Roff {
         entry(&mut roff, vec![bold(field)], meaning.to_owned());
     }
     roff
+}
+
+/// What `status` shows, and what it and the monitor tell a program.
+fn status(definitions: &Command) -> Roff {
+    let mut roff = section("STATUS");
+    paragraph(
+        &mut roff,
+        "mcp-supervise status asks the supervisors that run, and reads the record of those that ran before. One that does not \
+         answer within half a second is shown as it was last recorded. restart and stop find a server by its name, or by its \
+         session's id or the end of that, of 4 letters at least.",
+    );
+    options(&mut roff, definitions, "status");
+    roff.control("PP", []);
+    paragraph(
+        &mut roff,
+        "With --json one object is printed, with --watch too one a line, each time that something has changed: running (a \
+         list of sessions), recent (a list of sessions that are over, the newest first) and warnings (a list of texts: what \
+         is missing, and why). All times are milliseconds since 1970. The fields of a session:",
+    );
+    for (field, meaning) in [
+        ("id", "a UUID of version 7"),
+        ("name, command", "the server's name, and its command line, secrets masked"),
+        ("transport", "stdio"),
+        ("client_name, client_version", "what the host calls itself; null before it has greeted"),
+        (
+            "protocol_version, server_name, server_version",
+            "what the server has greeted with; null before it has",
+        ),
+        ("pid, pid_started", "the supervisor's process, and when it started, in a form to be compared only"),
+        ("created_at", "when the session began"),
+        ("last_active", "when the host last said anything; null if it never has"),
+        ("alive_at", "when the supervisor was last known to live; it is written once a minute at least"),
+        ("phase", "starting, serving, draining, crashed, waiting, degraded, stopping or stopped"),
+        ("tool_calls, requests", "requests of the host with the method tools/call, and all of them"),
+        ("errors", "answers of the server that were JSON-RPC errors"),
+        ("guidance_answers", "requests that were answered with guidance"),
+        ("restarts", "servers that were started after the first"),
+        ("noise_lines", "lines on the server's stdout that were no messages"),
+        ("bytes_to_server, bytes_to_host", "what was written to them"),
+        (
+            "token_state, token_expires_at",
+            "none (the server gets no session token), unknown, absent, active or expired; and when it ends, null if it does not",
+        ),
+        ("closed_at", "when the session ended; null while it has not"),
+        (
+            "close_reason",
+            "host_eof, host_gone, signal, asked (by stop), or lost (the supervisor was killed); null while it runs",
+        ),
+        ("answering", "of one that runs: whether its supervisor has answered"),
+        (
+            "server_pid, guidance, latency, recovery",
+            "of one that has answered: the server's process, how often each status of guidance was given, and how long requests, \
+             and the times without a server, have lasted: count, sum (in seconds) and buckets",
+        ),
+    ] {
+        entry(&mut roff, vec![bold(field)], meaning.to_owned());
+    }
+    roff
+}
+
+/// The options of a command that has some of its own.
+fn options(roff: &mut Roff, definitions: &Command, command: &str) {
+    for option in definitions.find_subcommand(command).into_iter().flat_map(Command::get_arguments) {
+        let Some(long) = option.get_long().filter(|long| *long != "help") else { continue };
+        let mut head = vec![bold(format!("--{long}"))];
+        if option.get_action().takes_values() {
+            head.extend([roman(" "), italic(option.get_value_names().unwrap_or_default().join(" "))]);
+            let default = option.get_default_values().first();
+            head.extend(default.map(|default| roman(format!(" [default: {}]", default.display()))));
+        }
+        let mut help = option.get_help().map(ToString::to_string).unwrap_or_default();
+        for value in option.get_possible_values().iter().filter(|_| option.get_action().takes_values()) {
+            let meaning = value.get_help().map(ToString::to_string).unwrap_or_default();
+            // Writing to a string cannot fail.
+            let _ = write!(help, ". {}: {}", value.get_name(), uncapitalized(&meaning));
+        }
+        entry(roff, head, help);
+    }
 }
 
 fn exit_status() -> Roff {
@@ -129,6 +193,10 @@ fn exit_status() -> Roff {
     }
     for (code, meaning) in exit_code::OF_SETUP {
         entry(&mut roff, vec![bold(code.to_string())], format!("From setup: {}", uncapitalized(meaning)));
+    }
+    for (code, meaning) in exit_code::OF_ORDERS {
+        let text = format!("From restart and stop: {}", uncapitalized(meaning));
+        entry(&mut roff, vec![bold(code.to_string())], text);
     }
     let other =
         format!("The server's own code, or {} and the number of the signal that ended it", exit_code::SIGNAL);
@@ -183,9 +251,16 @@ fn files() -> Roff {
     entry(
         &mut roff,
         vec![italic("$XDG_STATE_HOME/mcp-supervise"), roman(", "), italic("~/.local/state/mcp-supervise")],
-        "What is stored: in last-good the greetings and lists of each server, for its next slow start. On macOS it is \
-         ~/Library/Application Support/mcp-supervise. --data-dir names another directory, and with --no-store nothing \
-         is stored."
+        "What is stored: in last-good the greetings and lists of each server, for its next slow start, and in sessions.db \
+         the record of sessions, a SQLite file. On macOS it is ~/Library/Application Support/mcp-supervise. --data-dir names \
+         another directory, and with --no-store nothing is stored."
+            .to_owned(),
+    );
+    entry(
+        &mut roff,
+        vec![italic("/run/user/UID/mcp-supervise"), roman(", "), italic("/tmp/mcp-supervise-UID")],
+        "The control sockets of the supervisors that run; the second where there is no /run/user/UID. --runtime-dir names \
+         another directory."
             .to_owned(),
     );
     entry(

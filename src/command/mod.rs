@@ -4,5 +4,7 @@ pub mod completions;
 pub mod demo;
 pub mod manual;
 pub mod name;
+pub mod order;
 pub mod run;
 pub mod setup;
+pub mod status;

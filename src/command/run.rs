@@ -13,6 +13,7 @@ mod log;
 mod memory;
 mod outbox;
 mod panics;
+mod record;
 mod relay;
 mod running;
 mod session;
@@ -23,7 +24,7 @@ use std::os::unix::fs::OpenOptionsExt as _;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
 use std::process;
-use std::sync::Mutex;
+use std::sync::{Arc, Mutex};
 
 use anyhow::{Context as _, Result};
 use tracing_subscriber::filter::LevelFilter;
@@ -34,6 +35,7 @@ use self::beside::Beside;
 use self::clock::Clock;
 use self::log::{Log, LogLines, Noise};
 use self::panics::Panics;
+use self::record::Record;
 use self::relay::{Relay, Setup};
 use crate::child::{Guardian, Spec};
 use crate::cli::{Level, LogFormat, Replay, Run};
@@ -44,6 +46,7 @@ use crate::engine::ladder::Graces;
 use crate::engine::{Config, Engine, Repeat};
 use crate::lastgood::Key;
 use crate::mask::Mask;
+use crate::store::Place;
 use crate::stream::{self, Sink, Source};
 
 /// Supervises until the host or the server is done with it. Gives the exit code.
@@ -81,9 +84,12 @@ async fn supervise(
     // Two supervisors of one server must not restart it, nor renew its token, in step.
     let seed = u64::from(process::id());
     let session = session::set_up(&options.session, &mask, seed)?;
+    let command = mask.command(&argv);
+    let place = (!options.no_store).then(|| Place { data_dir: options.data_dir.clone(), keep: options.keep });
+    let record = Record::begin(Clock::wall(), &name, &command, session.is_some(), place, options.runtime_dir);
     let config = Config {
         name: name.clone(),
-        command: mask.command(&argv),
+        command,
         restarts: Limits {
             max_restarts: options.max_restarts,
             window: options.restart_window,
@@ -127,6 +133,7 @@ async fn supervise(
         max_line: options.max_line,
         acts,
         injection,
+        shared: Arc::clone(&record.shared),
         log: Log::new(name.clone(), lines),
         noise: Noise::new(name, mask),
         stdin: Source::stdin().context("failed to use stdin")?,
@@ -135,7 +142,7 @@ async fn supervise(
     };
     let engine = Engine::new(config, Now::default());
     let relay = Relay::new(engine, clock, setup).context("failed to listen for signals and the time")?;
-    Ok(relay.run(|spec| Beside::start(spec, options.watch, kept, keeping)).await)
+    Ok(relay.run(|spec| Beside::start(spec, options.watch, kept, keeping, &record)).await)
 }
 
 /// Logs go to a file, or to stderr by way of the relay.

@@ -83,6 +83,7 @@ impl Engine {
             && let Some(envelope) = Envelope::of(line)
         {
             self.envelope = Some(envelope);
+            self.name_host(&["params", "_meta", "io.modelcontextprotocol/clientInfo"], line);
         }
         let before = self.opening;
         self.opening = match (before, method) {

@@ -6,7 +6,7 @@ use super::asked::Asked;
 use super::era::Opening;
 use super::inflight::Pending;
 use super::io::Gen;
-use super::note::DropCause;
+use super::note::{DropCause, Note};
 use super::phase::Phase;
 use super::queue::{BatchElement, Waiting};
 use super::story::Why;
@@ -30,6 +30,10 @@ impl Engine {
             Line::Oversize(oversize) => return self.host_oversize(&oversize),
         };
         let frame = Frame::read(bytes);
+        if !matches!(&frame.parsed, Parsed::One(Message::Request(request)) if !self.inflight.contains(&request.id))
+        {
+            self.note(Note::Heard);
+        }
         match frame.parsed {
             Parsed::One(Message::Request(request)) if !self.inflight.contains(&request.id) => {
                 self.host_request(request, &frame.bytes);
@@ -52,6 +56,7 @@ impl Engine {
     /// Enters a request. `false` if it has been answered already.
     fn register(&mut self, request: Request, bytes: &Bytes, batch: Option<u64>) -> bool {
         let id = request.id.clone();
+        self.note(Note::Requested { method: request.method.clone() });
         // While a child is drained, a ping would wait for the next one.
         let ping = &*request.method == "ping" && self.phase != Phase::Serving && !request.params.enveloped;
         let detail = match &*request.method {
@@ -89,6 +94,7 @@ impl Engine {
             && self.replay.greeting.is_none();
         if greets {
             self.replay.greeting = Some(bytes.clone());
+            self.name_host(&["params", "clientInfo"], bytes);
         }
         self.open_with(&request, bytes);
         let id = request.id.clone();

@@ -283,6 +283,9 @@ impl Engine {
         let method = &*pending.method;
         if book::is_list(method) {
             self.learn_page(child, method, pending.detail.as_deref(), line);
+            if self.is_modern() {
+                self.name_server(line);
+            }
             if let (false, Some(result)) = (pending.cancelled, edit::find_in(line, &["result"])) {
                 self.seen.shown(child, method, pending.detail.as_deref(), result);
             }
@@ -299,6 +302,7 @@ impl Engine {
         response: &Response,
         line: &Bytes,
     ) {
+        self.account.due = true;
         self.note(Note::Done {
             id: pending.id.clone(),
             method: pending.method.clone(),

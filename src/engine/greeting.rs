@@ -172,6 +172,7 @@ impl Engine {
         let after =
             self.now.mono.saturating_sub(self.child.as_ref().map_or(Duration::ZERO, |child| child.spawned));
         self.note(Note::Greeted { child, version: self.said_by_server(&version), after });
+        self.name_server(line);
         // The greeting goes out before what `greeted` may tell the host.
         let forwarded = host.is_some() || planted!(self, ForwardReplayedGreeting);
         if forwarded && self.phase == Phase::Starting {

@@ -35,6 +35,15 @@ pub enum StopSignal {
     Hup,
 }
 
+/// What can be asked for over the control socket.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Order {
+    /// Start the server anew, once it has done what it does.
+    Restart,
+    /// End, and the server with us.
+    Stop,
+}
+
 /// A signal for a child's process group: the rungs of the ladder that are signals.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum GroupSignal {
@@ -111,6 +120,8 @@ pub enum Input {
     Session(lease::Event),
     /// A signal asked us to stop.
     Stop(StopSignal),
+    /// Somebody asks for something over the control socket.
+    Order(Order),
     /// The time that [`super::Engine::deadline`] named has come.
     Timer,
 }

@@ -287,6 +287,11 @@ impl Lease {
         }
     }
 
+    /// When the token that is used ends, in wall-clock time. `None` if it does not, or none is used.
+    pub fn expires(&self) -> Option<Duration> {
+        self.token.filter(|_| self.standing == Standing::Active)?.claims.expires
+    }
+
     /// Uses another token from now on.
     fn adopt(&mut self, token: Token) {
         let same = self.token.is_some_and(|ours| ours.id == token.id);

@@ -86,6 +86,7 @@ impl Engine {
     /// A child has answered `server/discover` well. What it says late, to a host that has greeted since, is of the other era.
     pub(super) fn learn_discovered(&mut self, line: &Bytes) {
         if let Some(result) = Replay::discovered_in(line).filter(|_| self.opening != Opening::Greeting) {
+            self.name_server(line);
             self.remember(DISCOVER, None, result.clone());
             self.replay.discovered = Some(result);
         }

@@ -34,6 +34,7 @@
 //! 7. At most one child at a time; every queue, buffer and delay is bounded; a stop always ends in [`Output::Exit`].
 //! 8. No token is in here, only numbers that stand for them: see [`lease`].
 
+mod account;
 mod answers;
 mod asked;
 pub mod backoff;
@@ -66,6 +67,8 @@ mod replay;
 mod session;
 #[cfg(test)]
 mod sim;
+#[cfg(test)]
+pub(crate) use sim::{SEEDS as SIMULATED, simulated};
 mod story;
 mod timers;
 pub mod upstream;
@@ -78,6 +81,7 @@ use bytes::{Bytes, BytesMut};
 
 pub use self::config::{Config, Repeat};
 
+use self::account::Account;
 use self::asked::Asked;
 use self::backoff::Backoff;
 use self::book::Book;
@@ -88,7 +92,7 @@ use self::good::Good;
 use self::guidance::Status;
 use self::inflight::Inflight;
 use self::inject::Injection;
-use self::io::{Gen, Input, Now, Origin, Output};
+use self::io::{Gen, Input, Now, Order, Origin, Output};
 use self::lease::Lease;
 use self::listen::Listens;
 use self::lookup::Lookup;
@@ -152,6 +156,7 @@ pub struct Engine {
     /// A child has served in this run.
     has_served: bool,
     lookup: Lookup,
+    account: Account,
     /// The life of the token. `None` where the server needs none of ours.
     lease: Option<Lease>,
     /// How requests to the API have ended.
@@ -227,6 +232,7 @@ impl Engine {
             compare_due: false,
             has_served: false,
             lookup: Lookup::default(),
+            account: Account::default(),
             change: None,
             own_changes: 0,
             busy_since: None,
@@ -260,6 +266,8 @@ impl Engine {
             Input::Mute(child) => self.useless(child, "it closed its standard output and went on running"),
             Input::Deaf(child) => self.useless(child, "it closed its standard input and went on running"),
             Input::Stop(_) => self.stop(StopCause::Signal),
+            Input::Order(Order::Stop) => self.stop(StopCause::Asked),
+            Input::Order(Order::Restart) => self.restart_as_asked(),
             Input::Inspected { child, stopped } => self.inspected(child, stopped),
             Input::LastGood(good) => self.remember_earlier(good),
             Input::LoginPath(answer) => self.login_path(answer),
@@ -304,6 +312,7 @@ impl Engine {
         self.compare();
         self.answer_overdue();
         self.drain();
+        self.tell_carried();
         self.end_if_done();
     }
 
@@ -388,20 +397,29 @@ impl Engine {
         if let Some(current) = self.child.as_mut().filter(|current| current.generation == child) {
             current.lines += 1;
         }
-        self.outputs.push_back(Output::ToChild(child, with_line_feed(line)));
+        let line = with_line_feed(line);
+        self.account.to_server += line.len() as u64;
+        self.outputs.push_back(Output::ToChild(child, line));
     }
 
     fn forward_to_host(&mut self, line: Bytes) {
-        self.outputs.push_back(Output::ToHost(with_line_feed(line), Origin::Server));
+        self.hand_to_host(with_line_feed(line), Origin::Server);
     }
 
     /// A message of our own, one JSON text without line feed.
     fn say_to_host(&mut self, text: String) {
-        self.outputs.push_back(Output::ToHost(with_line_feed(text.into()), Origin::Supervisor));
+        self.hand_to_host(with_line_feed(text.into()), Origin::Supervisor);
+    }
+
+    /// A line with its line feed.
+    fn hand_to_host(&mut self, line: Bytes, origin: Origin) {
+        self.account.to_host += line.len() as u64;
+        self.outputs.push_back(Output::ToHost(line, origin));
     }
 
     fn note_answer(&mut self, pending: &inflight::Pending, status: Option<Status>) {
         let took = self.now.mono.saturating_sub(pending.arrived);
+        self.account.due = true;
         self.note(Note::Answered { id: pending.id.clone(), method: pending.method.clone(), status, took });
     }
 }

@@ -20,6 +20,17 @@ pub enum StopCause {
     HostGone,
     /// A signal.
     Signal,
+    /// Somebody has asked for it over the control socket.
+    Asked,
+}
+
+/// One of the two that talk by way of us.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Peer {
+    /// The host.
+    Host,
+    /// The server.
+    Server,
 }
 
 /// Why a message was not handed on.
@@ -61,6 +72,15 @@ pub enum Note {
         child: Gen,
         /// Its process id.
         pid: u32,
+    },
+    /// A peer has said who it is. Comes again with each greeting.
+    Named {
+        /// Which one.
+        peer: Peer,
+        /// What it calls itself: one line, masked, and no longer than a sentence.
+        name: String,
+        /// Its version, likewise. `None` where it does not say.
+        version: Option<String>,
     },
     /// A child could not be started.
     SpawnFailed {
@@ -148,9 +168,32 @@ pub enum Note {
         reason: Option<String>,
     },
     /// Something has happened to the session token.
-    Session(Fact),
+    Session {
+        /// What.
+        fact: Fact,
+        /// When the token that is used from now on ends, in wall-clock time since the Unix epoch. `None` if it does not end,
+        /// or none is used.
+        expires: Option<Duration>,
+    },
+    /// Somebody has asked for a restart over the control socket.
+    RestartAsked,
     /// A degraded server is tried again.
     Retrying,
+    /// The host has made a request: it is answered once ([`Note::Done`] or [`Note::Answered`]), unless the host cancels it.
+    Requested {
+        /// Its method.
+        method: Method,
+    },
+    /// The host has said something else than a request.
+    Heard,
+    /// How much was handed on since the start, in bytes with line feeds, our own messages included. Comes with each request
+    /// that is done, and last before [`Note::Stopped`].
+    Carried {
+        /// To all children together.
+        to_server: u64,
+        /// To the host.
+        to_host: u64,
+    },
     /// A request of the host is done.
     Done {
         /// Its id.

@@ -74,19 +74,39 @@ impl Engine {
             // A server that does not come to serve is otherwise tried again as if nothing had changed.
             return;
         }
-        // What the old files did says nothing of the new ones.
+        if change.what == Changed::Watched || !matches!(self.phase, Phase::Serving | Phase::Starting) {
+            self.renew_child(CHANGED);
+        } else {
+            self.backoff.forgive();
+        }
+    }
+
+    /// Somebody wants the server started anew.
+    pub(super) fn restart_as_asked(&mut self) {
+        if self.phase == Phase::Stopping {
+            return;
+        }
+        self.note(Note::RestartAsked);
+        if planted!(self, IgnoreOrder) {
+            return;
+        }
+        self.renew_child(ASKED);
+    }
+
+    /// Brings about the next child, whatever phase we are in.
+    fn renew_child(&mut self, reason: &'static str) {
+        // What the old one did says nothing of the new one.
         self.backoff.forgive();
-        match (self.phase, change.what) {
-            (Phase::Starting, Changed::Watched) if !self.runs_first_calls() => self.replace(CHANGED),
-            (Phase::Serving | Phase::Starting, Changed::Watched) => self.drain_for(CHANGED),
-            (Phase::Waiting, _) if !self.lookup.is_under_way() => {
+        match self.phase {
+            Phase::Starting if !self.runs_first_calls() => self.replace(reason),
+            Phase::Serving | Phase::Starting => self.drain_for(reason),
+            Phase::Waiting if !self.lookup.is_under_way() && !self.awaits_token() => {
                 self.timers.disarm(Timer::Restart);
                 self.start();
             }
-            (Phase::Degraded, _) => self.retry(),
-            // The next child is started from the new files.
-            (Phase::Waiting | Phase::Crashed | Phase::Draining | Phase::Stopping | Phase::Stopped, _)
-            | (Phase::Serving | Phase::Starting, Changed::Executable | Changed::Token) => {}
+            Phase::Degraded => self.retry(),
+            // The next child is on its way.
+            Phase::Waiting | Phase::Crashed | Phase::Draining | Phase::Stopping | Phase::Stopped => {}
         }
     }
 
@@ -167,3 +187,5 @@ fn quiet_after(own_changes: u32) -> Duration {
 
 /// Why a child is replaced after a change.
 const CHANGED: &str = "its files had changed";
+/// The same after an order.
+const ASKED: &str = "its restart was asked for";

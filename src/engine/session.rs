@@ -346,6 +346,8 @@ impl Engine {
             let unanswered = self.inflight.ids(|pending| !pending.cancelled);
             self.answer_ourselves(&unanswered, Why::Stopping);
             self.set_phase(Phase::Stopped);
+            self.account.due = true;
+            self.tell_carried();
             self.note(Note::Stopped { code: self.exit_code });
             self.outputs.push_back(Output::Exit(self.exit_code));
         }

@@ -8,6 +8,7 @@ mod api;
 mod books;
 mod bugs;
 mod check;
+mod check_account;
 mod check_child;
 mod check_era;
 mod check_host;
@@ -33,9 +34,10 @@ use self::log::Log;
 use self::world::World;
 
 pub(super) use self::bugs::Bug;
+use crate::ledger::{Event, Session};
 
 /// How many seeds each test run tries.
-const SEEDS: u64 = 10_000;
+pub(crate) const SEEDS: u64 = 10_000;
 
 /// An invariant that does not hold.
 #[derive(Clone, Debug)]
@@ -61,6 +63,14 @@ fn run(seed: u64, planted: Option<Bug>) -> (Result<Cover, Violation>, Log) {
         Err(Violation::new("the engine does not panic", words.unwrap_or_default()))
     });
     (result.map(|()| world.checker.cover), log)
+}
+
+/// What the notes of a run add up to, and the events of it.
+pub(crate) fn simulated(seed: u64) -> (Session, Vec<Event>) {
+    let (mut world, config) = World::new(seed);
+    let ran = world.run(config, None, &mut Log::default());
+    assert!(ran.is_ok(), "seed {seed}: {ran:?}");
+    world.checker.account.told(seed)
 }
 
 /// Panics with what a person needs to find the fault.

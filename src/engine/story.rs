@@ -93,7 +93,7 @@ impl Engine {
         }
         for answers in batches.into_values() {
             let array = as_array(&answers);
-            self.outputs.push_back(super::io::Output::ToHost(array, super::io::Origin::Supervisor));
+            self.hand_to_host(array, super::io::Origin::Supervisor);
         }
     }
 

@@ -150,7 +150,10 @@ impl Engine {
         let mut verdicts = BTreeMap::new();
         while let Some(act) = self.lease.as_mut().and_then(Lease::poll) {
             match act {
-                Act::Tell(fact) => self.note(Note::Session(fact)),
+                Act::Tell(fact) => {
+                    let expires = self.lease.as_ref().and_then(Lease::expires);
+                    self.note(Note::Session { fact, expires });
+                }
                 Act::Publish(token) => {
                     self.outputs.push_back(Output::Session(Act::Publish(token)));
                     self.hand_over(Some(token));

@@ -182,7 +182,7 @@ impl Stage {
             Output::Note(Note::Replaced { reason, .. }) => format!("replaced: {reason}"),
             Output::Note(Note::Changed { what }) => format!("changed: {what:?}"),
             Output::Session(act) => session::shown(act),
-            Output::Note(Note::Session(fact)) => format!("session: {fact:?}"),
+            Output::Note(Note::Session { fact, .. }) => format!("session: {fact:?}"),
             Output::Note(Note::ChangesByItself) => "changes by itself".to_owned(),
             Output::Note(_) => return,
         };

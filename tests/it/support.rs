@@ -10,6 +10,7 @@ pub(crate) mod dice;
 pub(crate) mod disk;
 pub(crate) mod ends;
 pub(crate) mod message;
+pub(crate) mod outside;
 pub(crate) mod plan;
 pub(crate) mod process;
 pub(crate) mod reader;

@@ -75,27 +75,31 @@ const ROOMS: &[Room] = &[
         pure: &["fs", "process", "thread", "env", "Instant", "SystemTime"],
     },
     Room {
-        name: "lastgood",
-        ours: &["engine::io"],
+        name: "datadir",
+        ours: NOTHING,
         but: NOTHING,
-        crates: &[
-            "bytes",
-            "etcetera",
-            "nix",
-            "serde",
-            "serde_json",
-            "sha2",
-            "tempfile",
-            "thiserror",
-            "tokio",
-        ],
+        crates: &["etcetera", "nix"],
+        pure: &["fs", "io", "net", "process", "thread", "Instant", "SystemTime"],
+    },
+    Room {
+        name: "ledger",
+        ours: &["engine"],
+        but: &["engine::Engine"],
+        crates: &["serde", "thiserror", "tokio"],
+        pure: NO_IO,
+    },
+    Room {
+        name: "lastgood",
+        ours: &["datadir", "engine::io"],
+        but: NOTHING,
+        crates: &["bytes", "nix", "serde", "serde_json", "sha2", "tempfile", "thiserror", "tokio"],
         pure: &["net", "process", "Instant"],
     },
     lastgood_data("lastgood::entries", NO_IO),
     lastgood_data("lastgood::format", IMPURE),
-    doer("store", &["wire", "mask", "engine"]),
+    doer("store", &["datadir", "ledger"]),
     doer("hosts", &["wire", "mask", "engine"]),
-    doer("control", &["mask", "store", "engine"]),
+    doer("control", &["datadir", "ledger", "engine::io"]),
     Room {
         name: "report",
         ours: NOTHING,
@@ -126,6 +130,11 @@ const ROOMS: &[Room] = &[
         crates: ANY,
         pure: &["process", "thread", "Instant", "SystemTime"],
     },
+    command("command::order", &["cli", "report", "exit_code", "control", "store", "ledger", "engine::io"]),
+    command(
+        "command::status",
+        &["cli", "report", "exit_code", "control", "store", "ledger", "command::order"],
+    ),
     command(
         "command::check",
         &["cli", "report", "exit_code", "wire", "mask", "stream", "child", "engine", "command::name"],
@@ -209,6 +218,10 @@ fn collect(top: &Path, folder: &Path, files: &mut Vec<File>) {
     names.sort();
     for name in names {
         let path = folder.join(name);
+        if path.ends_with("node_modules") {
+            // What others have written is theirs.
+            continue;
+        }
         if top.join(&path).is_dir() {
             collect(top, &path, files);
         } else if let Ok(text) = fs::read_to_string(top.join(&path)) {

@@ -132,12 +132,15 @@ const SHOWN: &[Entry] = &[
     (
         "SQLite on the data path, a commit per message",
         Test("relay", "a_call_costs_nothing_but_its_own_two_lines"),
-        &[ToCome("src/store.rs")],
+        &[
+            Test("record", "a_record_that_is_locked_holds_nothing_up"),
+            Test("record", "where_nothing_can_be_recorded_calls_go_on_and_it_is_told_once"),
+        ],
     ),
     (
         "Nagle on a loopback socket",
         Unit("gateway/tests/connections", "small_pieces_are_not_held_back_on_either_side"),
-        &[Test("second_copy", "a_supervisor_takes_no_port"), ToCome("src/control.rs")],
+        &[Test("second_copy", "a_supervisor_takes_no_port")],
     ),
     (
         "empty error texts",

@@ -198,6 +198,12 @@ fn every_refusal_says_what_is_wrong_and_what_to_do() {
         ("--watch a --watch= server", "--watch", "--help"),
         ("--hold 5s demo", "options of `run`", "put `--` before `demo`"),
         ("completions", "SHELL", "name a shell"),
+        ("restart", "NAME|ID", "`mcp-supervise status`"),
+        ("stop --data-dir ~/x a", "--data-dir", "`mcp-supervise stop --help`"),
+        ("status --recent many", "--recent", "`mcp-supervise status --help`"),
+        ("--keep 90 server", "the unit is missing; write it as 90d", "--help"),
+        ("--keep 400d server", "longer than a year", "--help"),
+        ("--hold 5s status", "options of `run`", "put `--` before `status`"),
         ("completions tcsh", "tcsh", "--help"),
     ] {
         let error = refused(line);
@@ -226,7 +232,7 @@ fn every_option_can_be_set_by_the_variable_of_its_name() {
     let definitions = definitions();
     for level in [&definitions, definitions.find_subcommand("run").unwrap()] {
         let options: Vec<_> = level.get_opts().filter_map(|o| Some((o.get_long()?, o.get_env()))).collect();
-        assert_eq!(options.len(), 42);
+        assert_eq!(options.len(), 44);
         for (long, variable) in options {
             let expected = format!("MCP_SUPERVISE_{}", long.to_uppercase().replace('-', "_"));
             assert_eq!(variable, Some(OsStr::new(&expected)), "--{long}");

@@ -90,6 +90,7 @@ impl Host {
         let mut argv: Vec<OsString> =
             vec![stage.myself.clone(), "run".into(), "--name".into(), plan.name.into()];
         argv.extend(["--data-dir".into(), stage.folder().into()]);
+        argv.extend(["--runtime-dir".into(), stage.folder().join("run").into()]);
         argv.extend(plan.options);
         argv.push("--".into());
         argv.extend(plan.command);

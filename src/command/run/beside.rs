@@ -14,10 +14,12 @@ use tokio::sync::mpsc;
 
 use super::alarm::Alarm;
 use super::keeper::{Keeper, Keeping};
+use super::record::{Control, Record};
 use crate::child::{Guardian, LoginShell, Spec, executable};
-use crate::engine::io::{Changed, Good, Input};
+use crate::engine::io::{Changed, Good, Input, Order};
 use crate::engine::lease::io::Event;
 use crate::lastgood::{Key, LastGood, Report, Reports};
+use crate::store::{Faults, Store};
 use crate::watch::Watch;
 
 /// How long a renewal that is under way may take when we end: with the ladder before it, all is over within 2 s.
@@ -61,7 +63,10 @@ pub(super) struct Beside {
     news: mpsc::UnboundedReceiver<News>,
     /// What happens to the session.
     events: mpsc::UnboundedReceiver<Event>,
+    /// What is asked for over the control socket.
+    orders: mpsc::UnboundedReceiver<Order>,
     last_good: Option<LastGood>,
+    store: Option<Store>,
     /// A login shell may still be asked.
     asking: bool,
     /// `None` where no session is kept.
@@ -76,28 +81,36 @@ impl Beside {
         watched: Vec<PathBuf>,
         kept: Option<(Option<PathBuf>, Key)>,
         keeping: Option<Keeping>,
+        record: &Record,
     ) -> Self {
         let token = keeping.iter().flat_map(Keeping::files).map(|path| (Changed::Token, path));
         let watched = watched.into_iter().map(|path| (Changed::Watched, path));
         let executable = executable(spec).map(|path| (Changed::Executable, path));
+        let (store, faults) = record.store().unzip();
+        let (order, orders) = mpsc::unbounded_channel();
+        let control = Control::open(record, order);
         let (last_good, reports) = kept.map(|(folder, key)| LastGood::open(folder, key)).unzip();
         // A directory may hold much that is looked at first: the one file does not wait for that.
         let paths: Vec<_> = executable.into_iter().chain(token).chain(watched).collect();
         let awaited = !paths.is_empty();
-        let ear = Ear { watch: Watch::start(paths, QUIET), awaited, login_shell: None, reports };
+        let ear =
+            Ear { watch: Watch::start(paths, QUIET), awaited, login_shell: None, reports, faults, control };
         let (errands, told) = mpsc::unbounded_channel();
         let (tell, news) = mpsc::unbounded_channel();
         // Not by way of the task: what the gateway has seen must be known before the server's answer is.
         let (happen, events) = mpsc::unbounded_channel();
         let keeper = keeping.map(|keeping| Keeper::start(keeping, tell.clone(), happen));
         tokio::spawn(ear.listen(told, tell));
-        Self { errands, news, events, last_good, asking: false, keeper }
+        Self { errands, news, events, orders, last_good, store, asking: false, keeper }
     }
 
     /// The next thing that one of them tells.
     pub(super) fn poll_next(&mut self, cx: &mut Context<'_>) -> Poll<News> {
         if let Poll::Ready(Some(event)) = self.events.poll_recv(cx) {
             return Poll::Ready(News::Input(Input::Session(event)));
+        }
+        if let Poll::Ready(Some(order)) = self.orders.poll_recv(cx) {
+            return Poll::Ready(News::Input(Input::Order(order)));
         }
         let Some(news) = ready!(self.news.poll_recv(cx)) else { return Poll::Pending };
         if let News::Input(Input::LoginPath(_)) = news {
@@ -157,6 +170,11 @@ impl Beside {
             let finished = last_good.finish(poll_fn(|cx| alarm.poll(cx))).await;
             faults.extend(finished.err().map(|fault| fault.to_string()));
         }
+        if let Some(store) = self.store.take() {
+            alarm.ring_in(within);
+            let finished = store.finish(poll_fn(|cx| alarm.poll(cx))).await;
+            faults.extend(finished.err().map(|fault| fault.to_string()));
+        }
         self.send(Errand::End);
         while let Some(Some(news)) = alarm.within(within, |cx| self.news.poll_recv(cx)).await {
             match news {
@@ -177,6 +195,8 @@ struct Ear {
     awaited: bool,
     login_shell: Option<LoginShell>,
     reports: Option<Reports>,
+    faults: Option<Faults>,
+    control: Control,
 }
 
 impl Ear {
@@ -199,6 +219,9 @@ impl Ear {
         while let Some(report) = self.reports.as_mut().and_then(Reports::try_next) {
             // Nobody may want to know any more.
             let _ = tell.send(news_of(report));
+        }
+        while let Some(fault) = self.faults.as_mut().and_then(Faults::try_next) {
+            let _ = tell.send(News::Fault(fault.to_string()));
         }
         let _ = tell.send(News::End);
     }
@@ -229,11 +252,19 @@ impl Ear {
                 None => pending().await,
             }
         };
+        let fault = async {
+            match &mut self.faults {
+                Some(faults) => faults.next().await,
+                None => pending().await,
+            }
+        };
         let news = tokio::select! {
             () = self.watch.ready(), if self.awaited => News::Watching,
             report = report => news_of(report),
             changed = self.watch.changed() => News::Input(Input::Changed(changed)),
             fault = self.watch.fault() => News::Fault(fault.to_string()),
+            fault = fault => News::Fault(fault.to_string()),
+            fault = self.control.answer() => News::Fault(fault),
             answer = shell => News::Input(Input::LoginPath(answer)),
         };
         match news {

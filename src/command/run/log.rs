@@ -242,7 +242,16 @@ impl Log {
             Note::Changed { what: Changed::Token } => {
                 debug!(target: "mcp-supervise:token", server, "the token file has changed");
             }
-            Note::Session(fact) => self.session(fact),
+            Note::Session { fact, .. } => self.session(fact),
+            Note::Named { peer, name, version } => {
+                debug!(target: "mcp-supervise:session", server, ?peer, name, version, "said who it is");
+            }
+            Note::RestartAsked => info!(target: "mcp-supervise:session", server, "a restart was asked for"),
+            Note::Requested { method } => {
+                trace!(target: "mcp-supervise:request", server, method = &**method, "asked");
+            }
+            // Told with each request that is done.
+            Note::Heard | Note::Carried { .. } => {}
             Note::ChangesByItself => warn!(
                 target: "mcp-supervise:session", server,
                 "watched files have changed soon after each of the last starts: the server is restarted less often from \

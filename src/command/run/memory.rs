@@ -44,6 +44,41 @@ impl Rest {
     }
 }
 
+/// Gives back what was needed for something that is over for a while: memory, and the program's own code, which the
+/// system would keep as ours for as long as it has room, and reads from its cache again when it is needed.
+pub(super) fn rest() {
+    give_back();
+    forget_code();
+}
+
+/// Tells the system that none of the program's code is needed at once. That costs nothing but a look at its page tables
+/// for each part that is needed all the same, some microseconds for all that a message meets.
+fn forget_code() {
+    #[cfg(target_os = "linux")]
+    {
+        use nix::sys::mman::{MmapAdvise, madvise};
+
+        let maps = std::fs::read_to_string("/proc/self/maps").unwrap_or_default();
+        for line in maps.lines() {
+            // Only what cannot be written to and is a file's: nothing is lost with it.
+            let mut fields = line.split_whitespace();
+            let (Some(range), Some("r-xp"), Some(path)) = (fields.next(), fields.next(), fields.nth(3))
+            else {
+                continue;
+            };
+            let Some((from, to)) = range.split_once('-').filter(|_| path.starts_with('/')) else { continue };
+            let number = |text| usize::from_str_radix(text, 16).ok();
+            let (Some(from), Some(to)) = (number(from), number(to)) else { continue };
+            let Some(start) = std::ptr::NonNull::new(std::ptr::with_exposed_provenance_mut(from)) else {
+                continue;
+            };
+            #[expect(unsafe_code, reason = "the call has no safe wrapper")]
+            // SAFETY: the range is a mapping of code that is never written, so what is read there again is the same.
+            let _ = unsafe { madvise(start, to.saturating_sub(from), MmapAdvise::MADV_DONTNEED) };
+        }
+    }
+}
+
 /// Gives back what the allocator holds and nobody uses. The one of glibc keeps for ever what it once had to ask for.
 fn give_back() {
     #[cfg(all(target_os = "linux", target_env = "gnu"))]

@@ -14,6 +14,7 @@ mod signals;
 use std::collections::VecDeque;
 use std::future::poll_fn;
 use std::io;
+use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
@@ -36,6 +37,7 @@ use crate::child::{Guardian, Spec, spawn};
 use crate::engine::Engine;
 use crate::engine::io::{Exit, Gen, Input, Now, Origin, Output, StopSignal};
 use crate::engine::lease::io::Act;
+use crate::ledger::Shared;
 use crate::stream::{Sink, Source};
 
 /// After how many steps of the engine the system is asked for news, even if there is still something to do.
@@ -51,6 +53,8 @@ pub(super) struct Setup {
     pub(super) acts: Option<mpsc::UnboundedSender<Act>>,
     /// Where the server gets the token itself. `None` where it does not.
     pub(super) injection: Option<Injection>,
+    /// What the notes add up to.
+    pub(super) shared: Arc<Shared>,
     pub(super) log: Log,
     pub(super) noise: Noise,
     pub(super) stdin: Source,
@@ -81,6 +85,7 @@ pub(super) struct Relay {
     stdout: Sink,
     host_gone: bool,
     child: Option<Running>,
+    shared: Arc<Shared>,
     log: Log,
     noise: Noise,
     to_log: Outbox,
@@ -138,6 +143,7 @@ impl Relay {
             stdout: setup.stdout,
             host_gone: false,
             child: None,
+            shared: setup.shared,
             log: setup.log,
             noise: setup.noise,
             to_log: Outbox::default(),
@@ -439,7 +445,10 @@ impl Relay {
                         let _ = acts.send(act);
                     }
                 }
-                Output::Note(note) => self.log.note(&note),
+                Output::Note(note) => {
+                    self.shared.note(self.now.mono, self.now.wall, &note);
+                    self.log.note(&note);
+                }
                 Output::Exit(code) => {
                     self.absorb_log();
                     return Some(code);

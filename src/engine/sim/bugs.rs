@@ -47,10 +47,12 @@ pub(in crate::engine) enum Bug {
     RepeatRefused,
     PassRefusalOn,
     RotateAlways,
+    CarryInSilence,
+    IgnoreOrder,
 }
 
 /// Each bug and the invariants of which one is to tell it.
-const BUGS: [(Bug, &[&str]); 42] = [
+const BUGS: [(Bug, &[&str]); 44] = [
     (Bug::SpawnCountsAsServing, &["restarts back off"]),
     (Bug::ForwardReplayedGreeting, &["only answers that it waits for reach the host"]),
     (Bug::ForgetInitialized, &["a greeted child is told what its predecessor knew"]),
@@ -96,6 +98,8 @@ const BUGS: [(Bug, &[&str]); 42] = [
     (Bug::RepeatRefused, &["only what is safe is written to a second child"]),
     (Bug::PassRefusalOn, &["a refused call is withheld"]),
     (Bug::RotateAlways, &["a server is not replaced for each token"]),
+    (Bug::CarryInSilence, &["the notes add up to what has happened"]),
+    (Bug::IgnoreOrder, &["a restart that is asked for is made"]),
 ];
 
 #[test]

@@ -11,6 +11,7 @@ use serde_json::Value;
 
 use super::Violation;
 use super::books::{Ask, Kid, Pages, Request, Rules, Tool};
+use super::check_account::Account;
 use super::check_era::{Memory, Opened, Stream};
 use super::check_inject::Injection;
 use super::check_plans::Plans;
@@ -20,7 +21,7 @@ use super::parse;
 use super::world::Said;
 use crate::engine::Snapshot;
 use crate::engine::guidance::Status;
-use crate::engine::io::{Changed, Exit, Input, Output};
+use crate::engine::io::{Changed, Exit, Input, Order, Output};
 use crate::engine::note::{DropCause, Note};
 use crate::engine::phase::Phase;
 
@@ -86,6 +87,7 @@ pub(super) struct Checker {
     pub streams: BTreeMap<String, Stream>,
     pub plans: Plans,
     pub session: Session,
+    pub account: Account,
     /// `None` where the server does not get the token by its environment.
     pub injection: Option<Injection>,
 
@@ -112,6 +114,7 @@ pub(super) struct Checker {
 impl Checker {
     pub(super) fn new(rules: Rules) -> Self {
         Self {
+            account: Account::default(),
             rules,
             cover: Cover::default(),
             over: false,
@@ -178,6 +181,7 @@ impl Checker {
             Seen::Nothing => {}
         }
         if matches!(input, Input::Spawned(..)) {
+            self.account.is_born();
             self.plans.is_born();
         }
         match input {
@@ -189,7 +193,10 @@ impl Checker {
                 }
                 self.exit_within(self.rules.hold + Duration::from_secs(2));
             }
-            Input::HostGone | Input::Stop(_) => self.exit_within(Duration::from_secs(2)),
+            Input::Order(Order::Restart) => self.is_ordered(),
+            Input::HostGone | Input::Stop(_) | Input::Order(Order::Stop) => {
+                self.exit_within(Duration::from_secs(2));
+            }
             Input::Deaf(child) if child.0 == self.living => self.cover.hit("deaf child"),
             Input::Mute(child) if child.0 == self.living => self.cover.hit("mute child"),
             Input::Silent { from, unsent, .. } if from.0 == self.living => self.never_left(from.0, unsent),
@@ -239,6 +246,7 @@ impl Checker {
         if self.over {
             violated!("nothing comes after the end", "{output:?}");
         }
+        self.account.is_asked_for(output);
         match output {
             Output::ToHost(line, origin) => self.host_hears(line, *origin),
             Output::ToChild(child, line) => self.child_hears(child.0, line),
@@ -265,12 +273,13 @@ impl Checker {
                 if self.owed() > 0 {
                     violated!("every request gets an answer", "{:?}", self.open.keys());
                 }
-                Ok(())
+                self.accounts_agree()
             }
         }
     }
 
     fn note(&mut self, note: &Note) -> Checked {
+        self.enters(note);
         match note {
             Note::Phase { from, to } => return self.phase_changes(*from, *to),
             Note::Repeated { id, .. } => self.is_repeated(&id.to_string()),
@@ -279,7 +288,8 @@ impl Checker {
             Note::Unusable { reason, .. } if reason.contains("protocol version") => {
                 self.cover.hit("version unusable");
             }
-            Note::Session(fact) => return self.session_note(fact),
+            Note::Session { fact, .. } => return self.session_note(fact),
+            Note::RestartAsked => self.restarts_as_asked(),
             Note::Hung { child } => return self.is_hung(child.0),
             Note::Replaced { child, reason } => {
                 self.replaced_because(reason)?;
@@ -316,6 +326,10 @@ impl Checker {
             | Note::Restarting { .. }
             | Note::Done { .. }
             | Note::Noise { .. }
+            | Note::Named { .. }
+            | Note::Requested { .. }
+            | Note::Heard
+            | Note::Carried { .. }
             | Note::Stopping { .. }
             | Note::Stopped { .. } => {}
         }
@@ -338,6 +352,7 @@ impl Checker {
         for request in std::mem::take(&mut self.learned).into_values() {
             self.learns_state(&request);
         }
+        self.order_is_followed()?;
         self.hands_on()?;
         self.state_is_told()?;
         self.ends_step()?;

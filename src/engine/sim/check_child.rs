@@ -72,6 +72,7 @@ impl Checker {
         self.opens(&message);
         let stream = message.method() == "subscriptions/listen" && self.opened == Opened::Modern;
         self.next_request += 1;
+        self.account.asked(&message);
         let request = Request {
             number: self.next_request,
             line: line.trim().to_owned(),

@@ -263,6 +263,7 @@ impl Checker {
         if request.at != Some(child) {
             violated!("only answers that it waits for reach the host", "child {child} was not asked: {line}");
         }
+        self.account.served(message);
         self.closed.insert(id.to_owned());
         self.served.push(id.to_owned());
         self.streams.remove(id);

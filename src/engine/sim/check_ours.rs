@@ -203,6 +203,7 @@ impl Checker {
     }
 
     fn guidance(&mut self, request: &Request, guidance: &Value, line: &str) -> Checked {
+        self.account.guided();
         let text = |name: &str| guidance[name].as_str().unwrap_or_default();
         let whole = STATES.contains(&text("status"))
             && !text("message").is_empty()

@@ -38,7 +38,7 @@ pub(super) struct Session {
     /// Calls are answered while it has expired.
     answers: bool,
     stands: Stands,
-    wall: Duration,
+    pub(super) wall: Duration,
     /// When each token that was seen ends.
     ends: BTreeMap<u32, Option<Duration>>,
     used: Option<u32>,
@@ -299,6 +299,7 @@ impl Checker {
             violated!("guidance comes as the method wants it", "{line}");
         }
         self.cover.hit("failed call told as a state of the API");
+        self.account.guided();
         Ok(())
     }
 

@@ -5,7 +5,7 @@ use std::fmt;
 
 /// How often each must happen in so many seeds: about a third of how often it does.
 const SEEDS: u64 = 10_000;
-const LEAST: [(&str, u64); 86] = [
+const LEAST: [(&str, u64); 89] = [
     ("a dead child speaks", 1700),
     ("a request in the modern era", 250),
     ("an exited child's line is read", 100),
@@ -32,6 +32,8 @@ const LEAST: [(&str, u64); 86] = [
     ("empty list of a server", 450),
     ("end of input with answers owed", 1100),
     ("error without id", 40),
+    ("event: recovered", 40),
+    ("event: rotated", 100),
     ("failed call told as a state of the API", 75),
     ("failed while files change", 30),
     ("files have changed", 650),
@@ -76,6 +78,7 @@ const LEAST: [(&str, u64); 86] = [
     ("request that never left us", 6500),
     ("request to the API made again", 1250),
     ("request to the API refused", 3800),
+    ("restart asked for", 100),
     ("restarted after a back-off", 3100),
     ("safe request written twice", 4100),
     ("server started again with another token", 280),

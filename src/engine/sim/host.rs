@@ -10,7 +10,7 @@ use super::profile::Profile;
 use super::rng::Rng;
 use super::server::TOOLS;
 use super::world::{Event, Sched};
-use crate::engine::io::StopSignal;
+use crate::engine::io::{Order, StopSignal};
 
 /// How the host opens the conversation.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -452,7 +452,8 @@ fn ends(sched: &mut Sched) {
             }
         }
         6..9 => {
-            sched.after(soon, Event::Stop(term));
+            let asked = sched.rng.percent(25);
+            sched.after(soon, if asked { Event::Order(Order::Stop) } else { Event::Stop(term) });
             if sched.rng.percent(30) {
                 let later = sched.rng.millis(0, 1000);
                 sched.after(later, Event::Stop(StopSignal::Term));

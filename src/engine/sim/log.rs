@@ -62,6 +62,7 @@ fn input_text(input: &Input) -> String {
         Input::LoginPath(path) => format!("login shell: {path:?}"),
         Input::Changed(changed) => format!("changed: {changed:?}"),
         Input::Stop(signal) => format!("stop: {signal:?}"),
+        Input::Order(order) => format!("order: {order:?}"),
         Input::Session(event) => format!("session {event:?}"),
         Input::Timer => "timer".to_owned(),
     }

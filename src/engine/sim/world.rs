@@ -19,7 +19,7 @@ use super::server::{Injected, Server, Shape};
 use super::{Bug, Violation};
 use crate::engine::backoff::Limits;
 use crate::engine::io::{
-    Changed, Era, Exit, Gen, Good, GroupSignal, Input, LoginPath, Now, Output, SpawnFault, StopSignal,
+    Changed, Era, Exit, Gen, Good, GroupSignal, Input, LoginPath, Now, Order, Output, SpawnFault, StopSignal,
 };
 use crate::engine::upstream::OnExpired;
 use crate::engine::{Config, Engine, Repeat};
@@ -43,6 +43,7 @@ pub(super) enum Event {
     HostEof,
     HostGone,
     Stop(StopSignal),
+    Order(Order),
     Born(u32),
     Unborn(u32, SpawnFault),
     /// The child does something of its own accord.
@@ -268,6 +269,10 @@ impl World {
                 if !self.ending && self.sched.rng.percent(changes) {
                     self.files_change();
                 }
+                if !self.ending && self.sched.rng.percent(changes) {
+                    let at = self.sched.rng.millis(0, 2000);
+                    self.sched.after(at, Event::Order(Order::Restart));
+                }
                 let fault = self.sched.profile.fault;
                 if !self.ending && self.sched.rng.percent(fault) {
                     self.fault();
@@ -299,9 +304,15 @@ impl World {
                 self.ending = true;
                 Some((Input::Stop(signal), Seen::Nothing))
             }
+            Event::Order(order) => {
+                self.ending |= order == Order::Stop;
+                Some((Input::Order(order), Seen::Nothing))
+            }
             Event::Unborn(child, fault) => {
                 let reason = "the system's words".to_owned();
-                self.servers.get_mut(&child)?.forgotten = true;
+                // One that was ended before it was known is told no second time.
+                let gone = std::mem::replace(&mut self.servers.get_mut(&child)?.forgotten, true);
+                (!gone).then_some(())?;
                 Some((Input::SpawnFailed(Gen(child), fault, reason), Seen::Nothing))
             }
             Event::Born(child) => {

@@ -223,6 +223,7 @@ impl Plan {
         }
         // Nothing of the user's: neither what earlier runs have left, nor the files of the login shell.
         command.env("MCP_SUPERVISE_DATA_DIR", self.path("data"));
+        command.env("MCP_SUPERVISE_RUNTIME_DIR", self.path("run"));
         command.env("HOME", self.dir.path()).env("SHELL", "/bin/sh");
         command.envs(self.environment.iter().cloned()).args(&self.options).arg("--");
         if let Some(folder) = &self.folder {

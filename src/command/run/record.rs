@@ -1,0 +1,112 @@
+//! What others may learn of this run: the ledger, the store that writes it down, and the control socket that shows it.
+
+use std::io;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::net::UnixListener;
+use tokio::sync::mpsc;
+use tokio::task::{JoinHandle, spawn_blocking};
+
+use super::memory;
+use crate::control::{Door, Fault, Service};
+use crate::engine::io::Order;
+use crate::ledger::{Ledger, Session, Shared, TokenState};
+use crate::store::{self, Faults, Place, Store};
+
+/// Where this run is recorded and shown.
+#[derive(Clone, Debug)]
+pub(super) struct Record {
+    /// What it adds up to.
+    pub(super) shared: Arc<Shared>,
+    /// Where that is written. `None` where nothing is stored.
+    pub(super) place: Option<Place>,
+    /// Where its socket is. `None` for the user's directory.
+    pub(super) runtime_dir: Option<PathBuf>,
+}
+
+impl Record {
+    /// Of a run that begins at this time on the wall. `command` is masked; `token`: the server gets a session token.
+    pub(super) fn begin(
+        wall: Duration,
+        name: &str,
+        command: &str,
+        token: bool,
+        place: Option<Place>,
+        runtime_dir: Option<PathBuf>,
+    ) -> Self {
+        let token_state = if token { TokenState::Unknown } else { TokenState::None };
+        let (name, command) = (name.to_owned(), command.to_owned());
+        let session = Session { name, command, token_state, ..store::begin(wall) };
+        Self { shared: Arc::new(Shared::new(Ledger::new(session))), place, runtime_dir }
+    }
+
+    /// Writes it down from now on, where it is to be written.
+    pub(super) fn store(&self) -> Option<(Store, Faults)> {
+        let place = self.place.clone()?;
+        Some(Store::open(place, Arc::clone(&self.shared), memory::rest))
+    }
+}
+
+/// The control socket, from its opening on. Must be used inside the runtime.
+#[derive(Debug)]
+pub(super) struct Control {
+    service: Service,
+    state: Opening,
+}
+
+#[derive(Debug)]
+enum Opening {
+    /// On a thread of its own, for a file system may not answer.
+    Opens(JoinHandle<Result<Door, Fault>>),
+    Open {
+        listener: UnixListener,
+        /// Removes it at the end.
+        _door: Door,
+    },
+    Closed,
+}
+
+impl Control {
+    /// Opens the socket, and hands on what is asked for there.
+    pub(super) fn open(record: &Record, orders: mpsc::UnboundedSender<Order>) -> Self {
+        let dir = crate::datadir::runtime_dir(record.runtime_dir.as_deref());
+        let (session, ..) = record.shared.look();
+        let opens = spawn_blocking(move || Door::open(&dir, &session.id));
+        Self { service: Service::new(Arc::clone(&record.shared), orders), state: Opening::Opens(opens) }
+    }
+
+    /// Lets whoever knocks be answered. Resolves when something goes wrong with it, which ends it. Cancel-safe.
+    pub(super) async fn answer(&mut self) -> String {
+        loop {
+            match &mut self.state {
+                Opening::Opens(opens) => {
+                    let opened = opens.await;
+                    self.state = Opening::Closed;
+                    match opened.unwrap_or(Err(Fault::Panicked)).map(listening) {
+                        Ok(Some(open)) => self.state = open,
+                        Ok(None) => return "listen on the control socket".to_owned(),
+                        Err(fault) => return fault.to_string(),
+                    }
+                }
+                Opening::Open { listener, .. } => match listener.accept().await {
+                    Ok((stream, _)) => self.service.answer(stream),
+                    // Who has gone away again is not missed. Anything else, such as that no descriptor is left, would
+                    // come again at once, for ever.
+                    Err(error) if error.kind() == io::ErrorKind::ConnectionAborted => {}
+                    Err(error) => {
+                        self.state = Opening::Closed;
+                        return format!("go on listening on the control socket: {error}");
+                    }
+                },
+                Opening::Closed => std::future::pending().await,
+            }
+        }
+    }
+}
+
+fn listening(mut door: Door) -> Option<Opening> {
+    let listener = UnixListener::from_std(door.listener()?).ok()?;
+    Some(Opening::Open { listener, _door: door })
+}

@@ -1,0 +1,215 @@
+//! `restart` and `stop`, and who may ask on the control socket.
+
+use std::fs;
+use std::io::{Read as _, Write as _};
+use std::os::unix::fs::PermissionsExt as _;
+use std::os::unix::net::UnixStream;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use serde_json::{Value, json};
+
+use crate::support::outside::{ours, over, running, until_status};
+use crate::support::process::eventually;
+use crate::support::{Host, Plan};
+
+/// The socket of the only supervisor.
+fn socket(host: &Host) -> PathBuf {
+    let found = eventually(|| {
+        let entries = fs::read_dir(host.path("run")).ok()?;
+        entries
+            .flatten()
+            .map(|entry| entry.path())
+            .find(|path| path.extension().is_some_and(|end| end == "sock"))
+    });
+    found.unwrap_or_else(|| host.fail("there is no socket"))
+}
+
+/// What is answered to these bytes, to the end of the connection.
+fn answer(host: &Host, bytes: &[u8]) -> String {
+    let mut stream = UnixStream::connect(socket(host)).expect("somebody listens");
+    stream.set_read_timeout(Some(Duration::from_secs(30))).expect("it can be set");
+    let _ = stream.write_all(bytes);
+    let mut answer = Vec::new();
+    let _ = stream.read_to_end(&mut answer);
+    String::from_utf8_lossy(&answer).into_owned()
+}
+
+fn ask(host: &Host, method: &str, path: &str) -> String {
+    answer(host, format!("{method} {path} HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n").as_bytes())
+}
+
+#[test]
+fn a_restart_lets_calls_finish_and_the_host_notices_nothing() {
+    let plan = Plan::new();
+    let mut host = plan.clone().start();
+    host.greet();
+    host.list();
+    let first = host.server(1);
+    let until = plan.path("until");
+    host.send(crate::support::call("slow", "compute", &json!({"until": until})));
+    host.until_heard(first, "\"slow\"");
+    let (code, told, stderr) = ours(&plan, &["restart", "fixture-server"]);
+    assert_eq!((code, &*stderr), (0, ""));
+    assert_eq!(told, "fixture-server is started anew as soon as it has done what it does\n");
+    running(&plan, &host, "draining");
+    fs::write(&until, "").expect("it can be made");
+    let slow = host.answer("slow");
+    assert!(slow.get("result").is_some(), "{slow}");
+    let second = host.server(2);
+    host.until_gone("the first server", first);
+    host.ask("after", "pid", &json!({}));
+    assert_ne!(first, second);
+    let row = running(&plan, &host, "serving");
+    assert_eq!(row["restarts"], 1, "{row}");
+    assert_eq!(host.finish(), 0);
+    let stderr = host.all_stderr();
+    assert!(!stderr.contains("WARN"), "an order is no trouble: {stderr}");
+}
+
+#[test]
+fn a_restart_brings_back_a_server_that_has_been_given_up() {
+    let plan = Plan::new().options("--max-restarts 0").server("--die-on-start --exit-code 3");
+    let mut host = plan.clone().start();
+    host.greet();
+    running(&plan, &host, "degraded");
+    let before = host.servers().len();
+    let (code, ..) = ours(&plan, &["restart", "fixture-server"]);
+    assert_eq!(code, 0);
+    host.server(before + 1);
+    host.finish();
+}
+
+#[test]
+fn names_and_ids_that_fit_nothing_or_too_much_are_told_with_what_would() {
+    let plan = Plan::new();
+    let none = ours(&plan, &["restart", "notes"]);
+    assert_eq!((none.0, &*none.1), (71, ""), "{none:?}");
+    assert!(none.2.contains("`notes`") && none.2.contains("hint: `mcp-supervise status`"), "{}", none.2);
+
+    let named = plan.clone().options("--name notes");
+    let (mut one, mut other) = (named.clone().start(), named.start());
+    one.greet();
+    other.greet();
+    let ids = until_status(&plan, &one, "both", |status| {
+        let running = status["running"].as_array()?;
+        let ids: Vec<String> =
+            running.iter().filter_map(|row| Some(row["id"].as_str()?.to_owned())).collect();
+        (ids.len() == 2).then_some(ids)
+    });
+    let several = ours(&plan, &["stop", "notes"]);
+    assert_eq!((several.0, &*several.1), (70, ""), "{several:?}");
+    for id in &ids {
+        assert!(several.2.contains(&id[id.len() - 8..]), "{}", several.2);
+    }
+    let by_end = ours(&plan, &["stop", &ids[0][ids[0].len() - 8..]]);
+    assert_eq!((by_end.0, &*by_end.1), (0, "notes ends\n"), "{by_end:?}");
+    let whole = ours(&plan, &["stop", &ids[1]]);
+    assert_eq!((whole.0, &*whole.1), (0, "notes ends\n"), "{whole:?}");
+    assert_eq!((one.exit(), other.exit()), (0, 0));
+    let gone = ours(&plan, &["restart", "notes"]);
+    assert_eq!((gone.0, &*gone.1), (72, ""), "{gone:?}");
+    assert!(gone.2.contains("has ended") && gone.2.contains("hint:"), "{}", gone.2);
+    assert!(over(&plan).iter().all(|row| row["close_reason"] == "asked"));
+}
+
+#[test]
+fn the_socket_is_private_and_answers_what_it_knows_only() {
+    let plan = Plan::new();
+    let mut host = plan.clone().start();
+    host.greet();
+    let socket = socket(&host);
+    let mode =
+        |path: &std::path::Path| fs::metadata(path).expect("it is there").permissions().mode() & 0o7777;
+    assert_eq!((mode(&socket), mode(&host.path("run"))), (0o600, 0o700));
+    let found = ask(&host, "GET", "/status");
+    let body = found.split("\r\n\r\n").nth(1).expect("it has a body");
+    let told: Value = serde_json::from_str(body).unwrap_or_else(|error| panic!("{error}: {found}"));
+    assert_eq!(told["session"]["name"], "fixture-server");
+    for (method, path, code) in [
+        ("GET", "/", "404"),
+        ("GET", "/restart", "405"),
+        ("POST", "/status", "405"),
+        ("GET", "/../../etc/passwd", "404"),
+    ] {
+        let told = ask(&host, method, path);
+        assert!(told.starts_with(&format!("HTTP/1.1 {code}")), "{method} {path}: {told}");
+    }
+    // Whatever comes in, the server goes on.
+    answer(&host, b"\x00\xff garbage\r\n\r\n");
+    answer(&host, &vec![b'x'; 1 << 20]);
+    answer(&host, format!("GET /status HTTP/1.1\r\n{}\r\n", "X: y\r\n".repeat(100_000)).as_bytes());
+    host.ask("still", "pid", &json!({}));
+    assert_eq!(host.servers().len(), 1);
+    host.finish();
+}
+
+#[test]
+fn who_listens_and_does_not_read_holds_nobody_up() {
+    let plan = Plan::new();
+    let mut host = plan.clone().tireless().start();
+    host.greet();
+    host.list();
+    let mut deaf = UnixStream::connect(socket(&host)).expect("somebody listens");
+    deaf.write_all(b"GET /events HTTP/1.1\r\nHost: x\r\n\r\n").expect("it is taken");
+    for number in 0..2000 {
+        host.ask(number, "pid", &json!({}));
+    }
+    let row = running(&plan, &host, "serving");
+    assert_eq!(row["tool_calls"], 2000, "{row}");
+    assert_eq!(host.finish(), 0);
+}
+
+#[test]
+fn a_place_for_sockets_that_is_not_private_is_told_once_and_done_without() {
+    let plan = Plan::new();
+    let run = plan.path("run");
+    fs::create_dir(&run).expect("it can be made");
+    fs::set_permissions(&run, fs::Permissions::from_mode(0o755)).expect("it is ours");
+    let mut host = plan.clone().start();
+    host.greet();
+    host.stderr_line_with("others may look into it");
+    host.ask("still", "pid", &json!({}));
+    assert_eq!(host.finish(), 0);
+    let stderr = host.all_stderr();
+    assert_eq!(stderr.lines().filter(|line| line.contains("WARN")).count(), 1, "{stderr}");
+    // Somebody else might have put sockets there, and is not asked.
+    let (code, told, _) = ours(&plan, &["status"]);
+    assert_eq!(code, 0);
+    assert!(told.contains("warning: failed to look for sockets") && told.contains("hint:"), "{told}");
+}
+
+#[test]
+fn what_is_watched_is_shown_anew_until_nobody_reads() {
+    use std::io::{BufRead as _, BufReader};
+    use std::process::Stdio;
+
+    let plan = Plan::new();
+    let mut host = plan.clone().start();
+    host.greet();
+    let mut watch = crate::support::outside::command(&plan, &["status", "--watch", "--json"])
+        .stdout(Stdio::piped())
+        .spawn()
+        .expect("the program runs");
+    let mut lines = BufReader::new(watch.stdout.take().expect("it has one")).lines();
+    let mut next = || -> Value {
+        serde_json::from_str(&lines.next().expect("it goes on").expect("it can be read")).expect("it is JSON")
+    };
+    next();
+    host.ask("one more", "pid", &json!({}));
+    loop {
+        if next()["running"][0]["tool_calls"] == 1 {
+            break;
+        }
+    }
+    host.finish();
+    loop {
+        let told = next();
+        if told["running"] == json!([]) && told["recent"][0]["close_reason"] == "host_eof" {
+            break;
+        }
+    }
+    let pid = nix::unistd::Pid::from_raw(watch.id().cast_signed());
+    nix::sys::signal::kill(pid, nix::sys::signal::Signal::SIGINT).expect("it runs");
+    assert_eq!(watch.wait().expect("it ends").code(), Some(0));
+}
