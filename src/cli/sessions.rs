@@ -45,7 +45,7 @@ pub struct Status {
     #[arg(long)]
     pub watch: bool,
 
-    /// Show this many of the sessions that are over
+    /// Show this many of the sessions that ended last
     #[arg(long, value_name = "N", default_value_t = 10)]
     pub recent: u32,
 

@@ -105,7 +105,7 @@ fn status(definitions: &Command) -> Roff {
     paragraph(
         &mut roff,
         "With --json one object is printed, with --watch too one a line, each time that something has changed: running (a \
-         list of sessions), recent (a list of sessions that are over, the newest first) and warnings (a list of texts: what \
+         list of sessions), recent (a list of sessions that are over, the one that ended last first) and warnings (a list of texts: what \
          is missing, and why). All times are milliseconds since 1970. The fields of a session:",
     );
     for (field, meaning) in [

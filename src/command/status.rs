@@ -131,8 +131,8 @@ async fn look(options: &Options) -> View {
 fn recorded(options: &Options, warnings: &mut Vec<String>) -> (Vec<Session>, Vec<Session>) {
     let read = || {
         let reader = Reader::open(options.places.data_dir.as_deref())?;
-        let recent = reader.page(Which::Closed, None, options.recent.try_into().unwrap_or(usize::MAX))?;
-        Ok((reader.page(Which::Open, None, usize::MAX)?.sessions, recent.sessions))
+        let recent = reader.ended(options.recent.try_into().unwrap_or(usize::MAX))?;
+        Ok((reader.page(Which::Open, None, usize::MAX)?.sessions, recent))
     };
     match read() {
         Ok(found) => found,

@@ -98,6 +98,22 @@ impl Reader {
         Ok(Page { sessions, next })
     }
 
+    /// The sessions that have ended last, at most so many, the latest first.
+    ///
+    /// # Errors
+    /// Where the store cannot be read.
+    pub fn ended(&self, limit: usize) -> Result<Vec<Session>, Fault> {
+        let sql = format!(
+            "SELECT {COLUMNS} FROM sessions WHERE closed_at IS NOT NULL ORDER BY closed_at DESC, id DESC LIMIT ?1"
+        );
+        let read = || {
+            let mut select = self.db.prepare(&sql)?;
+            let rows = select.query_map([i64::try_from(limit).unwrap_or(i64::MAX)], session)?;
+            rows.collect::<rusqlite::Result<Vec<Session>>>()
+        };
+        read().map_err(|error| self.fault(error))
+    }
+
     /// The session with this id. `None` if there is none.
     ///
     /// # Errors

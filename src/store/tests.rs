@@ -403,6 +403,16 @@ fn of_too_many_events_of_one_session_the_last_are_kept() {
 }
 
 #[test]
+fn what_ended_last_comes_first_however_long_it_ran() {
+    let disk = Disk::new();
+    let over =
+        |began: i64, ended: i64| Session { closed_at: Some(ended), ..Session::begins(id(began), began) };
+    disk.put(&[over(1000, 9000), over(2000, 3000), over(4000, 5000), begin(super::room::now())]);
+    let ended = disk.reader().ended(2).unwrap();
+    assert_eq!(ended.iter().map(|session| session.created_at).collect::<Vec<_>>(), [1000, 4000]);
+}
+
+#[test]
 fn pages_follow_each_other_without_a_gap() {
     let disk = Disk::new();
     let all: Vec<Session> =
