@@ -5,6 +5,7 @@
 //! ours starts the server's command, and everything after it belongs to the server. How words become one [`Command`] is
 //! in [`parse`](mod@parse), how texts become durations and sizes in [`value`]. Nothing in here acts or prints.
 
+pub mod monitor;
 pub mod parse;
 pub mod session;
 pub mod sessions;
@@ -64,6 +65,8 @@ pub enum Command {
     Restart(sessions::Target),
     /// End a server and its supervisor; its host loses it
     Stop(sessions::Target),
+    /// Show all servers of this user on a web page of this machine, with health, metrics and a WebSocket
+    Monitor(monitor::Monitor),
     /// Show the whole story in ten seconds, with a built-in server that crashes and an API that ends its session
     Demo {
         /// Be the server of the demo

@@ -31,6 +31,8 @@ pub const UNKNOWN: i32 = 71;
 pub const GONE: i32 = 72;
 /// `restart`, `stop`: it runs, and does not answer or does not do it.
 pub const NOT_DONE: i32 = 73;
+/// `monitor`: the address cannot be listened at; often another program has the port.
+pub const CANNOT_LISTEN: i32 = 74;
 /// The supervisor itself has failed in a way that nobody has foreseen, which ends it: a panic, by Rust's convention.
 pub const PANICKED: i32 = 101;
 /// The server's command is there and cannot be executed.

@@ -7,7 +7,7 @@ use std::process;
 
 use mcp_supervise::child::Guardian;
 use mcp_supervise::cli::{self, Command, Refusal, UsageError};
-use mcp_supervise::command::{completions, demo, manual, order, run, setup, status};
+use mcp_supervise::command::{completions, demo, manual, monitor, order, run, setup, status};
 use mcp_supervise::engine::io::Order;
 use mcp_supervise::{exit_code, report};
 
@@ -25,6 +25,7 @@ fn main() {
         Ok(Command::Status(options)) => status::status(&options),
         Ok(Command::Restart(target)) => order::order(&target, Order::Restart),
         Ok(Command::Stop(target)) => order::order(&target, Order::Stop),
+        Ok(Command::Monitor(options)) => monitor::monitor(&options),
         Ok(Command::Demo { serve: true }) => ended(demo::serve()),
         Ok(Command::Demo { serve: false }) => ended(demo::demo()),
         Ok(Command::Man) => printed(manual::render()),

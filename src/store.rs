@@ -31,7 +31,7 @@ use std::time::Duration;
 use tokio::sync::{mpsc, oneshot};
 
 pub use self::fault::Fault;
-pub use self::owner::Owner;
+pub use self::owner::{Owner, is_lost};
 pub use self::read::{Page, Reader, Totals, Which};
 use self::room::Room;
 use crate::ledger::{Session, Shared};

@@ -55,6 +55,7 @@ pub fn parse(words: impl IntoIterator<Item = OsString>, any_setting: bool) -> Re
             | Command::Status(_)
             | Command::Restart(_)
             | Command::Stop(_)
+            | Command::Monitor(_)
             | Command::Demo { .. }
             | Command::Completions { .. }
             | Command::Man),
@@ -87,7 +88,7 @@ fn is_of_setup(words: &[OsString]) -> bool {
 
 const SETUP: &str = "setup";
 /// The commands with options of their own, beside `run`.
-const NAMED: [&str; 4] = [SETUP, "status", "restart", "stop"];
+const NAMED: [&str; 5] = [SETUP, "status", "restart", "stop", "monitor"];
 
 /// The command that these words name. It is the first of them: options before it are options of `run`.
 fn named(words: &[OsString]) -> Option<&'static str> {

@@ -182,6 +182,7 @@ fn exit_status() -> Roff {
             exit_code::USAGE,
             "The command line, or an environment variable, cannot be understood, or leaves out what is needed",
         ),
+        (exit_code::CANNOT_LISTEN, "From monitor: the address cannot be listened at"),
         (
             exit_code::PANICKED,
             "The supervisor itself has failed in a way that nobody has foreseen: please report it",

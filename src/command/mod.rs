@@ -3,6 +3,7 @@
 pub mod completions;
 pub mod demo;
 pub mod manual;
+pub mod monitor;
 pub mod name;
 pub mod order;
 pub mod run;

@@ -184,12 +184,13 @@ async fn tell(service: Service, mut sender: Sender<Bytes, Infallible>) {
             _ = pace.tick() => None,
         };
         let mut lines = Vec::new();
-        lines.extend(event.map(Told::Event));
         if told != Some(service.shared.version()) {
             let (status, version) = service.status();
             told = Some(version);
             lines.push(Told::Status(Box::new(status)));
         }
+        // After the status, which has it in already.
+        lines.extend(event.map(Told::Event));
         quiet = if lines.is_empty() { quiet + 1 } else { 0 };
         if quiet == ALIVE {
             quiet = 0;

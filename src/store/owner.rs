@@ -27,7 +27,7 @@ impl Owner {
 }
 
 /// Whether the supervisor of this open session is gone, at this time in milliseconds since the Unix epoch.
-pub(super) fn is_lost(session: &Session, now: i64) -> bool {
+pub fn is_lost(session: &Session, now: i64) -> bool {
     let system = |started: &str| started.split_once(':').map(|(system, _)| system.to_owned());
     let here = Owner::ourselves();
     let comparable = system(&here.started).is_some() && system(&here.started) == system(&session.pid_started);

@@ -10,6 +10,7 @@ mod hang;
 mod kept;
 mod lookup;
 mod man;
+mod monitor;
 mod noise;
 mod orders;
 mod real_sdk;

@@ -114,6 +114,14 @@ const ROOMS: &[Room] = &[
         crates: &["clap", "clap_complete", "thiserror"],
         pure: NO_IO,
     },
+    // An address is data.
+    Room {
+        name: "cli::monitor",
+        ours: &["cli"],
+        but: NOTHING,
+        crates: &["clap"],
+        pure: &["fs", "io", "os", "process", "thread", "env", "Instant", "SystemTime"],
+    },
     Room { name: "exit_code", ours: NOTHING, but: NOTHING, crates: NOTHING, pure: NO_IO },
     Room {
         name: "command",
@@ -121,6 +129,13 @@ const ROOMS: &[Room] = &[
         but: NOTHING,
         crates: ANY,
         pure: NOTHING,
+    },
+    Room {
+        name: "command::monitor",
+        ours: &["cli", "report", "exit_code", "control", "store", "ledger", "engine::io"],
+        but: NOTHING,
+        crates: ANY,
+        pure: &["process", "thread", "env"],
     },
     Room { name: "command::run", ours: ANY, but: NOTHING, crates: ANY, pure: NOTHING },
     Room {
