@@ -17,6 +17,12 @@ real:
     cargo build --examples
     tests/real/run "${CARGO_TARGET_DIR:-target}/release/mcp-supervise" "${CARGO_TARGET_DIR:-target}/debug/examples"
 
+# The monitor's page in a real browser: Debian's Chromium, or the one that CHROMIUM names
+page:
+    cargo build --release
+    cargo build --examples
+    tests/page/run "${CARGO_TARGET_DIR:-target}/release/mcp-supervise" "${CARGO_TARGET_DIR:-target}/debug/examples/fixture-server"
+
 # What the supervisor costs, beside the same without it and beside a byte copy: the table of the README
 bench:
     cargo bench

@@ -88,6 +88,8 @@ impl Ledger {
         self.version += 1;
         self.alive(wall);
         let row = &mut self.session;
+        let short =
+            |text: &str| text.replace(char::is_control, " ").chars().take(LONGEST_NAME).collect::<String>();
         match note {
             Note::Requested { method } => {
                 row.last_active = Some(millis(wall));
@@ -112,7 +114,6 @@ impl Ledger {
             }
             Note::Noise { .. } => row.noise_lines += 1,
             Note::Named { peer, name, version } => {
-                let short = |text: &str| text.chars().take(LONGEST_NAME).collect::<String>();
                 let (name, version) = (Some(short(name)), version.as_deref().map(short));
                 match peer {
                     Peer::Host => (row.client_name, row.client_version) = (name, version),
@@ -125,7 +126,7 @@ impl Ledger {
                 self.gauges.server_pid = Some(*pid);
             }
             Note::Greeted { version, .. } => {
-                row.protocol_version = Some(version.clone());
+                row.protocol_version = Some(short(version));
                 if let Some(lost) = self.lost.take() {
                     self.gauges.recovery.enter(mono.saturating_sub(lost), &RECOVERY_BOUNDS);
                 }

@@ -46,6 +46,7 @@
 //! | [`daemon`] | the API of the daemon that issues sessions | files, what a person sees |
 //! | [`cli`] | the command line, declarations only | what the commands do |
 //! | [`report`] | what a person sees; the only place that prints | tokio, doers |
+//! | [`command::monitor`] | the page, the API and the metrics over all supervisors: knows them by their sockets and the store only | the engine, the relay |
 //! | [`command`] | brings the doers together; `run` is the only place where engine and doers meet | |
 //! | [`exit_code`] | our exit codes, as promises | |
 //!

@@ -5,8 +5,8 @@
 //!                                                          status, monitor: read -----------^
 //! ```
 //!
-//! Several supervisors write at once, and none of them for long: the file is opened for each batch, so that one that was
-//! deleted, moved or replaced meanwhile is no trouble, and closed again, so that a supervisor at rest holds nothing of
+//! Several supervisors write, and none of them for long: one after the other they open the file for each batch, so that one
+//! that was deleted, moved or replaced meanwhile is no trouble, and closed again, so that a supervisor at rest holds nothing of
 //! it. A batch is the whole row and the events since the last one; one that fails is part of the next.
 //!
 //! It must never slow, block or end the relay: what cannot be written is done without, and each kind of trouble is told
@@ -31,7 +31,7 @@ use std::time::Duration;
 use tokio::sync::{mpsc, oneshot};
 
 pub use self::fault::Fault;
-pub use self::owner::{Owner, is_lost};
+pub use self::owner::{Owner, is_lost, runs_here};
 pub use self::read::{Page, Reader, Totals, Which};
 use self::room::Room;
 use crate::ledger::{Session, Shared};

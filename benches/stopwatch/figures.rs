@@ -3,6 +3,7 @@
 mod cost;
 mod gateway;
 mod memory;
+mod outside;
 mod recovery;
 mod round_trip;
 mod start;
@@ -29,6 +30,7 @@ const FIGURES: &[(&str, Measure)] = &[
     ("recovery", recovery::rows),
     ("cost", cost::rows),
     ("gateway", gateway::rows),
+    ("outside", outside::rows),
 ];
 
 /// Measures the figures whose names contain one of the words, all if there is none, and prints the table.

@@ -135,13 +135,16 @@ fn status(definitions: &Command) -> Roff {
         ("closed_at", "when the session ended; null while it has not"),
         (
             "close_reason",
-            "host_eof, host_gone, signal, asked (by stop), or lost (the supervisor was killed); null while it runs",
+            "host_eof, host_gone, signal, asked (by stop), or lost (its end was not recorded: the supervisor was killed, as a \
+             rule); null while it runs",
         ),
         ("answering", "of one that runs: whether its supervisor has answered"),
         (
             "server_pid, guidance, latency, recovery",
             "of one that has answered: the server's process, how often each status of guidance was given, and how long requests, \
-             and the times without a server, have lasted: count, sum (in seconds) and buckets",
+             and the times without a server, have lasted: count, sum (in seconds) and buckets, each with what did not last longer than its bound and not as \
+             long as the one before; the bounds of latency are 0.5, 1, 2.5, 5, 10, 25, 100 and 500 ms, 1, 5, 30 and 120 s, \
+             those of recovery 10, 25, 50, 100, 250 and 500 ms, 1, 2.5, 5, 10, 60 and 300 s",
         ),
     ] {
         entry(&mut roff, vec![bold(field)], meaning.to_owned());

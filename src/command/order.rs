@@ -3,20 +3,25 @@
 //! It is found by the name of its server, or by its session's id or the end of that. What cannot be done has an exit code
 //! of its own ([`exit_code::OF_ORDERS`]) and says what else could be.
 
+use std::sync::Arc;
 use std::time::Duration;
+
+use tokio::sync::Semaphore;
 
 use crate::cli::sessions::Target;
 use crate::control::Status;
 use crate::control::client::{Refusal, Supervisor, Supervisors};
 use crate::engine::io::Order;
 use crate::ledger::Session;
-use crate::store::{Reader, Which};
+use crate::store::{Reader, Which, runs_here};
 use crate::{exit_code, report};
 
 /// How long a supervisor may take to say who it is, and to take an order.
 const PATIENCE: Duration = Duration::from_secs(2);
 /// The shortest end of an id that is taken for one.
 const SHORTEST_ID: usize = 4;
+/// How many supervisors are asked at once: each takes a descriptor.
+const AT_ONCE: usize = 32;
 /// How many of the sessions that are over are looked at for the name.
 const OVER: usize = 200;
 
@@ -55,8 +60,9 @@ pub fn order(target: &Target, order: Order) -> i32 {
 }
 
 async fn give(target: &Target, order: Order) -> Result<String, Failure> {
-    let wanted = target.server.as_str();
-    let list = Supervisors::of(target.places.runtime_dir.as_deref()).list().map_err(|fault| Failure {
+    let wanted = Wanted::new(&target.server);
+    let supervisors = Supervisors::of(target.places.runtime_dir.as_deref());
+    let list = supervisors.list().map_err(|fault| Failure {
         code: exit_code::UNEXPECTED,
         message: format!(
             "failed to {}",
@@ -64,19 +70,28 @@ async fn give(target: &Target, order: Order) -> Result<String, Failure> {
         ),
         hint: "with --runtime-dir another directory is looked into".to_owned(),
     })?;
-    let (mut named, mut silent) = (Vec::new(), Vec::new());
+    let recorded = recorded(target);
+    let mut found = Vec::new();
     for (supervisor, told) in ask_all(list, PATIENCE).await {
         match told {
-            Ok(status) if is_meant(&status.session, wanted) => named.push((supervisor, status)),
-            Ok(_) | Err(Refusal::Gone) => {}
-            Err(why) => silent.push((supervisor, why)),
+            Ok(status) => found.push(Found { session: status.session, supervisor, silence: None }),
+            Err(Refusal::Gone) => {}
+            // One that hangs does not tell its name, and the record may.
+            Err(why) => {
+                let known = recorded.iter().find(|session| session.id == supervisor.session());
+                let session = known.cloned().unwrap_or_else(|| Session {
+                    pid: supervisor.pid().cast_unsigned(),
+                    ..Session::begins(supervisor.session().to_owned(), 0)
+                });
+                found.push(Found { session, supervisor, silence: Some(why) });
+            }
         }
     }
-    match &named[..] {
-        [] => Err(not_found(target, &silent)),
-        [(supervisor, status)] => {
-            let Status { session, .. } = status;
-            supervisor.order(order, PATIENCE).await.map_err(|why| not_done(session, why))?;
+    let meant = wanted.choose(found, |found| &found.session);
+    match <[Found; 1]>::try_from(meant) {
+        Ok([Found { session, silence: Some(why), .. }]) => Err(not_done(&session, why)),
+        Ok([Found { session, supervisor, silence: None }]) => {
+            supervisor.order(order, PATIENCE).await.map_err(|why| not_done(&session, why))?;
             Ok(match order {
                 Order::Restart => {
                     format!("{} is started anew as soon as it has done what it does\n", session.name)
@@ -84,29 +99,71 @@ async fn give(target: &Target, order: Order) -> Result<String, Failure> {
                 Order::Stop => format!("{} ends\n", session.name),
             })
         }
-        several => {
-            let each = several.iter().map(|(_, status)| {
-                let host = status.session.client_name.as_deref().unwrap_or("a host that has not greeted");
-                format!("{} (for {host}, process {})", short_id(&status.session.id), status.session.pid)
-            });
-            Err(Failure {
-                code: exit_code::AMBIGUOUS,
-                message: format!("{} servers that run are called `{wanted}`", several.len()),
-                hint: format!("name one by its id: {}", each.collect::<Vec<_>>().join(", ")),
-            })
-        }
+        Err(none) if none.is_empty() => Err(not_found(&wanted, &recorded, &supervisors)),
+        Err(several) => Err(ambiguous(&wanted, &several)),
     }
 }
 
-/// What each of them says of itself, all asked at once.
+/// A supervisor that runs.
+struct Found {
+    /// What it says, or what was recorded of it.
+    session: Session,
+    supervisor: Supervisor,
+    /// Why it does not answer. `None` if it does.
+    silence: Option<Refusal>,
+}
+
+/// What was asked for.
+struct Wanted {
+    name: String,
+    /// In small letters, as ids are.
+    id: String,
+}
+
+impl Wanted {
+    fn new(text: &str) -> Self {
+        Self { name: text.to_owned(), id: text.to_ascii_lowercase() }
+    }
+
+    /// Those of this name; where there are none, those whose id this is, or ends so.
+    fn choose<T>(&self, all: Vec<T>, session: impl Fn(&T) -> &Session) -> Vec<T> {
+        let (named, others): (Vec<T>, Vec<T>) =
+            all.into_iter().partition(|one| session(one).name == self.name);
+        if !named.is_empty() || self.id.len() < SHORTEST_ID {
+            return named;
+        }
+        others.into_iter().filter(|one| session(one).id.ends_with(&self.id)).collect()
+    }
+
+    /// As it may be shown on a terminal.
+    fn shown(&self) -> String {
+        format!("`{}`", self.name.escape_debug())
+    }
+}
+
+/// What is recorded of sessions that have not ended, and of those that ended last.
+fn recorded(target: &Target) -> Vec<Session> {
+    let read = || {
+        let reader = Reader::open(target.places.data_dir.as_deref()).ok()?;
+        let mut sessions = reader.page(Which::Open, None, usize::MAX).ok()?.sessions;
+        sessions.extend(reader.ended(OVER).ok()?);
+        Some(sessions)
+    };
+    read().unwrap_or_default()
+}
+
+/// What each of them says of itself, many asked at once.
 pub(super) async fn ask_all(
     list: Vec<Supervisor>,
     patience: Duration,
 ) -> Vec<(Supervisor, Result<Status, Refusal>)> {
+    let turns = Arc::new(Semaphore::new(AT_ONCE));
     let asked: Vec<_> = list
         .into_iter()
         .map(|supervisor| {
+            let turns = Arc::clone(&turns);
             tokio::spawn(async move {
+                let _turn = turns.acquire().await;
                 let told = supervisor.status(patience).await;
                 (supervisor, told)
             })
@@ -125,67 +182,84 @@ pub(super) fn short_id(id: &str) -> &str {
     id.get(id.len().saturating_sub(8)..).unwrap_or(id)
 }
 
-/// Whether this is the name of the session's server, or its id, or the end of that.
-fn is_meant(session: &Session, wanted: &str) -> bool {
-    let end = wanted.to_ascii_lowercase();
-    session.name == wanted || (end.len() >= SHORTEST_ID && session.id.ends_with(&end))
+fn ambiguous(wanted: &Wanted, several: &[Found]) -> Failure {
+    let each = several.iter().map(|found| {
+        let session = &found.session;
+        let host = session.client_name.as_deref().unwrap_or("a host that has not greeted");
+        let silent = if found.silence.is_some() { ", does not answer" } else { "" };
+        format!("{} (for {}, process {}{silent})", short_id(&session.id), host.escape_debug(), session.pid)
+    });
+    Failure {
+        code: exit_code::AMBIGUOUS,
+        message: format!("{} servers that run are called {}", several.len(), wanted.shown()),
+        hint: format!("name one by its id: {}", each.collect::<Vec<_>>().join(", ")),
+    }
 }
 
-fn not_found(target: &Target, silent: &[(Supervisor, Refusal)]) -> Failure {
-    let wanted = target.server.as_str();
-    let by_id =
-        |session: &str| wanted.len() >= SHORTEST_ID && session.ends_with(&wanted.to_ascii_lowercase());
-    let recorded = || {
-        let reader = Reader::open(target.places.data_dir.as_deref()).ok()?;
-        reader.page(Which::All, None, OVER).ok()
-    };
-    let recorded = recorded().map(|page| page.sessions).unwrap_or_default();
-    // A supervisor that hangs does not tell its name, and the record may.
-    let hangs = silent.iter().find(|(supervisor, _)| {
-        let of_record = recorded.iter().find(|session| session.id == supervisor.session());
-        by_id(supervisor.session()) || of_record.is_some_and(|session| is_meant(session, wanted))
-    });
-    if let Some((supervisor, why)) = hangs {
-        return Failure {
+/// None that could be asked is meant.
+fn not_found(wanted: &Wanted, recorded: &[Session], supervisors: &Supervisors) -> Failure {
+    let meant = wanted.choose(recorded.iter().collect(), |session| session);
+    let (name, open) = (wanted.shown(), meant.iter().find(|session| session.is_open()));
+    match (open, meant.first()) {
+        (Some(session), _) => Failure {
             code: exit_code::NOT_DONE,
-            message: format!("`{wanted}` runs as process {}, and {why}", supervisor.pid()),
-            hint: format!("if it stays so, end it: kill {}", supervisor.pid()),
-        };
-    }
-    match recorded.iter().find(|session| is_meant(session, wanted)) {
-        Some(session) => Failure {
+            message: format!(
+                "{name} runs as process {}, and has no control socket in {}",
+                session.pid,
+                supervisors.dir().display()
+            ),
+            hint: "it may have another --runtime-dir; its log tells where it has failed to open a socket"
+                .to_owned(),
+        },
+        (None, Some(session)) => Failure {
             code: exit_code::GONE,
-            message: format!("`{wanted}` has ended"),
+            message: format!("{name} has ended"),
             hint: format!(
                 "its host starts it; `mcp-supervise status` tells why {} ended",
                 short_id(&session.id)
             ),
         },
-        None => Failure {
+        (None, None) => Failure {
             code: exit_code::UNKNOWN,
-            message: format!("no server that runs has the name or id `{wanted}`"),
+            message: format!("no server that runs has the name or id {name}"),
             hint: "`mcp-supervise status` lists those that run".to_owned(),
         },
     }
 }
 
 fn not_done(session: &Session, why: Refusal) -> Failure {
-    let name = &session.name;
+    let name = format!("`{}`", session.name.escape_debug());
+    let runs = |why: &dyn std::fmt::Display| format!("{name} runs as process {}, and {why}", session.pid);
     match why {
         Refusal::Gone => Failure {
             code: exit_code::GONE,
-            message: format!("`{name}` has just ended"),
+            message: format!("{name} has just ended"),
             hint: "its host starts it".to_owned(),
         },
         Refusal::Refused(complaint) => Failure {
             code: exit_code::NOT_DONE,
-            message: format!("`{name}` does not do it: {}", complaint.error),
+            message: format!("{name} does not do it: {}", complaint.error),
             hint: complaint.hint,
         },
-        why @ (Refusal::Silent | Refusal::Strange(_) | Refusal::System(_)) => Failure {
+        Refusal::Silent => Failure {
             code: exit_code::NOT_DONE,
-            message: format!("`{name}` runs as process {}, and {why}", session.pid),
-            hint: format!("if it stays so, end it: kill {}", session.pid),
+            message: runs(&"does not answer"),
+            // Only of a process that is certainly it.
+            hint: if runs_here(session) {
+                format!("if it stays so, end it: kill {}", session.pid)
+            } else {
+                "it may be in another container; try it again from there".to_owned()
+            },
+        },
+        Refusal::Strange(why) => Failure {
+            code: exit_code::NOT_DONE,
+            message: runs(&format_args!("its answer cannot be understood: {why}")),
+            hint: "it may be of another release: use the `mcp-supervise` that it was started with".to_owned(),
+        },
+        Refusal::System(error) => Failure {
+            code: exit_code::NOT_DONE,
+            message: format!("failed to ask {name}: {error}"),
+            hint: "this is no fault of the server; try it again".to_owned(),
         },
     }
 }

@@ -78,7 +78,7 @@ async fn supervise(
     let mask = Mask::new(environment);
     let given_name = options.name.clone();
     let name = options.name.unwrap_or_else(|| name::name(&options.command));
-    let name = mask.apply(&name).into_owned();
+    let name = mask.apply(&name).replace(char::is_control, " ");
     panics.mask_all(name.clone(), mask.clone());
     let argv: Vec<String> = options.command.iter().map(|word| word.to_string_lossy().into_owned()).collect();
     // Two supervisors of one server must not restart it, nor renew its token, in step.

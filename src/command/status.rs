@@ -15,8 +15,8 @@ use super::order::ask_all;
 use crate::cli::sessions::Status as Options;
 use crate::control::Status;
 use crate::control::client::{Refusal, Supervisors};
-use crate::ledger::{Gauges, Session};
-use crate::store::{Fault, Reader, Which};
+use crate::ledger::{CloseReason, Gauges, Session};
+use crate::store::{Fault, Reader, Which, is_lost};
 use crate::{exit_code, report};
 
 /// How long a supervisor may take to answer.
@@ -111,9 +111,17 @@ async fn look(options: &Options) -> View {
             Err(why) => _ = silent.insert(supervisor.session().to_owned(), (supervisor.pid(), why)),
         }
     }
+    let now = now();
     // After those that run: who ends in between is in the record, and not missed.
-    let (open, recent) = recorded(options, &mut warnings);
-    for session in open {
+    let (open, mut recent) = recorded(options, &mut warnings);
+    for mut session in open {
+        if is_lost(&session, now) {
+            // A record that cannot be written does not say so.
+            session.closed_at = Some(session.alive_at);
+            session.close_reason.get_or_insert(CloseReason::Lost);
+            recent.insert(0, session);
+            continue;
+        }
         if live.iter().all(|running| running.session.id != session.id) {
             silent.remove(&session.id);
             live.push(Running { session, answering: false, gauges: None });

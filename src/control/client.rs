@@ -132,7 +132,7 @@ impl Supervisor {
         let stream = match door::connect(&self.address.path) {
             Ok(stream) => stream,
             Err(error) => {
-                door::remove_if_refused(&self.address.path, &error);
+                door::remove_if_dead(&self.address);
                 let kind = error.kind();
                 return Err(if matches!(kind, io::ErrorKind::ConnectionRefused | io::ErrorKind::NotFound) {
                     Refusal::Gone
@@ -160,6 +160,9 @@ fn of(error: &hyper::Error) -> Refusal {
 }
 
 async fn read<T: DeserializeOwned>(answer: Response<Incoming>) -> Result<T, Refusal> {
+    if answer.status() == StatusCode::SERVICE_UNAVAILABLE {
+        return Err(Refusal::Silent);
+    }
     let well = answer.status().is_success();
     let body = http_body_util::Limited::new(answer.into_body(), LONGEST);
     let body = body.collect().await.map_err(|_| Refusal::Gone)?.to_bytes();

@@ -70,9 +70,10 @@ impl Door {
         for address in addresses(dir).map_err(system)? {
             remove_if_dead(&address);
         }
+        remove_unnamed(dir);
         let name = format!("{}.{session}{ENDING}", std::process::id());
         // Under another name until it listens: who finds it must be able to connect.
-        let new = dir.join(format!(".{session}"));
+        let new = dir.join(format!(".{}.{session}", std::process::id()));
         let path = dir.join(name);
         let open = || {
             let listener = short(&new, |path| UnixListener::bind(path))?;
@@ -142,17 +143,25 @@ pub(super) fn addresses(dir: &Path) -> io::Result<Vec<Address>> {
 
 /// Removes a socket whose process is gone and on which nobody listens. A process of another container cannot be seen, and
 /// then only the second counts.
-fn remove_if_dead(address: &Address) {
-    let gone = kill(Pid::from_raw(address.pid), None) == Err(Errno::ESRCH);
-    if gone && let Err(error) = connect(&address.path) {
-        remove_if_refused(&address.path, &error);
+pub(super) fn remove_if_dead(address: &Address) {
+    let refused = |error: io::Error| error.kind() == io::ErrorKind::ConnectionRefused;
+    if is_gone(address.pid) && connect(&address.path).is_err_and(refused) {
+        let _ = fs::remove_file(&address.path);
     }
 }
 
-/// Removes a socket of which it is known that nobody listens on it.
-pub(super) fn remove_if_refused(path: &Path, error: &io::Error) {
-    if error.kind() == io::ErrorKind::ConnectionRefused {
-        let _ = fs::remove_file(path);
+fn is_gone(pid: i32) -> bool {
+    kill(Pid::from_raw(pid), None) == Err(Errno::ESRCH)
+}
+
+/// Removes what somebody has left who was killed before the socket had its name.
+fn remove_unnamed(dir: &Path) {
+    for entry in fs::read_dir(dir).into_iter().flatten().flatten() {
+        let name = entry.file_name();
+        let pid = || name.to_str()?.strip_prefix('.')?.split_once('.')?.0.parse().ok();
+        if pid().is_some_and(is_gone) {
+            let _ = fs::remove_file(entry.path());
+        }
     }
 }
 
@@ -226,7 +235,10 @@ mod tests {
         let dead = dir.path().join("4194303.dead.sock");
         drop(UnixListener::bind(&dead).unwrap());
         assert_eq!(connect(&dead).unwrap_err().kind(), ErrorKind::ConnectionRefused);
+        let unnamed = dir.path().join(".4194303.dead");
+        drop(UnixListener::bind(&unnamed).unwrap());
         let other = Door::open(dir.path(), "other").unwrap();
+        assert!(!unnamed.exists());
         let mut left: Vec<PathBuf> =
             addresses(dir.path()).unwrap().into_iter().map(|address| address.path).collect();
         left.sort();

@@ -1,8 +1,9 @@
 //! Who answers on the control socket: one router, on a thread that lives as long as somebody is connected.
 
 use std::convert::Infallible;
-use std::io;
+use std::io::{self, Write as _};
 use std::os::unix::net::UnixStream;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread;
 use std::time::Duration;
@@ -27,8 +28,10 @@ use super::{Complaint, Status, Told};
 use crate::engine::io::Order;
 use crate::ledger::Shared;
 
-/// The most connections at once; more are closed as they come.
+/// The most connections at once; more are told so and closed as they come.
 const CONNECTIONS: usize = 64;
+/// What those are told.
+const BUSY: &[u8] = b"HTTP/1.1 503 Service Unavailable\r\nConnection: close\r\nContent-Length: 0\r\n\r\n";
 /// How long a request's head may take.
 const HEAD: Duration = Duration::from_secs(5);
 /// How often listeners are told of counts that change all the time.
@@ -43,6 +46,8 @@ const STACK: usize = 512 * 1024;
 pub struct Service {
     shared: Arc<Shared>,
     orders: mpsc::UnboundedSender<Order>,
+    /// How many are connected.
+    connected: Arc<AtomicUsize>,
     /// Where connections are handed over. `None` while nobody answers.
     thread: Arc<Mutex<Option<mpsc::UnboundedSender<UnixStream>>>>,
 }
@@ -50,13 +55,19 @@ pub struct Service {
 impl Service {
     /// Answers by this ledger, and hands orders on.
     pub fn new(shared: Arc<Shared>, orders: mpsc::UnboundedSender<Order>) -> Self {
-        Self { shared, orders, thread: Arc::default() }
+        Self { shared, orders, connected: Arc::default(), thread: Arc::default() }
     }
 
     /// Answers whoever has connected, on another thread. One of another user is turned away.
     pub fn answer(&self, stream: tokio::net::UnixStream) {
         let ours = stream.peer_cred().is_ok_and(|peer| peer.uid() == geteuid().as_raw());
         let Some(mut stream) = stream.into_std().ok().filter(|_| ours) else { return };
+        if self.connected.load(Ordering::Relaxed) >= CONNECTIONS {
+            // It does not wait: a fresh connection has room for this, and whoever has left does not read it.
+            let _ = (&stream).write_all(BUSY);
+            return;
+        }
+        self.connected.fetch_add(1, Ordering::Relaxed);
         let mut thread = self.thread.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(connections) = &*thread {
             match connections.send(stream) {
@@ -73,6 +84,8 @@ impl Service {
         // It holds the first connection before it can find that there is none.
         if started.is_ok() && connections.send(stream).is_ok() {
             *thread = Some(connections);
+        } else {
+            self.connected.fetch_sub(1, Ordering::Relaxed);
         }
     }
 
@@ -101,11 +114,11 @@ impl Service {
                 stream = connections.recv() => {
                     let Some(stream) = stream else { return };
                     begun = true;
-                    if served.len() < CONNECTIONS {
-                        served.spawn(connection(stream, router.clone()));
-                    }
+                    served.spawn(connection(stream, router.clone()));
                 }
-                Some(_) = served.join_next() => {}
+                Some(_) = served.join_next() => {
+                    self.connected.fetch_sub(1, Ordering::Relaxed);
+                }
             }
         }
     }

@@ -76,6 +76,7 @@ pub(super) mod tale {
             Note::Spawned { pid, .. } => Some((Kind::Started, format!("process {pid}"))),
             Note::Greeted { version, after, .. } => {
                 let after = after.as_millis();
+                let version: String = version.replace(char::is_control, " ").chars().take(32).collect();
                 Some((Kind::Greeted, format!("protocol {version}, {after} ms after its start")))
             }
             Note::Exited { exit, crash: true, by_us, .. } => Some((Kind::Crashed, exit_words(*exit, *by_us))),

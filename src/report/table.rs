@@ -3,6 +3,7 @@
 use std::fmt::Write as _;
 
 use clap::builder::styling::{AnsiColor, Style};
+use unicode_width::{UnicodeWidthChar as _, UnicodeWidthStr as _};
 
 /// How wide a terminal is at least.
 const WIDTH: usize = 80;
@@ -30,7 +31,11 @@ pub struct Cell {
 impl Cell {
     /// A text; what would move the cursor is taken out of it.
     pub fn new(text: impl AsRef<str>) -> Self {
-        let text = text.as_ref().chars().map(|letter| if letter.is_control() { ' ' } else { letter });
+        let moves = |letter: char| {
+            letter.is_control()
+                || matches!(letter, '\u{200e}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
+        };
+        let text = text.as_ref().chars().map(|letter| if moves(letter) { ' ' } else { letter });
         Self { text: text.collect(), style: Style::new() }
     }
 
@@ -59,7 +64,7 @@ impl Cell {
     }
 
     fn width(&self) -> usize {
-        self.text.chars().count()
+        self.text.width()
     }
 }
 
@@ -89,7 +94,7 @@ pub fn table(columns: &[Column], rows: &[Vec<Cell>]) -> String {
         let mut pending = 0;
         for ((cell, column), width) in row.iter().zip(columns).zip(&widths) {
             let shown = cut(&cell.text, *width);
-            let room = width - shown.chars().count();
+            let room = width.saturating_sub(shown.width());
             let before = if column.right { room } else { 0 };
             let style = cell.style;
             // What would end a line is left out: a terminal may be no wider.
@@ -102,12 +107,20 @@ pub fn table(columns: &[Column], rows: &[Vec<Cell>]) -> String {
     text
 }
 
-/// The text in so many characters: cut at its end, and marked where it is.
+/// The text in so many columns: cut at its end, and marked where it is.
 fn cut(text: &str, width: usize) -> String {
-    if text.chars().count() <= width {
+    if text.width() <= width {
         return text.to_owned();
     }
-    text.chars().take(width.saturating_sub(1)).chain(std::iter::once('\u{2026}')).collect()
+    let mut shown = String::new();
+    for letter in text.chars() {
+        if shown.width() + letter.width().unwrap_or(0) + 1 > width {
+            break;
+        }
+        shown.push(letter);
+    }
+    shown.push('\u{2026}');
+    shown
 }
 
 #[cfg(test)]
@@ -133,9 +146,11 @@ mod tests {
 
     #[test]
     fn what_is_too_long_is_cut_to_80_columns_and_controls_are_taken_out() {
-        let long = "n\u{e4}me".repeat(40);
-        let told = plain(&[[&long, "7", "ab\x1b[31m\n"]]);
-        assert!(told.lines().all(|line| line.chars().count() <= WIDTH), "{told}");
+        let long = ["n\u{e4}me", "\u{4e16}\u{754c}"].map(|text| text.repeat(40));
+        let told = plain(&[[&long[0], "7", "ab\x1b[31m\u{202e}\n"]]);
+        let wide = plain(&[[&long[1], "7", "ab"]]);
+        assert!(told.lines().chain(wide.lines()).all(|line| line.width() <= WIDTH), "{told}{wide}");
+        assert!(!told.contains('\u{202e}'), "{told}");
         assert!(told.contains('\u{2026}') && !told.contains('\x1b') && told.lines().count() == 2, "{told}");
     }
 }

@@ -57,13 +57,13 @@ pub enum Fault {
     )]
     Network(PathBuf),
     /// Somebody else has it locked for too long.
-    #[error("write to {0}: another program has it locked; it is tried again")]
+    #[error("write to {0}: another program has it locked")]
     Locked(PathBuf),
     /// The disk is full.
-    #[error("write to {0}: the disk is full; it is tried again")]
+    #[error("write to {0}: the disk is full")]
     Full(PathBuf),
     /// It can only be read.
-    #[error("write to {0}: it is read-only; it is tried again")]
+    #[error("write to {0}: it is read-only")]
     ReadOnly(PathBuf),
     /// Something else, in the library's words.
     #[error("use {path}: {source}")]

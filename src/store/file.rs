@@ -7,8 +7,10 @@ use std::fs::{self, DirBuilder, File, OpenOptions};
 use std::io;
 use std::os::unix::fs::{DirBuilderExt as _, MetadataExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
+use std::thread;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
+use nix::errno::Errno;
 use nix::fcntl::{Flock, FlockArg};
 use nix::libc;
 use nix::unistd::geteuid;
@@ -25,11 +27,13 @@ const OTHERS_WRITE: u32 = 0o022;
 const CACHE_KIB: i64 = 128;
 /// After how many pages the log is written back into the file: it is read whole by whoever opens the file first.
 const CHECKPOINT_PAGES: i64 = 200;
-/// How long a writer waits for others. A batch takes a millisecond or two.
-const PATIENCE: Duration = Duration::from_secs(2);
+/// How long a writer waits for others. A batch takes a few milliseconds.
+const PATIENCE: Duration = Duration::from_secs(5);
 /// The same for somebody who waits for what is shown.
-const PATIENCE_TO_LOOK: Duration = Duration::from_millis(250);
+const PATIENCE_TO_LOOK: Duration = Duration::from_secs(1);
 
+/// Between two tries to have the lock of the directory.
+const BETWEEN_TRIES: Duration = Duration::from_millis(2);
 /// How often a batch is tried that finds a damaged file.
 const ATTEMPTS: u32 = 3;
 
@@ -45,17 +49,14 @@ pub(super) fn write<T>(
     tell: &mut dyn FnMut(Fault),
     mut work: impl FnMut(&mut Connection) -> rusqlite::Result<T>,
 ) -> Result<T, Fault> {
+    make_dir(path)?;
+    let _lock = lock(path, PATIENCE)?;
     let mut attempts = 0;
     loop {
         attempts += 1;
-        make_dir(path)?;
-        // As long as anybody writes, nobody sets the file aside.
-        let lock = lock(path, FlockArg::LockShared)?;
         make(path)?;
         let opened = open(path, OpenFlags::SQLITE_OPEN_READ_WRITE, PATIENCE);
-        let done = opened.and_then(|mut db| work(&mut db).map_err(|error| Trouble::of(path, error)));
-        drop(lock);
-        match done {
+        match opened.and_then(|mut db| work(&mut db).map_err(|error| Trouble::of(path, error))) {
             Ok(done) => return Ok(done),
             Err(Trouble::Damage) if attempts < ATTEMPTS => set_aside(path, tell)?,
             Err(trouble) => return Err(trouble.into_fault(path)),
@@ -63,16 +64,18 @@ pub(super) fn write<T>(
     }
 }
 
-/// Opens the file for looking, if there is one, and for closing what is lost, if that may be.
-pub(super) fn open_to_read(path: &Path) -> Result<Connection, Fault> {
+/// Opens the file for looking, if there is one, and for closing what is lost, if that may be. Nobody else opens it as long as
+/// the lock is held.
+pub(super) fn open_to_read(path: &Path) -> Result<(Connection, Lock), Fault> {
     check(path)?;
-    match open(path, OpenFlags::SQLITE_OPEN_READ_WRITE, PATIENCE_TO_LOOK) {
+    let lock = lock(path, PATIENCE_TO_LOOK)?;
+    let opened = match open(path, OpenFlags::SQLITE_OPEN_READ_WRITE, PATIENCE_TO_LOOK) {
         Err(Trouble::Fault(Fault::ReadOnly(_) | Fault::Database { .. })) => {
             open(path, OpenFlags::SQLITE_OPEN_READ_ONLY, PATIENCE_TO_LOOK)
         }
         opened => opened,
-    }
-    .map_err(|trouble| trouble.into_fault(path))
+    };
+    Ok((opened.map_err(|trouble| trouble.into_fault(path))?, lock))
 }
 
 /// Why there is no connection.
@@ -114,6 +117,9 @@ fn open(path: &Path, access: OpenFlags, patience: Duration) -> Result<Connection
         return Err(Trouble::Fault(Fault::Newer { path, found, known: schema::VERSION }));
     }
     if access == OpenFlags::SQLITE_OPEN_READ_WRITE {
+        // We are alone with it anyway: then nothing of the file is mapped into our memory, where somebody who truncates it
+        // would end us with a signal.
+        db.pragma_update(None, "locking_mode", "exclusive").map_err(trouble)?;
         let mode = db.pragma_update_and_check(None, "journal_mode", "wal", |row| row.get::<_, String>(0));
         if mode.map_err(trouble)? != "wal" {
             // It has no shared memory for it.
@@ -141,11 +147,24 @@ fn make_dir(path: &Path) -> Result<(), Fault> {
     })
 }
 
-/// A lock on the directory.
-fn lock(path: &Path, how: FlockArg) -> Result<Flock<File>, Fault> {
+/// The lock on the directory: one of ours at a time has the file open. Given back when it is dropped.
+pub(super) type Lock = Flock<File>;
+
+/// Takes the lock. Asked for again and again, for a wait in the system has no bound.
+fn lock(path: &Path, patience: Duration) -> Result<Lock, Fault> {
     let fault = |error: io::Error| file_fault(path, error);
-    let folder = File::open(path.parent().unwrap_or(Path::new("/"))).map_err(fault)?;
-    Flock::lock(folder, how).map_err(|(_, error)| fault(error.into()))
+    let mut folder = File::open(path.parent().unwrap_or(Path::new("/"))).map_err(fault)?;
+    let mut waited = Duration::ZERO;
+    loop {
+        match Flock::lock(folder, FlockArg::LockExclusiveNonblock) {
+            Ok(lock) => return Ok(lock),
+            Err((back, Errno::EWOULDBLOCK | Errno::EINTR)) if waited < patience => folder = back,
+            Err((_, Errno::EWOULDBLOCK | Errno::EINTR)) => return Err(Fault::Locked(path.to_owned())),
+            Err((_, error)) => return Err(fault(error.into())),
+        }
+        thread::sleep(BETWEEN_TRIES);
+        waited += BETWEEN_TRIES;
+    }
 }
 
 /// Makes the file for its owner alone, where it is not there.
@@ -238,27 +257,9 @@ fn is_network(number: libc::__fsword_t) -> bool {
     .contains(&(number & 0xffff_ffff))
 }
 
-/// Whether the file can be read to its end.
-fn is_sound(path: &Path) -> Result<bool, Fault> {
-    let db = match open(path, OpenFlags::SQLITE_OPEN_READ_WRITE, PATIENCE) {
-        Ok(db) => db,
-        Err(Trouble::Damage) => return Ok(false),
-        // Somebody has set it aside, and nobody has begun a new one yet.
-        Err(Trouble::Fault(_)) if !path.exists() => return Ok(true),
-        Err(Trouble::Fault(fault)) => return Err(fault),
-    };
-    let found: rusqlite::Result<String> = db.query_row("PRAGMA quick_check(1)", [], |row| row.get(0));
-    Ok(found.is_ok_and(|found| found == "ok"))
-}
-
-/// Gives a damaged file another name, unless somebody else has done so by now.
+/// Gives a damaged file another name. To be called under the lock: whoever comes second finds a file that is sound.
 fn set_aside(path: &Path, tell: &mut dyn FnMut(Fault)) -> Result<(), Fault> {
     let fault = |error: io::Error| file_fault(path, error);
-    // Whoever comes second finds a file that is sound.
-    let _lock = lock(path, FlockArg::LockExclusive)?;
-    if is_sound(path)? {
-        return Ok(());
-    }
     let aside = (0..u32::MAX).map(|number| aside(path, number)).find(|aside| !aside.exists());
     let aside = aside.unwrap_or_else(|| aside_of(path, ".damaged"));
     fs::rename(path, &aside).map_err(fault)?;

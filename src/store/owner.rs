@@ -38,11 +38,21 @@ pub fn is_lost(session: &Session, now: i64) -> bool {
     }
 }
 
+/// Whether the supervisor of this session is a process that can be seen from here.
+pub fn runs_here(session: &Session) -> bool {
+    !session.pid_started.is_empty() && started(session.pid).as_deref() == Some(&*session.pid_started)
+}
+
 /// When a process started. `None` if there is none, or it is a dead one that was not reaped.
 #[cfg(target_os = "linux")]
 fn started(pid: u32) -> Option<String> {
     use std::fs;
 
+    // A `/proc` that is another container's has others under our numbers.
+    let own = fs::read_to_string("/proc/self/stat").ok()?;
+    if own.split_whitespace().next()?.parse() != Ok(process::id()) {
+        return None;
+    }
     let stat = fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
     // The name is in parentheses and may hold anything.
     let rest = &stat[stat.rfind(')')? + 1..];

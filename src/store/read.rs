@@ -43,11 +43,13 @@ pub struct Totals {
     pub tool_calls: u64,
 }
 
-/// A look at the store.
+/// A look at the store. Short, for nobody writes meanwhile.
 #[derive(Debug)]
 pub struct Reader {
     db: Connection,
     path: std::path::PathBuf,
+    /// Nobody writes as long as somebody looks. Given back after the file is closed.
+    _lock: file::Lock,
 }
 
 impl Reader {
@@ -57,10 +59,10 @@ impl Reader {
     /// [`Fault::Absent`] where nothing was recorded yet, and others where it cannot be read.
     pub fn open(data_dir: Option<&Path>) -> Result<Self, Fault> {
         let path = file::path(data_dir)?;
-        let mut db = file::open_to_read(&path)?;
+        let (mut db, lock) = file::open_to_read(&path)?;
         // Where it cannot be written, what is lost is told as it is known.
         let _ = write::close_lost(&mut db, millis(room::now()));
-        Ok(Self { db, path })
+        Ok(Self { db, path, _lock: lock })
     }
 
     /// Closes sessions whose supervisors are gone. How many.
@@ -135,7 +137,7 @@ impl Reader {
         let read = || {
             let mut select = self.db.prepare(&sql)?;
             let rows = select.query_map(params![of, i64::try_from(limit).unwrap_or(i64::MAX)], event)?;
-            rows.collect::<rusqlite::Result<Vec<Event>>>()
+            rows.filter_map(Result::transpose).collect::<rusqlite::Result<Vec<Event>>>()
         };
         let mut events = read().map_err(|error| self.fault(error))?;
         events.reverse();

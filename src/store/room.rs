@@ -104,20 +104,17 @@ impl Room {
 
     fn write(&mut self, batch: &Batch) -> Result<(), Fault> {
         let path = file::path(self.place.data_dir.as_deref())?;
-        // The end must not wait for what can be done by the next one.
-        let tidies = self.until_forget == 0 && !batch.last;
-        let keep = self.place.keep;
-        file::write(&path, &mut |fault| self.teller.tell(fault), |db| {
-            write::batch(db, batch)?;
-            if tidies {
-                let now = millis(now());
-                write::close_lost(db, now)?;
-                write::forget(db, now, keep)?;
-            }
-            Ok(())
-        })?;
-        if tidies {
+        file::write(&path, &mut |fault| self.teller.tell(fault), |db| write::batch(db, batch))?;
+        // The end must not wait for what can be done by the next one. What fails of it is tried again a day later: the batch
+        // itself is written.
+        if self.until_forget == 0 && !batch.last {
             self.until_forget = FORGET;
+            let (now, keep) = (millis(now()), self.place.keep);
+            let tidied = file::write(&path, &mut |fault| self.teller.tell(fault), |db| {
+                write::close_lost(db, now)?;
+                write::forget(db, now, keep)
+            });
+            tidied.unwrap_or_else(|fault| self.teller.tell(fault));
         }
         self.until_forget = self.until_forget.saturating_sub(1);
         Ok(())

@@ -2,7 +2,7 @@
 
 use std::str::FromStr;
 
-use rusqlite::types::{Type, Value};
+use rusqlite::types::Value;
 use rusqlite::{Row, params_from_iter};
 
 use crate::ledger::{CloseReason, Event, Kind, Session, TokenState};
@@ -86,22 +86,21 @@ pub(super) fn session(row: &Row<'_>) -> rusqlite::Result<Session> {
         noise_lines: count(20)?,
         bytes_to_server: count(21)?,
         bytes_to_host: count(22)?,
-        token_state: word::<TokenState>(row, 23)?,
+        // A word of a newer release is none that could be understood here.
+        token_state: word(row, 23)?.unwrap_or(TokenState::Unknown),
         token_expires_at: row.get(24)?,
         closed_at: row.get(25)?,
-        close_reason: row.get::<_, Option<String>>(26)?.map(|_| word::<CloseReason>(row, 26)).transpose()?,
+        close_reason: word::<CloseReason>(row, 26)?,
     })
 }
 
-/// A row with session, at, kind and text.
-pub(super) fn event(row: &Row<'_>) -> rusqlite::Result<Event> {
-    Ok(Event { session: row.get(0)?, at: row.get(1)?, kind: word::<Kind>(row, 2)?, text: row.get(3)? })
+/// A row with session, at, kind and text. `None` where the kind is one of a newer release.
+pub(super) fn event(row: &Row<'_>) -> rusqlite::Result<Option<Event>> {
+    let Some(kind) = word::<Kind>(row, 2)? else { return Ok(None) };
+    Ok(Some(Event { session: row.get(0)?, at: row.get(1)?, kind, text: row.get(3)? }))
 }
 
-fn word<T: FromStr<Err: std::error::Error + Send + Sync + 'static>>(
-    row: &Row<'_>,
-    at: usize,
-) -> rusqlite::Result<T> {
-    let text: String = row.get(at)?;
-    text.parse().map_err(|error| rusqlite::Error::FromSqlConversionFailure(at, Type::Text, Box::new(error)))
+/// `None` where there is no word, or none that is known.
+fn word<T: FromStr>(row: &Row<'_>, at: usize) -> rusqlite::Result<Option<T>> {
+    Ok(row.get::<_, Option<String>>(at)?.and_then(|text| text.parse().ok()))
 }

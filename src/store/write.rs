@@ -58,8 +58,8 @@ pub(super) fn close_lost(db: &mut Connection, now: i64) -> rusqlite::Result<usiz
     for session in lost {
         // It ended some time after it was last known to live. It may have written its own end by now.
         closed += change.execute(
-            "UPDATE sessions SET closed_at = ?2, close_reason = ?3, phase = 'stopped' WHERE id = ?1 AND closed_at IS NULL",
-            params![session.id, session.alive_at.max(session.last_active.unwrap_or(0)), CloseReason::Lost.to_string()],
+            "UPDATE sessions SET closed_at = ?2, close_reason = coalesce(close_reason, ?3), phase = 'stopped' WHERE id = ?1 AND closed_at IS NULL",
+            params![session.id, session.alive_at.max(session.last_active.unwrap_or(0)).min(now), CloseReason::Lost.to_string()],
         )?;
     }
     change.commit()?;

@@ -114,6 +114,38 @@ fn names_and_ids_that_fit_nothing_or_too_much_are_told_with_what_would() {
 }
 
 #[test]
+fn of_two_of_one_name_none_is_chosen_because_the_other_hangs() {
+    let plan = Plan::new().options("--name notes");
+    let (mut one, mut other) = (plan.clone().start(), plan.clone().start());
+    one.greet();
+    other.greet();
+    until_status(&plan, &one, "both", |status| {
+        let (running, recorded) = (status["running"].as_array()?.len(), crate::record::rows(&plan).len());
+        ((running, recorded) == (2, 2)).then_some(())
+    });
+    one.signal(nix::sys::signal::Signal::SIGSTOP);
+    let told = ours(&plan, &["stop", "notes"]);
+    one.signal(nix::sys::signal::Signal::SIGCONT);
+    assert_eq!((told.0, &*told.1), (70, ""), "{told:?}");
+    assert!(told.2.contains(&format!("process {}, does not answer", one.pid())), "{}", told.2);
+    assert_eq!((one.finish(), other.finish()), (0, 0));
+}
+
+#[test]
+fn one_that_runs_with_another_place_for_sockets_has_not_ended() {
+    let plan = Plan::new();
+    let elsewhere = plan.path("elsewhere");
+    let plan = plan.options(&format!("--runtime-dir {}", elsewhere.display()));
+    let mut host = plan.clone().start();
+    host.greet();
+    host.until("it is on disk", || !crate::record::rows(&plan).is_empty());
+    let told = ours(&plan, &["restart", "fixture-server"]);
+    assert_eq!((told.0, &*told.1), (73, ""), "{told:?}");
+    assert!(told.2.contains("has no control socket in") && told.2.contains("--runtime-dir"), "{}", told.2);
+    host.finish();
+}
+
+#[test]
 fn the_socket_is_private_and_answers_what_it_knows_only() {
     let plan = Plan::new();
     let mut host = plan.clone().start();

@@ -164,7 +164,7 @@ fn a_supervisor_that_was_killed_is_told_to_be_lost_whatever_it_was_doing() {
 }
 
 /// The ids on disk.
-fn rows(plan: &Plan) -> Vec<String> {
+pub(crate) fn rows(plan: &Plan) -> Vec<String> {
     let Ok(db) = Connection::open(plan.path("data").join("sessions.db")) else { return Vec::new() };
     let Ok(mut select) = db.prepare("SELECT id FROM sessions") else { return Vec::new() };
     let rows = select.query_map([], |row| row.get(0));

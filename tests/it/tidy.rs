@@ -104,7 +104,7 @@ const ROOMS: &[Room] = &[
         name: "report",
         ours: NOTHING,
         but: NOTHING,
-        crates: &["anstream", "anstyle", "clap"],
+        crates: &["anstream", "anstyle", "clap", "unicode_width"],
         pure: IMPURE,
     },
     Room {

@@ -74,7 +74,7 @@ fn measure(
 }
 
 /// Keeps so many small calls in flight: for each answer that a read brings, one more is written. Gives thousands of calls.
-fn stream(chain: &mut Chain, calls: u32, in_flight: u32, size: usize) -> f64 {
+pub(super) fn stream(chain: &mut Chain, calls: u32, in_flight: u32, size: usize) -> f64 {
     let mut buffer = vec![0; 64 * 1024];
     let mut line = Vec::new();
     let (mut sent, mut answered) = (0, 0);

@@ -214,6 +214,10 @@ impl Board {
         }
         self.count(now, &session);
         let live = self.live.remove(&session.id)?;
+        let mut session = session;
+        // The store may know an older sign of life than we have had.
+        session.alive_at = session.alive_at.max(live.session.alive_at);
+        session.closed_at = session.closed_at.map(|closed| closed.max(session.alive_at));
         self.past.entry(live.label).or_default().add(&session, &live.gauges);
         let reason = session.close_reason.unwrap_or(CloseReason::Lost);
         *self.closed.entry(reason.to_string()).or_default() += 1;

@@ -53,30 +53,45 @@ pub(super) fn rest() {
 
 /// Tells the system that none of the program's code is needed at once. That costs nothing but a look at its page tables
 /// for each part that is needed all the same, some microseconds for all that a message meets.
+///
+/// Only code that is as it is in the program's file: what a debugger or a patch has changed, or what a file system may no
+/// longer have, stays.
 fn forget_code() {
     #[cfg(target_os = "linux")]
     {
         use nix::sys::mman::{MmapAdvise, madvise};
+        use nix::sys::statfs::{FUSE_SUPER_MAGIC, NFS_SUPER_MAGIC, statfs};
 
-        let maps = std::fs::read_to_string("/proc/self/maps").unwrap_or_default();
-        for line in maps.lines() {
-            // Only what cannot be written to and is a file's: nothing is lost with it.
-            let mut fields = line.split_whitespace();
-            let (Some(range), Some("r-xp"), Some(path)) = (fields.next(), fields.next(), fields.nth(3))
-            else {
-                continue;
-            };
-            let Some((from, to)) = range.split_once('-').filter(|_| path.starts_with('/')) else { continue };
-            let number = |text| usize::from_str_radix(text, 16).ok();
-            let (Some(from), Some(to)) = (number(from), number(to)) else { continue };
-            let Some(start) = std::ptr::NonNull::new(std::ptr::with_exposed_provenance_mut(from)) else {
-                continue;
-            };
-            #[expect(unsafe_code, reason = "the call has no safe wrapper")]
-            // SAFETY: the range is a mapping of code that is never written, so what is read there again is the same.
-            let _ = unsafe { madvise(start, to.saturating_sub(from), MmapAdvise::MADV_DONTNEED) };
-        }
+        let lasts = statfs("/proc/self/exe")
+            .is_ok_and(|found| ![FUSE_SUPER_MAGIC, NFS_SUPER_MAGIC].contains(&found.filesystem_type()));
+        let maps = std::fs::read_to_string("/proc/self/smaps").unwrap_or_default();
+        let Some((from, to)) = own_code(&maps, forget_code as fn() as usize).filter(|_| lasts) else {
+            return;
+        };
+        let Some(start) = std::ptr::NonNull::new(std::ptr::with_exposed_provenance_mut(from)) else { return };
+        #[expect(unsafe_code, reason = "the call has no safe wrapper")]
+        // SAFETY: the range is the mapping that this function is in, which stays as long as the program runs, and no page of
+        // it differs from the file, so what is read there again is the same.
+        let _ = unsafe { madvise(start, to - from, MmapAdvise::MADV_DONTNEED) };
     }
+}
+
+/// The mapping of code that holds this address, if it is one of a file, and nothing in it was changed. `maps` is what the
+/// system has in `/proc/self/smaps`.
+#[cfg(target_os = "linux")]
+fn own_code(maps: &str, address: usize) -> Option<(usize, usize)> {
+    let mut lines = maps.lines();
+    let range = lines.find_map(|line| {
+        let mut fields = line.split_whitespace();
+        let (from, to) = fields.next()?.split_once('-')?;
+        let number = |text| usize::from_str_radix(text, 16).ok();
+        let (from, to) = (number(from)?, number(to)?);
+        let is_code =
+            fields.next() == Some("r-xp") && fields.nth(3).is_some_and(|path| path.starts_with('/'));
+        (is_code && (from..to).contains(&address)).then_some((from, to))
+    })?;
+    let changed = lines.find_map(|line| line.strip_prefix("Anonymous:"))?;
+    (changed.trim() == "0 kB").then_some(range)
 }
 
 /// Gives back what the allocator holds and nobody uses. The one of glibc keeps for ever what it once had to ask for.
@@ -104,6 +119,27 @@ mod tests {
     use std::time::Duration;
 
     use super::{ENOUGH, LONGEST_PAUSE, PAUSE, Rest, used};
+
+    #[cfg(target_os = "linux")]
+    #[test]
+    fn code_is_forgotten_only_where_it_is_as_in_its_file() {
+        let maps = |anonymous: &str, mode: &str, path: &str| {
+            format!(
+                "1000-2000 r--p 00000000 fe:01 7 /bin/x\nRss: 4 kB\nAnonymous: 0 kB\n\
+                 2000-5000 {mode} 00001000 fe:01 7 {path}\nRss: 8 kB\nAnonymous: {anonymous} kB\n\
+                 7000-8000 rw-p 00000000 00:00 0 [heap]\nAnonymous: 4 kB\n"
+            )
+        };
+        let own = |maps: &str, address| super::own_code(maps, address);
+        assert_eq!(own(&maps("0", "r-xp", "/bin/x"), 0x2fff), Some((0x2000, 0x5000)));
+        assert_eq!(own(&maps("4", "r-xp", "/bin/x"), 0x2fff), None, "somebody has changed it");
+        assert_eq!(own(&maps("0", "rwxp", "/bin/x"), 0x2fff), None);
+        assert_eq!(own(&maps("0", "r-xp", "[vdso]"), 0x2fff), None);
+        assert_eq!(own(&maps("0", "r-xp", "/bin/x"), 0x5000), None, "the address is elsewhere");
+        let real = std::fs::read_to_string("/proc/self/smaps").unwrap();
+        assert!(own(&real, super::forget_code as fn() as usize).is_some());
+        super::rest();
+    }
 
     #[test]
     fn what_is_used_is_told() {

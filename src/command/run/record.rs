@@ -3,6 +3,7 @@
 use std::io;
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::thread;
 use std::time::Duration;
 
 use tokio::net::UnixListener;
@@ -14,6 +15,9 @@ use crate::control::{Door, Fault, Service};
 use crate::engine::io::Order;
 use crate::ledger::{Ledger, Session, Shared, TokenState};
 use crate::store::{self, Faults, Place, Store};
+
+/// After this time connections are taken again that could not be.
+const PAUSE: Duration = Duration::from_secs(1);
 
 /// Where this run is recorded and shown.
 #[derive(Clone, Debug)]
@@ -54,6 +58,8 @@ impl Record {
 pub(super) struct Control {
     service: Service,
     state: Opening,
+    /// It was told that connections cannot be taken.
+    told: bool,
 }
 
 #[derive(Debug)]
@@ -74,10 +80,15 @@ impl Control {
         let dir = crate::datadir::runtime_dir(record.runtime_dir.as_deref());
         let (session, ..) = record.shared.look();
         let opens = spawn_blocking(move || Door::open(&dir, &session.id));
-        Self { service: Service::new(Arc::clone(&record.shared), orders), state: Opening::Opens(opens) }
+        Self {
+            service: Service::new(Arc::clone(&record.shared), orders),
+            state: Opening::Opens(opens),
+            told: false,
+        }
     }
 
-    /// Lets whoever knocks be answered. Resolves when something goes wrong with it, which ends it. Cancel-safe.
+    /// Lets whoever knocks be answered. Resolves when something goes wrong with it, with a text that fits after
+    /// "failed to". Cancel-safe.
     pub(super) async fn answer(&mut self) -> String {
         loop {
             match &mut self.state {
@@ -92,12 +103,14 @@ impl Control {
                 }
                 Opening::Open { listener, .. } => match listener.accept().await {
                     Ok((stream, _)) => self.service.answer(stream),
-                    // Who has gone away again is not missed. Anything else, such as that no descriptor is left, would
-                    // come again at once, for ever.
+                    // Who has gone away again is not missed.
                     Err(error) if error.kind() == io::ErrorKind::ConnectionAborted => {}
                     Err(error) => {
-                        self.state = Opening::Closed;
-                        return format!("go on listening on the control socket: {error}");
+                        // It would come again at once, such as that no descriptor is left. The runtime has no timers.
+                        let _ = spawn_blocking(|| thread::sleep(PAUSE)).await;
+                        if !std::mem::replace(&mut self.told, true) {
+                            return format!("take a connection on the control socket: {error}");
+                        }
                     }
                 },
                 Opening::Closed => std::future::pending().await,

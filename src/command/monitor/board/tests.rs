@@ -55,6 +55,9 @@ fn a_session_is_new_once_then_updated_then_over() {
     assert_eq!(told(board.end(at(2000), over.clone(), true).as_ref()), Some(("disconnected", 2)));
     assert_eq!(board.end(at(2000), over.clone(), true), None, "once");
     assert_eq!(put(&mut board, 2100, 3), None, "it does not come back");
+    // It lived until it was last heard, whatever the store had by then.
+    let heard = START + 1600;
+    let over = Session { alive_at: heard, closed_at: Some(heard), ..over };
     assert_eq!((board.live().count(), board.row("a")), (0, Some(&over)));
     assert_eq!(board.end(at(2000), row("never"), true), None);
 }
