@@ -34,9 +34,25 @@ valgrind)
    fun:*spawn_unchecked*
    ...
 }
+{
+   batch-that-a-thread-of-a-forked-copy-has-taken
+   Memcheck:Leak
+   match-leak-kinds: definite
+   ...
+   fun:*ledger*hared*note*
+   ...
+}
+{
+   record-that-a-thread-of-a-forked-copy-has-open
+   Memcheck:Leak
+   match-leak-kinds: definite
+   ...
+   fun:*store*room*
+   ...
+}
 END
     # --error-exitcode would be lost with forked processes, of which nobody sees the code: their reports are looked at.
-    command=(valgrind --quiet --leak-check=full --show-leak-kinds=definite --errors-for-leak-kinds=definite
+    command=(valgrind --quiet --num-callers=40 --leak-check=full --show-leak-kinds=definite --errors-for-leak-kinds=definite
         --suppressions="$reports.supp" --log-file="$reports/%p")
     ;;
 asan)

@@ -122,6 +122,9 @@ impl Supervisor {
     pub async fn listen(&self, within: Duration) -> Result<Ear, Refusal> {
         let answer =
             timeout(within, self.ask(Method::GET, "/events")).await.unwrap_or(Err(Refusal::Silent))?;
+        if answer.status() == StatusCode::SERVICE_UNAVAILABLE {
+            return Err(Refusal::Silent);
+        }
         if answer.status() != StatusCode::OK {
             return Err(Refusal::Strange(answer.status().to_string()));
         }

@@ -2,15 +2,17 @@
 
 use std::fs::{self, DirBuilder, File, Permissions};
 use std::io;
+use std::os::fd::AsRawFd as _;
 use std::os::unix::ffi::OsStrExt as _;
 use std::os::unix::fs::{DirBuilderExt as _, MetadataExt as _, PermissionsExt as _};
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::{Path, PathBuf};
 
 use nix::errno::Errno;
+use nix::fcntl::{FcntlArg, FdFlag, OFlag, fcntl};
 use nix::sys::signal::kill;
+use nix::sys::socket::{self, AddressFamily, SockFlag, SockType, UnixAddr, socket};
 use nix::unistd::{Pid, geteuid};
-use rustix::net::{self, AddressFamily, SocketAddrUnix, SocketType};
 
 /// What others must not be allowed in the directory: anything.
 const OTHERS: u32 = 0o077;
@@ -169,10 +171,10 @@ fn remove_unnamed(dir: &Path) {
 /// ([`io::ErrorKind::WouldBlock`]). What is read and written does not wait either.
 pub(super) fn connect(path: &Path) -> io::Result<UnixStream> {
     short(path, |path| {
-        let socket = net::socket(AddressFamily::UNIX, SocketType::STREAM, None)?;
-        rustix::io::fcntl_setfd(&socket, rustix::io::FdFlags::CLOEXEC)?;
-        rustix::io::ioctl_fionbio(&socket, true)?;
-        net::connect(&socket, &SocketAddrUnix::new(path)?)?;
+        let socket = socket(AddressFamily::Unix, SockType::Stream, SockFlag::empty(), None)?;
+        fcntl(&socket, FcntlArg::F_SETFD(FdFlag::FD_CLOEXEC))?;
+        fcntl(&socket, FcntlArg::F_SETFL(OFlag::O_NONBLOCK))?;
+        socket::connect(socket.as_raw_fd(), &UnixAddr::new(path)?)?;
         Ok(socket.into())
     })
 }
@@ -185,8 +187,6 @@ fn short<T>(path: &Path, what: impl FnOnce(&Path) -> io::Result<T>) -> io::Resul
         return what(path);
     }
     if cfg!(target_os = "linux") {
-        use std::os::fd::AsRawFd as _;
-
         let dir = File::open(dir)?;
         return what(&PathBuf::from(format!("/proc/self/fd/{}", dir.as_raw_fd())).join(name));
     }

@@ -1,6 +1,6 @@
 //! `monitor`, from real supervisors to whoever asks over HTTP or listens over a WebSocket.
 
-mod client;
+pub(crate) mod client;
 mod hostile;
 mod live;
 mod start;

@@ -212,6 +212,8 @@ class Pair:
         # Each process says anew that its lists are there, and the supervisor that one has changed.
         strange = {method(line) for line in other.notices} - {method(line) for line in alone.notices}
         strange -= {f"notifications/{kind}/list_changed" for kind in ("tools", "prompts", "resources")}
+        # A server that is killed before the client has answered what it asked for does not want to know any more.
+        strange -= {"notifications/cancelled"} if kills else set()
         self.compare("what is heard besides, and not alone", sorted(strange), [])
 
     def compare(self, what: str, given: object, wanted: object) -> None:

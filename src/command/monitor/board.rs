@@ -155,7 +155,9 @@ impl Board {
         if self.has_ended(&session.id) {
             return None;
         }
-        session.alive_at = session.alive_at.max(now.wall);
+        // A clock that is set back makes no row older than it was.
+        let before = self.live.get(&session.id).map_or(now.wall, |live| live.session.alive_at);
+        session.alive_at = session.alive_at.max(now.wall).max(before);
         self.count(now, &session);
         let over = !session.is_open();
         let label = self.label(&session.name);
@@ -206,18 +208,18 @@ impl Board {
         }
     }
 
-    /// A session has ended with this row; `stored`: the store has it like this.
+    /// A session has ended with this row, which may be older than what was heard; `stored`: the store has it like this.
     pub(super) fn end(&mut self, now: Now, session: Session, stored: bool) -> Option<Change> {
         self.troubles.remove(&session.id);
         if !self.live.contains_key(&session.id) {
             return None;
         }
+        let read = session.clone();
+        let session = newest(session, &self.live.get(&read.id)?.session);
         self.count(now, &session);
         let live = self.live.remove(&session.id)?;
-        let mut session = session;
-        // The store may know an older sign of life than we have had.
-        session.alive_at = session.alive_at.max(live.session.alive_at);
-        session.closed_at = session.closed_at.map(|closed| closed.max(session.alive_at));
+        // What the store has otherwise is to be put right wherever it is shown.
+        let stored = stored && read == session;
         self.past.entry(live.label).or_default().add(&session, &live.gauges);
         let reason = session.close_reason.unwrap_or(CloseReason::Lost);
         *self.closed.entry(reason.to_string()).or_default() += 1;
@@ -364,5 +366,30 @@ impl Live {
         }
         (self.changed, self.told) = (false, now.mono);
         Some(Change::Updated { session: self.session.clone() })
+    }
+}
+
+/// The row of a session that has ended, as the store has it, with all that was heard of it and is not written: a supervisor
+/// that is killed has not written the last seconds. No count falls.
+fn newest(row: Session, heard: &Session) -> Session {
+    let alive_at = row.alive_at.max(heard.alive_at);
+    Session {
+        client_name: row.client_name.or_else(|| heard.client_name.clone()),
+        client_version: row.client_version.or_else(|| heard.client_version.clone()),
+        protocol_version: row.protocol_version.or_else(|| heard.protocol_version.clone()),
+        server_name: row.server_name.or_else(|| heard.server_name.clone()),
+        server_version: row.server_version.or_else(|| heard.server_version.clone()),
+        last_active: row.last_active.max(heard.last_active),
+        alive_at,
+        tool_calls: row.tool_calls.max(heard.tool_calls),
+        requests: row.requests.max(heard.requests),
+        errors: row.errors.max(heard.errors),
+        guidance_answers: row.guidance_answers.max(heard.guidance_answers),
+        restarts: row.restarts.max(heard.restarts),
+        noise_lines: row.noise_lines.max(heard.noise_lines),
+        bytes_to_server: row.bytes_to_server.max(heard.bytes_to_server),
+        bytes_to_host: row.bytes_to_host.max(heard.bytes_to_host),
+        closed_at: row.closed_at.map(|closed| closed.max(alive_at)),
+        ..row
     }
 }

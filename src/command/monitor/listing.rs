@@ -60,6 +60,8 @@ impl Known {
             } else {
                 // It has written its end before it was heard of.
                 self.live.remove(&session.id);
+                // One that was killed has not written all that was heard of it.
+                let session = self.ended.remove(&session.id).unwrap_or(session);
                 rows.insert(session.id.clone(), session);
             }
         }

@@ -16,6 +16,9 @@ use crate::engine::io::Order;
 use crate::ledger::{Ledger, Session, Shared, TokenState};
 use crate::store::{self, Faults, Place, Store};
 
+/// How much of a name, and of a command line, is recorded and shown, in characters.
+const LONGEST_NAME: usize = 200;
+const LONGEST_COMMAND: usize = 4000;
 /// After this time connections are taken again that could not be.
 const PAUSE: Duration = Duration::from_secs(1);
 
@@ -41,7 +44,8 @@ impl Record {
         runtime_dir: Option<PathBuf>,
     ) -> Self {
         let token_state = if token { TokenState::Unknown } else { TokenState::None };
-        let (name, command) = (name.to_owned(), command.to_owned());
+        let short = |text: &str, most: usize| text.chars().take(most).collect::<String>();
+        let (name, command) = (short(name, LONGEST_NAME), short(command, LONGEST_COMMAND));
         let session = Session { name, command, token_state, ..store::begin(wall) };
         Self { shared: Arc::new(Shared::new(Ledger::new(session))), place, runtime_dir }
     }

@@ -14,7 +14,7 @@ use crate::support::Plan;
 use crate::support::process::{WATCHDOG, deadline, eventually, left};
 
 /// The program as `monitor`, with the directories of this plan.
-pub(super) fn command(plan: &Plan, options: &[&str]) -> Command {
+pub(crate) fn command(plan: &Plan, options: &[&str]) -> Command {
     #[expect(clippy::disallowed_methods, reason = "the program under test")]
     let mut command = Command::new(env!("CARGO_BIN_EXE_mcp-supervise"));
     for (name, _) in
@@ -29,27 +29,27 @@ pub(super) fn command(plan: &Plan, options: &[&str]) -> Command {
 }
 
 /// A monitor over the supervisors of one plan.
-pub(super) struct Monitor {
+pub(crate) struct Monitor {
     child: Child,
-    pub(super) address: SocketAddr,
+    pub(crate) address: SocketAddr,
 }
 
 /// What was answered.
 #[derive(Debug)]
-pub(super) struct Answer {
-    pub(super) status: u16,
+pub(crate) struct Answer {
+    pub(crate) status: u16,
     /// The head, in lower case.
-    pub(super) head: String,
-    pub(super) body: String,
+    pub(crate) head: String,
+    pub(crate) body: String,
 }
 
 impl Monitor {
     /// On a free port of loopback.
-    pub(super) fn of(plan: &Plan) -> Self {
+    pub(crate) fn of(plan: &Plan) -> Self {
         Self::with(plan, &["--listen", "127.0.0.1:0"])
     }
 
-    pub(super) fn with(plan: &Plan, options: &[&str]) -> Self {
+    pub(crate) fn with(plan: &Plan, options: &[&str]) -> Self {
         let mut child = command(plan, options).spawn().expect("the program was built for this test");
         let mut line = String::new();
         let stdout = child.stdout.take().expect("it is a pipe");
@@ -63,14 +63,14 @@ impl Monitor {
         Self { child, address }
     }
 
-    pub(super) fn connect(&self) -> TcpStream {
+    pub(crate) fn connect(&self) -> TcpStream {
         let stream = TcpStream::connect(self.address).expect("it listens");
         stream.set_read_timeout(Some(WATCHDOG)).expect("it is a socket");
         stream
     }
 
     /// Sends this, and gives the answer.
-    pub(super) fn raw(&self, request: &[u8]) -> Answer {
+    pub(crate) fn raw(&self, request: &[u8]) -> Answer {
         let mut stream = self.connect();
         // It may answer, and close, before it has read everything.
         let _ = stream.write_all(request);
@@ -83,7 +83,7 @@ impl Monitor {
     }
 
     /// Asks with these headers: `POST /path`, or `/path` to get it. The `Host` is the monitor's own unless one is given.
-    pub(super) fn ask(&self, target: &str, headers: &[(&str, &str)]) -> Answer {
+    pub(crate) fn ask(&self, target: &str, headers: &[(&str, &str)]) -> Answer {
         let (method, path) = target.split_once(' ').unwrap_or(("GET", target));
         let host = self.address.to_string();
         let own = headers.iter().all(|(name, _)| !name.eq_ignore_ascii_case("host"));
@@ -94,40 +94,40 @@ impl Monitor {
     }
 
     /// What is at this path, which must be there.
-    pub(super) fn get(&self, path: &str) -> String {
+    pub(crate) fn get(&self, path: &str) -> String {
         let answer = self.ask(path, &[]);
         assert_eq!(answer.status, 200, "{path}: {answer:?}");
         answer.body
     }
 
-    pub(super) fn json(&self, path: &str) -> Value {
+    pub(crate) fn json(&self, path: &str) -> Value {
         serde_json::from_str(&self.get(path)).expect("it is JSON")
     }
 
     /// The rows of the sessions of this status.
-    pub(super) fn sessions(&self, status: &str) -> Vec<Value> {
+    pub(crate) fn sessions(&self, status: &str) -> Vec<Value> {
         let sessions = self.json(&format!("/api/sessions?status={status}"))["sessions"].take();
         sessions.as_array().expect("a list").clone()
     }
 
     /// The token of this run, as the page has it.
-    pub(super) fn token(&self) -> String {
+    pub(crate) fn token(&self) -> String {
         let page = self.get("/");
         let rest = page.split("name=\"monitor-token\" content=\"").nth(1).expect("the page has it");
         rest.split('"').next().unwrap_or_default().to_owned()
     }
 
     /// Orders a restart, with the token.
-    pub(super) fn restart(&self, id: &str) -> Answer {
+    pub(crate) fn restart(&self, id: &str) -> Answer {
         self.ask(&format!("POST /api/sessions/{id}/restart"), &[("X-Monitor-Token", &self.token())])
     }
 
     /// Listens from now on.
-    pub(super) fn listen(&self) -> Ear {
+    pub(crate) fn listen(&self) -> Ear {
         self.listen_on(self.connect()).unwrap_or_else(|error| panic!("no handshake: {error}"))
     }
 
-    pub(super) fn listen_on(&self, stream: TcpStream) -> Result<Ear, tungstenite::Error> {
+    pub(crate) fn listen_on(&self, stream: TcpStream) -> Result<Ear, tungstenite::Error> {
         let request = format!("ws://{}/ws/sessions", self.address).into_client_request()?;
         match tungstenite::client(request, stream) {
             Ok((socket, _)) => Ok(Ear { socket, heard: Vec::new() }),
@@ -137,17 +137,17 @@ impl Monitor {
     }
 
     /// Waits until this line is among the metrics.
-    pub(super) fn until_metric(&self, line: &str) {
+    pub(crate) fn until_metric(&self, line: &str) {
         let has = || self.get("/metrics").lines().any(|found| found == line).then_some(());
         assert!(eventually(has).is_some(), "{line} is not in {}", self.get("/metrics"));
     }
 
-    pub(super) fn signal(&self, signal: Signal) {
+    pub(crate) fn signal(&self, signal: Signal) {
         kill(Pid::from_raw(self.child.id().cast_signed()), signal).expect("it runs");
     }
 
     /// Waits for its exit.
-    pub(super) fn exit(&mut self) -> Option<i32> {
+    pub(crate) fn exit(&mut self) -> Option<i32> {
         eventually(|| self.child.try_wait().expect("it is our child")).expect("it does not exit").code()
     }
 }
@@ -160,15 +160,15 @@ impl Drop for Monitor {
 }
 
 /// Who listens over a WebSocket.
-pub(super) struct Ear {
+pub(crate) struct Ear {
     socket: WebSocket<TcpStream>,
     /// All that was heard so far.
-    pub(super) heard: Vec<Value>,
+    pub(crate) heard: Vec<Value>,
 }
 
 impl Ear {
     /// The next message.
-    pub(super) fn next(&mut self) -> Value {
+    pub(crate) fn next(&mut self) -> Value {
         loop {
             match self.socket.read() {
                 Ok(Message::Text(text)) => {
@@ -183,7 +183,7 @@ impl Ear {
     }
 
     /// Waits for a message of this type for which this holds.
-    pub(super) fn wait(&mut self, kind: &str, holds: impl Fn(&Value) -> bool) -> Value {
+    pub(crate) fn wait(&mut self, kind: &str, holds: impl Fn(&Value) -> bool) -> Value {
         // Something always comes: the watchdog of the stream is not enough.
         let deadline = deadline();
         while left(deadline).is_some() {
@@ -196,12 +196,12 @@ impl Ear {
     }
 
     /// Waits for the row of a session that has changed to this.
-    pub(super) fn updated(&mut self, holds: impl Fn(&Value) -> bool) -> Value {
+    pub(crate) fn updated(&mut self, holds: impl Fn(&Value) -> bool) -> Value {
         self.wait("session_updated", |message| holds(&message["session"]))["session"].take()
     }
 
     /// Waits for an event of this kind.
-    pub(super) fn event(&mut self, kind: &str) -> Value {
+    pub(crate) fn event(&mut self, kind: &str) -> Value {
         self.wait("session_event", |message| message["event"]["kind"] == kind)
     }
 }

@@ -6,11 +6,13 @@ use std::fs;
 use std::path::Path;
 
 use nix::sys::signal::Signal;
-use serde_json::json;
+use serde_json::{Value, json};
 
 use super::{balance, environment, keep, plan, story, until_served};
-use crate::support::Host;
+use crate::monitor::client::Monitor;
 use crate::support::daemon::{Daemon, RENEWALS, WALLET};
+use crate::support::outside::{ours, running};
+use crate::support::{Host, Plan};
 
 #[test]
 fn nothing_that_anybody_can_see_holds_a_token_or_a_part_of_its_signature() {
@@ -18,11 +20,9 @@ fn nothing_that_anybody_can_see_holds_a_token_or_a_part_of_its_signature() {
     let first = daemon.ripe();
     keep(&daemon, &first);
     let stale = daemon.session(&json!({"ttl_ms": 3_600_000}));
-    let mut host = plan(&daemon)
-        .options("--log trace")
-        .variable("WAIAAS_SESSION_TOKEN", &stale.token)
-        .tireless()
-        .start();
+    let plan = plan(&daemon).options("--log trace").variable("WAIAAS_SESSION_TOKEN", &stale.token).tireless();
+    let monitor = Monitor::of(&plan);
+    let mut host = plan.clone().start();
     host.greet();
     host.list();
     // Renewed, rotated, crashed, refused, locked, away, and back.
@@ -36,6 +36,9 @@ fn nothing_that_anybody_can_see_holds_a_token_or_a_part_of_its_signature() {
     tokens.push(daemon.rotate(&first.id, true).token);
     balance(&mut host, "rotated");
     look(&host, &tokens, None);
+    let row = look_from_outside(&plan, &host, &monitor, &tokens);
+    assert_eq!(row["token_state"], "active", "{row}");
+    assert!(row["token_expires_at"].is_i64(), "{row}");
     let _ = nix::sys::signal::kill(nix::unistd::Pid::from_raw(host.server(1)), Signal::SIGKILL);
     host.server(2);
     balance(&mut host, "restarted");
@@ -52,6 +55,7 @@ fn nothing_that_anybody_can_see_holds_a_token_or_a_part_of_its_signature() {
     tokens.push(last.token);
     until_served(&mut host);
     look(&host, &tokens, None);
+    look_from_outside(&plan, &host, &monitor, &tokens);
     host.finish();
     look(&host, &tokens, None);
     let told: Vec<u8> = host.lines().concat();
@@ -115,6 +119,24 @@ fn look(host: &Host, tokens: &[String], given: Option<&str>) {
     }
     files(&host.path("data"), &mut |path, bytes| assert_clean(&path.to_string_lossy(), bytes, tokens));
     files(&host.path("log"), &mut |path, bytes| assert_clean(&path.to_string_lossy(), bytes, tokens));
+}
+
+/// All that the record, the control socket and the monitor tell. The row of the session.
+fn look_from_outside(plan: &Plan, host: &Host, monitor: &Monitor, tokens: &[String]) -> Value {
+    let row = running(plan, host, "serving");
+    let id = row["id"].as_str().expect("it has one");
+    host.until("the monitor knows it", || monitor.ask("/api/sessions", &[]).body.contains(id));
+    let detail = format!("/api/sessions/{id}");
+    for path in ["/", "/health/deep", "/api/sessions", &detail, "/api/events", "/api/history", "/metrics"] {
+        let answer = monitor.ask(path, &[]);
+        assert_eq!(answer.status, 200, "{path}: {answer:?}");
+        assert_clean(path, answer.body.as_bytes(), tokens);
+        assert_clean(path, answer.head.as_bytes(), tokens);
+    }
+    assert_clean("the status", row.to_string().as_bytes(), tokens);
+    let (_, table, _) = ours(plan, &["status"]);
+    assert_clean("the table", table.as_bytes(), tokens);
+    row
 }
 
 fn processes() -> impl Iterator<Item = u32> {

@@ -63,6 +63,26 @@ fn a_session_is_new_once_then_updated_then_over() {
 }
 
 #[test]
+fn no_figure_falls_when_the_store_has_an_older_row() {
+    let mut board = board();
+    board.status(at(1000), status(&Session { tool_calls: 51, requests: 52, bytes_to_host: 9, ..row("a") }));
+    let calls = |board: &Board| board.figures().values().map(|figures| figures.tool_calls).sum::<u64>();
+    assert_eq!(calls(&board), 51);
+    let lost = Session {
+        tool_calls: 1,
+        requests: 1,
+        closed_at: Some(START),
+        close_reason: Some(CloseReason::Lost),
+        ..row("a")
+    };
+    assert_eq!(told(board.end(at(2000), lost, true).as_ref()), Some(("disconnected", 51)));
+    let row = board.row("a").unwrap();
+    assert_eq!((row.requests, row.bytes_to_host, row.closed_at), (52, 9, Some(START + 1000)));
+    assert_eq!(calls(&board), 51);
+    assert!(board.ended().all(|ended| !ended.stored), "what the store has is to be put right");
+}
+
+#[test]
 fn a_status_that_tells_the_end_ends_it() {
     let mut board = board();
     board.status(at(10), status(&row("a")));

@@ -27,7 +27,7 @@ fn what_lives_is_shown_as_it_is_and_what_is_not_stored_at_its_place() {
     let stored = stored(&[row("e", 1, false), row("c", 1, true), row("a", 1, true)], None);
     let known = known(&[row("e", 5, false), row("d", 4, false)], &[row("b", 2, true), row("a", 9, true)]);
     let page = known.page(Which::All, None, 50, stored);
-    assert_eq!(shown(&page), (vec![("e", 5), ("d", 4), ("c", 1), ("b", 2), ("a", 1)], None));
+    assert_eq!(shown(&page), (vec![("e", 5), ("d", 4), ("c", 1), ("b", 2), ("a", 9)], None));
 }
 
 #[test]

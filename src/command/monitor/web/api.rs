@@ -83,9 +83,10 @@ pub(super) async fn session(
     let (known, heard) = desk
         .hub
         .look(|board, _| (board.row(&id).cloned(), board.events(Some(&id)).cloned().collect::<Vec<_>>()));
-    // What is heard is newer than what is written, but for the end.
-    let closed = stored.as_ref().is_some_and(|row| !row.is_open());
-    let session = if closed { stored } else { known.or(stored) }.ok_or_else(unknown)?;
+    // What is heard is newer than what is written, but for an end that was not heard.
+    let unheard =
+        stored.as_ref().is_some_and(|row| !row.is_open()) && known.as_ref().is_some_and(Session::is_open);
+    let session = if unheard { stored } else { known.or(stored) }.ok_or_else(unknown)?;
     let events = listing::events(events, heard, EVENTS);
     Ok(Json(json!({"session": session, "events": events})).into_response())
 }
@@ -96,6 +97,10 @@ pub(super) async fn restart(
 ) -> Result<Answer, Complained> {
     let gone = || conflict("the session is over", "its host starts it again");
     let Some(supervisor) = supervisor(&desk, &id).await else {
+        if desk.hub.look(|board, _| board.live_row(&id).is_some()) {
+            let hint = "see /health/deep, and the log of its supervisor";
+            return Err(conflict("the control socket of its supervisor cannot be reached", hint));
+        }
         let known = desk.hub.look(|board, _| board.row(&id).is_some());
         let stored = desk.shelf.read(move |reader| reader.session(&id));
         let known = known || stored.await.ok().flatten().flatten().is_some();
