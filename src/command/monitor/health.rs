@@ -4,7 +4,7 @@ use serde::Serialize;
 
 use super::board::Voices;
 use super::hub::Hub;
-use super::shelf::Shelf;
+use super::shelf::{Counted, Shelf};
 use crate::ledger::Session;
 use crate::store::Totals;
 
@@ -93,14 +93,20 @@ pub(super) async fn take(hub: &Hub, shelf: &Shelf) -> Health {
         let stored = ids.iter().map(of).collect::<Result<Vec<_>, _>>()?;
         Ok((reader.totals()?, stored))
     });
-    let (store, (totals, stored)) = match found.await {
-        Ok(Some(found)) => (Part::ok(None), found),
-        Ok(None) => (Part::ok(Some("nothing was recorded yet".to_owned())), Default::default()),
-        Err(why) => (Part { status: Word::Failed, detail: Some(why) }, Default::default()),
+    let (store, counted) = match found.await {
+        Ok(Some(found)) => (Part::ok(None), Some(found)),
+        Ok(None) => {
+            (Part::ok(Some("nothing was recorded yet".to_owned())), Some((Totals::default(), Vec::new())))
+        }
+        Err(why) => (Part { status: Word::Failed, detail: Some(why) }, None),
     };
-    let stored = stored.into_iter().map(Some).chain(std::iter::repeat(None)).map(Option::flatten);
-    let pairs: Vec<Pair> =
-        known.into_iter().zip(stored).map(|(known, stored)| Pair { known, stored }).collect();
+    let counted = counted.map(|(totals, stored)| {
+        let ids = known.iter().map(|session| session.id.clone());
+        Counted { totals, stored: ids.zip(stored).filter_map(|(id, row)| Some((id, row?))).collect() }
+    });
+    let Counted { totals, stored } = shelf.count(counted);
+    let pair = |known: Session| Pair { stored: stored.get(&known.id).copied(), known };
+    let pairs: Vec<Pair> = known.into_iter().map(pair).collect();
     let (sockets, voices) = hub.look(|board, now| (board.sockets.clone(), board.voices(now)));
     health(Sessions::of(totals, &pairs), store, sockets, voices)
 }

@@ -24,6 +24,10 @@ use super::peer::is_stranger;
 const MOST: usize = 512;
 /// How long a request's head may take, and how long a connection may be at rest.
 const HEAD: Duration = Duration::from_secs(10);
+/// The same for another user of this machine.
+const HEAD_OF_STRANGERS: Duration = Duration::from_secs(1);
+/// Of how many connections it is looked up at once whose they are.
+const LOOKUPS: usize = 4;
 /// The longest head, in bytes, and the most headers in it.
 const HEAD_SIZE: usize = 16 * 1024;
 const HEADERS: usize = 64;
@@ -41,6 +45,7 @@ pub(super) struct Stranger(pub(super) bool);
 /// Serves every connection, until dropped.
 pub(super) async fn listen(listener: TcpListener, router: Router) -> Infallible {
     let room = Arc::new(Semaphore::new(MOST));
+    let lookups = Arc::new(Semaphore::new(LOOKUPS));
     let mut connections = JoinSet::new();
     loop {
         // Nobody closes the semaphore; without a place there would still be a connection to serve.
@@ -56,27 +61,33 @@ pub(super) async fn listen(listener: TcpListener, router: Router) -> Infallible 
                 Some(_) = connections.join_next() => {}
             }
         };
-        let router = router.clone();
+        let (router, lookups) = (router.clone(), Arc::clone(&lookups));
         connections.spawn(async move {
-            serve(stream, peer, router).await;
+            serve(stream, peer, router, lookups).await;
             drop(place);
         });
     }
 }
 
-async fn serve(stream: TcpStream, peer: SocketAddr, router: Router) {
+async fn serve(stream: TcpStream, peer: SocketAddr, router: Router, lookups: Arc<Semaphore>) {
     // Both are about speed alone.
     let _ = (stream.set_nodelay(true), setsockopt(&stream, sockopt::SndBuf, &UNREAD));
     let Ok(ours) = stream.local_addr() else { return };
     // Who it is can be looked up only while it is there.
-    let stranger = spawn_blocking(move || is_stranger(peer, ours)).await.unwrap_or(true);
+    let stranger = {
+        // Each look-up has a thread meanwhile, and anybody can make one necessary.
+        let _turn = lookups.acquire().await;
+        spawn_blocking(move || is_stranger(peer, ours)).await.unwrap_or(true)
+    };
+    // They may ask whether it is well, and hold no place for long.
+    let head = if stranger { HEAD_OF_STRANGERS } else { HEAD };
     let router = TowerToHyperService::new(router);
     let service = service_fn(move |mut request: hyper::Request<hyper::body::Incoming>| {
         request.extensions_mut().insert(Stranger(stranger));
         hyper::service::Service::call(&router, request)
     });
     let mut http = hyper::server::conn::http1::Builder::new();
-    http.timer(TokioTimer::new()).header_read_timeout(HEAD).max_buf_size(HEAD_SIZE).max_headers(HEADERS);
+    http.timer(TokioTimer::new()).header_read_timeout(head).max_buf_size(HEAD_SIZE).max_headers(HEADERS);
     let stream = TokioIo::new(Patient::new(stream, PATIENCE));
     // Whoever goes away in the middle is no concern of ours.
     let _ = http.serve_connection(stream, service).with_upgrades().await;

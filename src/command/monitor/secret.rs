@@ -27,6 +27,8 @@ pub(super) enum Fault {
     Foreign,
     #[error("others may use it")]
     Others,
+    #[error("it holds several lines, or bytes that no request can have in it")]
+    Control,
     #[error("it holds less than {SHORTEST} bytes")]
     Short,
     #[error("it holds more than {LONGEST} bytes")]
@@ -38,8 +40,9 @@ impl Fault {
     pub(super) fn hint(&self) -> &'static str {
         match self {
             Self::System(_) | Self::NotAFile => "make one with `(umask 077; openssl rand -base64 32 > FILE)`",
-            Self::Foreign | Self::Others => "make it yours alone with `chmod 600`",
-            Self::Short | Self::Long => "fill it with `openssl rand -base64 32`",
+            Self::Foreign => "make it yours with `chown`, or name a file of your own",
+            Self::Others => "make it yours alone with `chmod 600`",
+            Self::Control | Self::Short | Self::Long => "fill it with `openssl rand -base64 32`",
         }
     }
 }
@@ -61,6 +64,9 @@ pub(super) fn read(path: &Path) -> Result<Zeroizing<Vec<u8>>, Fault> {
     let mut whole = Zeroizing::new(Vec::with_capacity(LONGEST + 2));
     file.take(LONGEST as u64 + 2).read_to_end(&mut whole)?;
     let secret = Zeroizing::new(whole.trim_ascii().to_owned());
+    if secret.iter().any(u8::is_ascii_control) {
+        return Err(Fault::Control);
+    }
     match secret.len() {
         ..SHORTEST => Err(Fault::Short),
         SHORTEST..=LONGEST => Ok(secret),
@@ -86,6 +92,7 @@ mod tests {
         };
         assert_eq!(**with(" 0123456789abcdef\n", 0o600).unwrap(), b"0123456789abcdef"[..]);
         assert!(with("0123456789abcdef", 0o400).is_ok());
+        assert!(matches!(with("0123456789abcdef\nsecond\n", 0o600), Err(Fault::Control)));
         assert!(matches!(with("0123456789abcde \n", 0o600), Err(Fault::Short)));
         assert!(matches!(with(&"x".repeat(5000), 0o600), Err(Fault::Long)));
         assert!(matches!(with("0123456789abcdef", 0o640), Err(Fault::Others)));

@@ -1,14 +1,15 @@
 //! The store, as the monitor reads it: never on the thread that answers, by few at once, and never waited for for long.
 
+use std::collections::BTreeMap;
 use std::path::PathBuf;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use tokio::sync::Semaphore;
 use tokio::task::spawn_blocking;
 use tokio::time::timeout;
 
-use crate::store::{Fault, Reader};
+use crate::store::{Fault, Reader, Totals};
 
 /// The most that read at once: each has a thread of its own meanwhile.
 const AT_ONCE: usize = 4;
@@ -20,12 +21,30 @@ const PATIENCE: Duration = Duration::from_secs(3);
 pub(super) struct Shelf {
     data_dir: Option<PathBuf>,
     turns: Arc<Semaphore>,
+    /// What was last counted there.
+    counted: Arc<Mutex<Counted>>,
+}
+
+/// What the store adds up to, and what it has of sessions that were known then: whether each is open there, and its calls.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Counted {
+    pub(super) totals: Totals,
+    pub(super) stored: BTreeMap<String, (bool, u64)>,
 }
 
 impl Shelf {
     /// The store in this directory for everything that we store, `None` for the platform's.
     pub(super) fn new(data_dir: Option<PathBuf>) -> Self {
-        Self { data_dir, turns: Arc::new(Semaphore::new(AT_ONCE)) }
+        Self { data_dir, turns: Arc::new(Semaphore::new(AT_ONCE)), counted: Arc::default() }
+    }
+
+    /// What was counted now; where that cannot be known, what was counted last: a total does not fall because nobody can read.
+    pub(super) fn count(&self, now: Option<Counted>) -> Counted {
+        let mut counted = self.counted.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(now) = now {
+            *counted = now;
+        }
+        counted.clone()
     }
 
     /// Reads. `None` where nothing was recorded yet; an error as a sentence for a person.

@@ -73,8 +73,9 @@ impl Desk {
                 "open / for the page, or /api/sessions",
             )
         };
-        let not_so =
-            || async { complain(StatusCode::METHOD_NOT_ALLOWED, "this is not done with it", "ask with GET") };
+        let not_so = || async {
+            complain(StatusCode::METHOD_NOT_ALLOWED, "this is not done with it", "see the header Allow")
+        };
         Router::new()
             .route("/", get(page))
             .route("/health", get(async || Json(serde_json::json!({"status": "ok", "version": VERSION}))))
@@ -221,6 +222,8 @@ async fn listen(
     let (hub, shelf) = (Arc::clone(&desk.hub), desk.shelf.clone());
     upgrade
         .max_message_size(socket::LONGEST)
+        // Nobody has anything to say here, and the room for it would be the most that each of them takes.
+        .read_buffer_size(socket::LONGEST)
         .max_frame_size(socket::LONGEST)
         .on_upgrade(move |socket| socket::serve(socket, news, hub, shelf, place))
 }

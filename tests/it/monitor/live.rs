@@ -257,3 +257,44 @@ fn a_supervisor_that_does_not_answer_is_told_of() {
     let well = eventually(|| (health()["status"] == "ok").then_some(()));
     assert!(well.is_some(), "{}", health());
 }
+
+#[test]
+fn a_record_that_cannot_be_read_is_told_and_makes_nothing_unknown_and_no_total_fall() {
+    let plan = Plan::new();
+    let mut past = plan.clone().start();
+    past.greet();
+    past.ask(1, "pid", &json!({}));
+    past.finish();
+    let monitor = Monitor::of(&plan);
+    let host = {
+        let mut host = plan.clone().start();
+        host.greet();
+        host
+    };
+    let health =
+        || serde_json::from_str::<Value>(&monitor.ask("/health/deep", &[]).body).expect("it is JSON");
+    host.until("both are known", || health()["mcpSessions"]["total"] == 2);
+    let closed = monitor.ask("/api/sessions?status=closed", &[]);
+    let closed: Value = serde_json::from_str(&closed.body).expect("it is JSON");
+    let id = closed["sessions"][0]["id"].as_str().expect("one is over").to_owned();
+
+    let lock = std::fs::File::open(plan.path("data")).expect("it is there");
+    let lock = nix::fcntl::Flock::lock(lock, nix::fcntl::FlockArg::LockExclusive).map_err(|(_, error)| error);
+    let lock = lock.expect("whoever writes is soon done");
+    let told = health();
+    assert_eq!((&told["parts"]["store"]["status"], &told["status"]), (&json!("failed"), &json!("degraded")));
+    assert_eq!(
+        (&told["mcpSessions"]["total"], &told["mcpSessions"]["totalToolCalls"]),
+        (&json!(2), &json!(1))
+    );
+    for path in [format!("/api/sessions/{id}"), "/api/sessions?status=closed".to_owned()] {
+        let answer = monitor.ask(&path, &[]);
+        assert_eq!(answer.status, 503, "{path}: {answer:?}");
+        assert!(answer.body.contains("\"hint\""), "{path}: {answer:?}");
+    }
+    let open = monitor.ask("/api/sessions?status=active", &[]);
+    assert!(open.status == 200 && open.body.contains("\"serving\""), "{open:?}");
+    drop(lock);
+    assert_eq!(monitor.ask(&format!("/api/sessions/{id}"), &[]).status, 200);
+    assert_eq!(monitor.ask("/api/sessions/%ff", &[]).status, 404);
+}

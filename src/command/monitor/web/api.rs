@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Json;
-use axum::extract::rejection::QueryRejection;
+use axum::extract::rejection::{PathRejection, QueryRejection};
 use axum::extract::{Path, Query, State};
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
@@ -65,36 +65,46 @@ pub(super) async fn sessions(
     let cursor = cursor.map_err(|_| bad("the cursor is none", "take the next_cursor of the page before"))?;
     let before = cursor.clone();
     let stored = desk.shelf.read(move |reader| reader.page(which, before.as_deref(), limit)).await;
-    // Those that live are there without the store too.
-    let stored = stored.ok().flatten().unwrap_or(Page { sessions: Vec::new(), next: None });
+    let stored = match stored {
+        Ok(stored) => stored.unwrap_or(Page { sessions: Vec::new(), next: None }),
+        // Those that live are there without the store too. Of the others an empty list would be a lie.
+        Err(_) if which != Which::Closed && cursor.is_none() => Page { sessions: Vec::new(), next: None },
+        Err(why) => return Err(unreadable(why)),
+    };
     let known = desk.hub.look(|board, _| Known::of(board));
     Ok(Json(known.page(which, cursor.as_deref(), limit, stored)).into_response())
 }
 
 pub(super) async fn session(
     State(desk): State<Arc<Desk>>,
-    Path(id): Path<String>,
+    id: Result<Path<String>, PathRejection>,
 ) -> Result<Answer, Complained> {
+    let Path(id) = id.map_err(|_| unknown())?;
     let stored = desk.shelf.read({
         let id = id.clone();
         move |reader| Ok((reader.session(&id)?, reader.events(Some(&id), EVENTS)?))
     });
-    let (stored, events) = stored.await.ok().flatten().unwrap_or_default();
+    let (fault, (stored, events)) = match stored.await {
+        Ok(found) => (None, found.unwrap_or_default()),
+        Err(why) => (Some(why), Default::default()),
+    };
     let (known, heard) = desk
         .hub
         .look(|board, _| (board.row(&id).cloned(), board.events(Some(&id)).cloned().collect::<Vec<_>>()));
     // What is heard is newer than what is written, but for an end that was not heard.
     let unheard =
         stored.as_ref().is_some_and(|row| !row.is_open()) && known.as_ref().is_some_and(Session::is_open);
-    let session = if unheard { stored } else { known.or(stored) }.ok_or_else(unknown)?;
+    let session = if unheard { stored } else { known.or(stored) };
+    let session = session.ok_or_else(|| fault.map_or_else(unknown, unreadable))?;
     let events = listing::events(events, heard, EVENTS);
     Ok(Json(json!({"session": session, "events": events})).into_response())
 }
 
 pub(super) async fn restart(
     State(desk): State<Arc<Desk>>,
-    Path(id): Path<String>,
+    id: Result<Path<String>, PathRejection>,
 ) -> Result<Answer, Complained> {
+    let Path(id) = id.map_err(|_| unknown())?;
     let gone = || conflict("the session is over", "its host starts it again");
     let Some(supervisor) = supervisor(&desk, &id).await else {
         if desk.hub.look(|board, _| board.live_row(&id).is_some()) {
@@ -103,8 +113,12 @@ pub(super) async fn restart(
         }
         let known = desk.hub.look(|board, _| board.row(&id).is_some());
         let stored = desk.shelf.read(move |reader| reader.session(&id));
-        let known = known || stored.await.ok().flatten().flatten().is_some();
-        return Err(if known { gone() } else { unknown() });
+        return Err(match stored.await {
+            _ if known => gone(),
+            Ok(Some(Some(_))) => gone(),
+            Ok(_) => unknown(),
+            Err(why) => unreadable(why),
+        });
     };
     match supervisor.order(Order::Restart, ANSWER).await {
         Ok(()) => Ok((StatusCode::ACCEPTED, Json(json!({"status": "restarting"}))).into_response()),
@@ -178,6 +192,11 @@ fn bad(error: &str, hint: &str) -> Complained {
 fn unknown() -> Complained {
     let (error, hint) = ("there is no such session", "ask /api/sessions which there are");
     Complained(StatusCode::NOT_FOUND, error.to_owned(), hint.to_owned())
+}
+
+/// What was recorded cannot be read just now.
+fn unreadable(why: String) -> Complained {
+    Complained(StatusCode::SERVICE_UNAVAILABLE, why, "see /health/deep, and try it again".to_owned())
 }
 
 /// The order cannot be carried out.
