@@ -28,14 +28,9 @@ impl Owner {
 
 /// Whether the supervisor of this open session is gone, at this time in milliseconds since the Unix epoch.
 pub fn is_lost(session: &Session, now: i64) -> bool {
-    let system = |started: &str| started.split_once(':').map(|(system, _)| system.to_owned());
-    let here = Owner::ourselves();
-    let comparable = system(&here.started).is_some() && system(&here.started) == system(&session.pid_started);
-    if comparable {
-        started(session.pid).as_deref() != Some(&*session.pid_started)
-    } else {
-        now.saturating_sub(session.alive_at) > SILENCE
-    }
+    let comparable =
+        system().is_some() && session.pid_started.split_once(':').map(|(there, _)| there) == system();
+    if comparable { !runs_here(session) } else { now.saturating_sub(session.alive_at) > SILENCE }
 }
 
 /// Whether the supervisor of this session is a process that can be seen from here.
@@ -43,17 +38,43 @@ pub fn runs_here(session: &Session) -> bool {
     !session.pid_started.is_empty() && started(session.pid).as_deref() == Some(&*session.pid_started)
 }
 
+/// The system whose process ids those are that we see. `None` where it does not tell. Asked for once: it does not change, and
+/// many sessions are compared with it.
+#[cfg(target_os = "linux")]
+fn system() -> Option<&'static str> {
+    use std::fs;
+    use std::sync::OnceLock;
+
+    static SYSTEM: OnceLock<Option<String>> = OnceLock::new();
+    let look = || {
+        // A `/proc` that is another container's has others under our numbers.
+        let own = fs::read_to_string("/proc/self/stat").ok()?;
+        if own.split_whitespace().next()?.parse() != Ok(process::id()) {
+            return None;
+        }
+        let boot = fs::read_to_string("/proc/sys/kernel/random/boot_id").ok()?;
+        let space = fs::read_link("/proc/self/ns/pid").ok()?;
+        let space: String = space.to_string_lossy().chars().filter(char::is_ascii_digit).collect();
+        Some(format!("{}/{space}", boot.trim()))
+    };
+    SYSTEM.get_or_init(look).as_deref()
+}
+
+#[cfg(target_os = "macos")]
+fn system() -> Option<&'static str> {
+    Some("macos")
+}
+
+#[cfg(not(any(target_os = "linux", target_os = "macos")))]
+fn system() -> Option<&'static str> {
+    None
+}
+
 /// When a process started. `None` if there is none, or it is a dead one that was not reaped.
 #[cfg(target_os = "linux")]
 fn started(pid: u32) -> Option<String> {
-    use std::fs;
-
-    // A `/proc` that is another container's has others under our numbers.
-    let own = fs::read_to_string("/proc/self/stat").ok()?;
-    if own.split_whitespace().next()?.parse() != Ok(process::id()) {
-        return None;
-    }
-    let stat = fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
+    let system = system()?;
+    let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
     // The name is in parentheses and may hold anything.
     let rest = &stat[stat.rfind(')')? + 1..];
     let mut fields = rest.split_whitespace();
@@ -62,10 +83,7 @@ fn started(pid: u32) -> Option<String> {
     }
     // The 22nd field of all, in ticks since the boot; the state was the third.
     let ticks = fields.nth(18)?;
-    let boot = fs::read_to_string("/proc/sys/kernel/random/boot_id").ok()?;
-    let space = fs::read_link("/proc/self/ns/pid").ok()?;
-    let space: String = space.to_string_lossy().chars().filter(char::is_ascii_digit).collect();
-    Some(format!("{}/{space}:{ticks}", boot.trim()))
+    Some(format!("{system}:{ticks}"))
 }
 
 /// When a process started. `None` if there is none, or it is a dead one that was not reaped.
