@@ -106,7 +106,7 @@ impl Reader {
     /// Where the store cannot be read.
     pub fn ended(&self, limit: usize) -> Result<Vec<Session>, Fault> {
         let sql = format!(
-            "SELECT {COLUMNS} FROM sessions WHERE closed_at IS NOT NULL ORDER BY closed_at DESC, id DESC LIMIT ?1"
+            "SELECT {COLUMNS} FROM sessions WHERE closed_at IS NOT NULL ORDER BY closed_at DESC, created_at DESC LIMIT ?1"
         );
         let read = || {
             let mut select = self.db.prepare(&sql)?;
