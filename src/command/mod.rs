@@ -2,6 +2,7 @@
 
 pub mod completions;
 pub mod demo;
+mod failure;
 pub mod manual;
 pub mod monitor;
 pub mod name;

@@ -38,6 +38,7 @@ use self::guard::Guard;
 use self::hub::Hub;
 use self::shelf::Shelf;
 use self::web::Desk;
+use super::failure::Failure;
 use crate::cli::monitor::Monitor;
 use crate::control::client::Supervisors;
 use crate::{exit_code, report};
@@ -54,43 +55,23 @@ pub fn monitor(options: &Monitor) -> i32 {
     match run() {
         Ok(()) => exit_code::DONE,
         Err(failure) => {
-            report::error(&failure.message, failure.hint.as_deref());
+            failure.tell();
             failure.code
         }
     }
 }
 
-/// Why it does not run.
-#[derive(Debug)]
-struct Failure {
-    /// The exit code.
-    code: i32,
-    /// Words that fit after `error:`.
-    message: String,
-    /// What to do about it. `None` where nobody knows.
-    hint: Option<String>,
-}
-
-impl Failure {
-    fn start(error: impl std::fmt::Display) -> Self {
-        Self { code: exit_code::UNEXPECTED, message: format!("failed to start: {error}"), hint: None }
-    }
-
-    fn usage(message: String, hint: &str) -> Self {
-        Self { code: exit_code::USAGE, message, hint: Some(hint.to_owned()) }
-    }
-
-    fn bind(at: SocketAddr, error: &io::Error) -> Self {
-        let hint = if error.kind() == io::ErrorKind::AddrInUse {
-            "another program has it, perhaps another monitor: choose another with --listen, as 127.0.0.1:0 for any"
-        } else if error.kind() == io::ErrorKind::PermissionDenied {
-            "choose a port from 1024 on with --listen"
-        } else {
-            "choose an address of this machine with --listen"
-        };
-        let message = format!("failed to listen at {at}: {error}");
-        Self { code: exit_code::CANNOT_LISTEN, message, hint: Some(hint.to_owned()) }
-    }
+/// There is no listening there.
+fn cannot_listen(at: SocketAddr, error: &io::Error) -> Failure {
+    let hint = if error.kind() == io::ErrorKind::AddrInUse {
+        "another program has it, perhaps another monitor: choose another with --listen, as 127.0.0.1:0 for any"
+    } else if error.kind() == io::ErrorKind::PermissionDenied {
+        "choose a port from 1024 on with --listen"
+    } else {
+        "choose an address of this machine with --listen"
+    };
+    let message = format!("failed to listen at {at}: {error}");
+    Failure { code: exit_code::CANNOT_LISTEN, message, hint: Some(hint.to_owned()) }
 }
 
 async fn run(options: &Monitor) -> Result<(), Failure> {
@@ -110,7 +91,7 @@ async fn run(options: &Monitor) -> Result<(), Failure> {
     let mut interrupted = signal(SignalKind::interrupt()).map_err(Failure::start)?;
     let mut terminated = signal(SignalKind::terminate()).map_err(Failure::start)?;
     let bound = TcpListener::bind(options.listen).await;
-    let listener = bound.map_err(|error| Failure::bind(options.listen, &error))?;
+    let listener = bound.map_err(|error| cannot_listen(options.listen, &error))?;
     let at = listener.local_addr().map_err(Failure::start)?;
     let guard = Guard::new(at, secret.as_deref().map(Vec::as_slice)).map_err(Failure::start)?;
     drop(secret);

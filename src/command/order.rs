@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use tokio::sync::Semaphore;
 
+use super::failure::Failure;
 use crate::cli::sessions::Target;
 use crate::control::Status;
 use crate::control::client::{Refusal, Supervisor, Supervisors};
@@ -25,24 +26,12 @@ const AT_ONCE: usize = 32;
 /// How many of the sessions that are over are looked at for the name.
 const OVER: usize = 200;
 
-/// Why an order is not carried out.
-#[derive(Debug)]
-struct Failure {
-    code: i32,
-    message: String,
-    hint: String,
-}
-
 /// Gives the order. The exit code; everything else is told already.
 pub fn order(target: &Target, order: Order) -> i32 {
     let done = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()
-        .map_err(|error| Failure {
-            code: exit_code::UNEXPECTED,
-            message: format!("failed to start: {error}"),
-            hint: "try it again".to_owned(),
-        })
+        .map_err(Failure::start)
         .and_then(|runtime| runtime.block_on(give(target, order)));
     match done {
         Ok(told) => match report::text(told) {
@@ -53,7 +42,7 @@ pub fn order(target: &Target, order: Order) -> i32 {
             }
         },
         Err(failure) => {
-            report::error(failure.message, Some(&failure.hint));
+            failure.tell();
             failure.code
         }
     }
@@ -68,7 +57,7 @@ async fn give(target: &Target, order: Order) -> Result<String, Failure> {
             "failed to {}",
             fault.to_string().replace("open the control socket", "look for sockets")
         ),
-        hint: "with --runtime-dir another directory is looked into".to_owned(),
+        hint: Some("with --runtime-dir another directory is looked into".to_owned()),
     })?;
     let recorded = recorded(target);
     let mut found = Vec::new();
@@ -192,7 +181,7 @@ fn ambiguous(wanted: &Wanted, several: &[Found]) -> Failure {
     Failure {
         code: exit_code::AMBIGUOUS,
         message: format!("{} servers that run are called {}", several.len(), wanted.shown()),
-        hint: format!("name one by its id: {}", each.collect::<Vec<_>>().join(", ")),
+        hint: Some(format!("name one by its id: {}", each.collect::<Vec<_>>().join(", "))),
     }
 }
 
@@ -208,21 +197,23 @@ fn not_found(wanted: &Wanted, recorded: &[Session], supervisors: &Supervisors) -
                 session.pid,
                 supervisors.dir().display()
             ),
-            hint: "it may have another --runtime-dir; its log tells where it has failed to open a socket"
-                .to_owned(),
+            hint: Some(
+                "it may have another --runtime-dir; its log tells where it has failed to open a socket"
+                    .to_owned(),
+            ),
         },
         (None, Some(session)) => Failure {
             code: exit_code::GONE,
             message: format!("{name} has ended"),
-            hint: format!(
+            hint: Some(format!(
                 "its host starts it; `mcp-supervise status` tells why {} ended",
                 short_id(&session.id)
-            ),
+            )),
         },
         (None, None) => Failure {
             code: exit_code::UNKNOWN,
             message: format!("no server that runs has the name or id {name}"),
-            hint: "`mcp-supervise status` lists those that run".to_owned(),
+            hint: Some("`mcp-supervise status` lists those that run".to_owned()),
         },
     }
 }
@@ -234,32 +225,34 @@ fn not_done(session: &Session, why: Refusal) -> Failure {
         Refusal::Gone => Failure {
             code: exit_code::GONE,
             message: format!("{name} has just ended"),
-            hint: "its host starts it".to_owned(),
+            hint: Some("its host starts it".to_owned()),
         },
         Refusal::Refused(complaint) => Failure {
             code: exit_code::NOT_DONE,
             message: format!("{name} does not do it: {}", complaint.error),
-            hint: complaint.hint,
+            hint: Some(complaint.hint),
         },
         Refusal::Silent => Failure {
             code: exit_code::NOT_DONE,
             message: runs(&"does not answer"),
             // Only of a process that is certainly it.
-            hint: if runs_here(session) {
+            hint: Some(if runs_here(session) {
                 format!("if it stays so, end it: kill {}", session.pid)
             } else {
                 "it may be in another container; try it again from there".to_owned()
-            },
+            }),
         },
         Refusal::Strange(why) => Failure {
             code: exit_code::NOT_DONE,
             message: runs(&format_args!("its answer cannot be understood: {why}")),
-            hint: "it may be of another release: use the `mcp-supervise` that it was started with".to_owned(),
+            hint: Some(
+                "it may be of another release: use the `mcp-supervise` that it was started with".to_owned(),
+            ),
         },
         Refusal::System(error) => Failure {
             code: exit_code::NOT_DONE,
             message: format!("failed to ask {name}: {error}"),
-            hint: "this is no fault of the server; try it again".to_owned(),
+            hint: Some("this is no fault of the server; try it again".to_owned()),
         },
     }
 }

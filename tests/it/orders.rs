@@ -46,6 +46,8 @@ fn a_restart_lets_calls_finish_and_the_host_notices_nothing() {
     host.greet();
     host.list();
     let first = host.server(1);
+    // Its socket is opened beside everything else, and may be later than its first answers.
+    running(&plan, &host, "serving");
     let until = plan.path("until");
     host.send(crate::support::call("slow", "compute", &json!({"until": until})));
     host.until_heard(first, "\"slow\"");

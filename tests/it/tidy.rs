@@ -131,8 +131,15 @@ const ROOMS: &[Room] = &[
         pure: NOTHING,
     },
     Room {
+        name: "command::failure",
+        ours: &["report", "exit_code"],
+        but: NOTHING,
+        crates: NOTHING,
+        pure: NO_IO,
+    },
+    Room {
         name: "command::monitor",
-        ours: &["cli", "report", "exit_code", "control", "store", "ledger", "engine::io"],
+        ours: &["cli", "report", "exit_code", "command::failure", "control", "store", "ledger", "engine::io"],
         but: NOTHING,
         crates: ANY,
         pure: &["process", "thread", "env"],
@@ -140,12 +147,15 @@ const ROOMS: &[Room] = &[
     Room { name: "command::run", ours: ANY, but: NOTHING, crates: ANY, pure: NOTHING },
     Room {
         name: "command::setup",
-        ours: &["cli", "report", "exit_code", "mask", "token", "daemon", "http"],
+        ours: &["cli", "report", "exit_code", "command::failure", "mask", "token", "daemon", "http"],
         but: NOTHING,
         crates: ANY,
         pure: &["process", "thread", "Instant", "SystemTime"],
     },
-    command("command::order", &["cli", "report", "exit_code", "control", "store", "ledger", "engine::io"]),
+    command(
+        "command::order",
+        &["cli", "report", "exit_code", "command::failure", "control", "store", "ledger", "engine::io"],
+    ),
     command(
         "command::status",
         &["cli", "report", "exit_code", "control", "store", "ledger", "command::order"],

@@ -1,30 +1,10 @@
-//! Why `setup` has not done what was asked, as a person and a script are told: words, a hint, an exit code.
+//! What can fail in `setup`, each with its exit code and what to do about it.
 
+pub(super) use crate::command::failure::Failure;
 use crate::daemon::{Fault, Why};
-use crate::{exit_code, report};
-
-/// What has failed.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Failure {
-    /// The exit code.
-    pub(super) code: i32,
-    /// Words that fit after `error:`.
-    pub(super) message: String,
-    /// What to do about it. `None` where nobody knows.
-    pub(super) hint: Option<String>,
-}
+use crate::exit_code;
 
 impl Failure {
-    /// Something that has no code of its own.
-    pub(super) fn unexpected(message: impl Into<String>) -> Self {
-        Self { code: exit_code::UNEXPECTED, message: message.into(), hint: None }
-    }
-
-    /// What the command line or the environment has, or has not.
-    pub(super) fn usage(message: impl Into<String>, hint: impl Into<String>) -> Self {
-        Self { code: exit_code::USAGE, message: message.into(), hint: Some(hint.into()) }
-    }
-
     /// A token file that is not as it should be. `file`: with what is wrong, as words that fit after "the token file".
     pub(super) fn not_written(file: &str) -> Self {
         Self {
@@ -52,11 +32,6 @@ impl Failure {
     /// The same of one of several wallets.
     pub(super) fn with_wallet(self, wallet: &str) -> Self {
         Self { message: format!("{wallet}: {}", self.message), ..self }
-    }
-
-    /// Tells it.
-    pub(super) fn tell(&self) {
-        report::error(&self.message, self.hint.as_deref());
     }
 }
 

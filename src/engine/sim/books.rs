@@ -129,6 +129,8 @@ pub(super) struct Kid {
     pub own: BTreeSet<String>,
     /// The lists that we have asked it for: which, and which page.
     pub compares: BTreeMap<String, (String, usize)>,
+    /// Those of them that it has answered: what it says to one again is no answer.
+    pub compared: BTreeSet<String>,
     /// Requests that we have answered in its place.
     pub late: BTreeMap<String, Request>,
     /// It has been written a request of the host.
@@ -163,6 +165,7 @@ impl Kid {
             expected: VecDeque::new(),
             own: BTreeSet::new(),
             compares: BTreeMap::new(),
+            compared: BTreeSet::new(),
             late: BTreeMap::new(),
             heard: false,
             spoke: false,

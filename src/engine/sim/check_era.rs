@@ -294,7 +294,9 @@ impl Checker {
                     self.learns_list(child, request.message.method(), cursor, result);
                 }
             }
-            if let (Some((method, page)), Some(result)) = (self.kid().compares.get(&id).cloned(), result) {
+            let Some((method, page)) = self.kid().compares.get(&id).cloned() else { continue };
+            let first = self.kid().compared.insert(id);
+            if let Some(result) = result.filter(|_| first) {
                 self.compares(child, &method, page, result);
             }
         }
