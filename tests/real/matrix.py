@@ -212,9 +212,19 @@ class Pair:
         # Each process says anew that its lists are there, and the supervisor that one has changed.
         strange = {method(line) for line in other.notices} - {method(line) for line in alone.notices}
         strange -= {f"notifications/{kind}/list_changed" for kind in ("tools", "prompts", "resources")}
-        # A server that is killed before the client has answered what it asked for does not want to know any more.
-        strange -= {"notifications/cancelled"} if kills else set()
+        if kills:
+            strange -= {"notifications/cancelled"}
+            self.taken_back(other)
         self.compare("what is heard besides, and not alone", sorted(strange), [])
+
+    def taken_back(self, killed: Record) -> None:
+        """Fails unless what the client is told to forget is what a killed server had asked it, each once."""
+        heard = list(map(json.loads, killed.notices))
+        asked = {json.dumps(message["id"]) for message in heard if "id" in message}
+        taken = [json.dumps(message["params"]["requestId"]) for message in heard if message["method"] == "notifications/cancelled"]
+        strange = [request for request in taken if request not in asked]
+        self.compare("what is taken back, and was never asked", strange, [])
+        self.compare("what is taken back twice", sorted(taken), sorted(set(taken)))
 
     def compare(self, what: str, given: object, wanted: object) -> None:
         """Fails unless the two are the same."""
