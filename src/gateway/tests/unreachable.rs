@@ -1,5 +1,7 @@
 //! APIs that do not answer.
 
+use tokio::net::TcpSocket;
+
 use super::*;
 
 /// Asks an API that is not there, and makes sure that this is told and answered.
@@ -15,10 +17,17 @@ async fn is_unreachable(scene: &mut Scene, what: &str) -> String {
     text
 }
 
+/// A port on which nobody listens, for as long as it is held: one that is given back may be taken by another test's gateway.
+fn held() -> (TcpSocket, u16) {
+    let held = TcpSocket::new_v4().unwrap();
+    held.bind("127.0.0.1:0".parse().unwrap()).unwrap();
+    let port = held.local_addr().unwrap().port();
+    (held, port)
+}
+
 #[tokio::test]
 async fn nobody_listens_there() {
-    let (listener, port) = listen().await;
-    drop(listener);
+    let (_held, port) = held();
     let text = is_unreachable(&mut Scene::new(port), "closed port").await;
     assert!(text.contains("refused") && text.contains(&format!("127.0.0.1:{port}")), "{text}");
 }
@@ -76,11 +85,10 @@ async fn it_changes_the_protocol_unasked() {
 
 #[tokio::test]
 async fn it_is_heard_again_when_it_is_back() {
-    let (listener, port) = listen().await;
-    drop(listener);
+    let (held, port) = held();
     let mut scene = Scene::new(port);
     is_unreachable(&mut scene, "away").await;
-    let listener = TcpListener::bind(("127.0.0.1", port)).await.unwrap();
+    let listener = held.listen(8).unwrap();
     tokio::spawn(async move {
         let mut wire = Wire::new(listener.accept().await.unwrap().0);
         wire.message(true).await.unwrap();

@@ -131,9 +131,10 @@ async fn an_answer_that_cannot_be_understood_is_none() {
 
 #[tokio::test]
 async fn an_api_that_is_not_there_is_told_in_the_systems_words() {
-    let listener = TcpListener::bind("127.0.0.1:0").unwrap_or_else(|error| panic!("{error}"));
-    let address = listener.local_addr().unwrap_or_else(|error| panic!("{error}"));
-    drop(listener);
+    // Held, and not listened on: nobody else can take it meanwhile.
+    let held = tokio::net::TcpSocket::new_v4().unwrap();
+    held.bind("127.0.0.1:0".parse().unwrap()).unwrap();
+    let address = held.local_addr().unwrap();
     let told = ask(&api(&format!("http://{address}"))).await;
     assert!(told.contains("refused"), "{told}");
     let Api { url, .. } = api("http://127.0.0.1:1");

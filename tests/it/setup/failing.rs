@@ -1,7 +1,6 @@
 //! What fails, with its exit code, and what is left behind: nothing.
 
 use std::fs;
-use std::net::TcpListener;
 
 use serde_json::json;
 
@@ -12,9 +11,12 @@ const WALLETS: &str = "/v1/wallets";
 
 #[test]
 fn a_daemon_that_is_not_there_is_told_before_anybody_is_asked_for_a_password() {
-    let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
-    let address = listener.local_addr().expect("it has an address");
-    drop(listener);
+    // Held, and not listened on: nobody else can take it meanwhile.
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_io().build().expect("one can be made");
+    let _inside = runtime.enter();
+    let held = tokio::net::TcpSocket::new_v4().expect("a socket");
+    held.bind("127.0.0.1:0".parse().expect("an address")).expect("a port");
+    let address = held.local_addr().expect("it has an address");
     let shown = Setup::new().option("--base-url", format!("http://{address}")).run();
     shown.failed(64, "failed to ask the daemon how it is: ");
     assert!(shown.stderr.contains("refused") && shown.stderr.contains("--base-url"), "{}", shown.stderr);
