@@ -68,10 +68,7 @@ async fn give(target: &Target, order: Order) -> Result<String, Failure> {
             // One that hangs does not tell its name, and the record may.
             Err(why) => {
                 let known = recorded.iter().find(|session| session.id == supervisor.session());
-                let session = known.cloned().unwrap_or_else(|| Session {
-                    pid: supervisor.pid().cast_unsigned(),
-                    ..Session::begins(supervisor.session().to_owned(), 0)
-                });
+                let session = known.cloned().unwrap_or_else(|| unrecorded(&supervisor));
                 found.push(Found { session, supervisor, silence: Some(why) });
             }
         }
@@ -139,6 +136,14 @@ fn recorded(target: &Target) -> Vec<Session> {
         Some(sessions)
     };
     read().unwrap_or_default()
+}
+
+/// What is known of a supervisor that says nothing and was not recorded: its process, and when it began, which is in its id.
+pub(super) fn unrecorded(supervisor: &Supervisor) -> Session {
+    let id = supervisor.session();
+    let began: String = id.chars().filter(|letter| *letter != '-').take(12).collect();
+    let began = i64::from_str_radix(&began, 16).unwrap_or_default();
+    Session { pid: supervisor.pid().cast_unsigned(), ..Session::begins(id.to_owned(), began) }
 }
 
 /// What each of them says of itself, many asked at once.

@@ -11,7 +11,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use serde::Serialize;
 use tokio::signal::unix::{SignalKind, signal};
 
-use super::order::ask_all;
+use super::order::{ask_all, unrecorded};
 use crate::cli::sessions::Status as Options;
 use crate::control::Status;
 use crate::control::client::{Refusal, Supervisors};
@@ -108,7 +108,7 @@ async fn look(options: &Options) -> View {
                 live.push(Running { session, answering: true, gauges: Some(gauges) });
             }
             Err(Refusal::Gone) => {}
-            Err(why) => _ = silent.insert(supervisor.session().to_owned(), (supervisor.pid(), why)),
+            Err(why) => _ = silent.insert(supervisor.session().to_owned(), (unrecorded(&supervisor), why)),
         }
     }
     let now = now();
@@ -127,8 +127,12 @@ async fn look(options: &Options) -> View {
             live.push(Running { session, answering: false, gauges: None });
         }
     }
-    for (pid, why) in silent.into_values() {
-        warnings.push(format!("a supervisor runs as process {pid}, and {why}"));
+    // The record cannot tell who they are; that they are there is known.
+    for (session, why) in silent.into_values() {
+        if !matches!(why, Refusal::Silent) {
+            warnings.push(format!("a supervisor runs as process {}, and {why}", session.pid));
+        }
+        live.push(Running { session, answering: false, gauges: None });
     }
     live.retain(|running| running.session.is_open());
     live.sort_by(|a, b| (&a.session.name, &a.session.id).cmp(&(&b.session.name, &b.session.id)));

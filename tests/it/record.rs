@@ -195,7 +195,13 @@ fn a_supervisor_that_hangs_holds_nobody_up_and_is_told() {
     let plan = Plan::new();
     let mut host = plan.clone().start();
     host.greet();
-    host.until("it is on disk", || !rows(&plan).is_empty());
+    // Not in the middle of a batch, for which others wait.
+    let at_rest = || {
+        let folder = fs::File::open(plan.path("data")).expect("it is there");
+        let lock = nix::fcntl::Flock::lock(folder, nix::fcntl::FlockArg::LockExclusiveNonblock);
+        lock.is_ok_and(|_lock| kinds(&plan) == ["started", "greeted"])
+    };
+    host.until("its start is on disk", || !rows(&plan).is_empty() && at_rest());
     host.signal(Signal::SIGSTOP);
     let hung = until_status(&plan, &host, "that it does not answer", |status| {
         let one = status["running"].get(0)?;
@@ -207,6 +213,32 @@ fn a_supervisor_that_hangs_holds_nobody_up_and_is_told() {
     let (code, _, told) = ours(&plan, &["restart", "fixture-server"]);
     assert_eq!(code, 73, "{told}");
     assert!(told.contains("does not answer") && told.contains(&format!("kill {}", host.pid())), "{told}");
+    host.signal(Signal::SIGCONT);
+    running(&plan, &host, "serving");
+    host.finish();
+}
+
+#[test]
+fn one_that_hangs_is_told_also_where_nothing_can_be_read() {
+    let plan = Plan::new();
+    let mut host = plan.clone().start();
+    host.greet();
+    let row = running(&plan, &host, "serving");
+    let folder = fs::File::open(plan.path("data")).expect("it is there");
+    let lock =
+        nix::fcntl::Flock::lock(folder, nix::fcntl::FlockArg::LockExclusive).map_err(|(_, error)| error);
+    let lock = lock.expect("whoever writes is soon done");
+    host.signal(Signal::SIGSTOP);
+    let found = status(&plan);
+    let hung = &found["running"][0];
+    for column in ["id", "pid", "created_at"] {
+        assert_eq!(hung[column], row[column], "{column}: {found}");
+    }
+    assert_eq!(hung["answering"], false, "{found}");
+    let (_, table, _) = ours(&plan, &["status"]);
+    let shown = format!("? (process {})", host.pid());
+    assert!(table.contains(&shown) && table.contains("no answer") && table.contains("warning: "), "{table}");
+    drop(lock);
     host.signal(Signal::SIGCONT);
     running(&plan, &host, "serving");
     host.finish();

@@ -53,8 +53,10 @@ pub(super) fn text(view: &View, now: i64, again: bool) -> String {
 
 fn row(running: &Running, now: i64) -> Vec<Cell> {
     let session = &running.session;
+    // Nobody knows what a server is called that was not recorded, and whose supervisor does not answer.
+    let unnamed = || format!("? (process {})", session.pid);
     vec![
-        Cell::new(&session.name),
+        Cell::new(if session.name.is_empty() { unnamed() } else { session.name.clone() }),
         state(running),
         host(session),
         Cell::new(age(now - session.created_at)),
