@@ -9,7 +9,8 @@ import { readFileSync } from 'node:fs';
 import { createServer } from 'node:http';
 import { WebSocketServer } from 'ws';
 
-const PAGE = readFileSync(new URL('../../src/command/monitor/page.html', import.meta.url), 'utf8');
+const part = name => readFileSync(new URL(`../../src/command/monitor/page/page.${name}`, import.meta.url), 'utf8');
+const PAGE = part('html').replace('{{style}}', () => part('css')).replace('{{script}}', () => part('js'));
 const MINUTE = 60_000;
 
 export class Mock extends EventEmitter {

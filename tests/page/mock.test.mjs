@@ -220,6 +220,16 @@ describe('what it shows', () => {
         await waitForText(page, '#calls strong', '40');
     });
 
+    it('draws what a session has counted before it was first heard', async () => {
+        const { page } = await show(({ history }) => Object.assign(history, { minutes: [], since: NOW - 23 * MINUTE }));
+        await waitForText(page, '#calls strong', '0');
+        mock.history.minutes = [{ at: await freeze(page), tool_calls: 7, restarts: 0 }];
+        mock.create({ tool_calls: 7 });
+        await page.waitForFunction(() => rows.size === 1);
+        await runLive(page, 5);
+        await waitForText(page, '#calls strong', '7');
+    });
+
     it('says which part of the monitor fails', async () => {
         const { page } = await show(monitor => {
             monitor.parts = { store: { status: 'failed', detail: 'database is locked' }, supervisors: { status: 'degraded', answering: 0, silent: 2 } };

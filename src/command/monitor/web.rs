@@ -5,7 +5,7 @@
 
 mod api;
 
-use std::sync::Arc;
+use std::sync::{Arc, LazyLock};
 use std::time::Duration;
 
 use axum::Router;
@@ -35,7 +35,11 @@ use crate::control::Complaint;
 use crate::control::client::Supervisors;
 
 /// The page, with places for what only the run knows.
-const PAGE: &str = include_str!("page.html");
+static PAGE: LazyLock<String> = LazyLock::new(|| {
+    include_str!("page/page.html")
+        .replace("{{style}}", include_str!("page/page.css"))
+        .replace("{{script}}", include_str!("page/page.js"))
+});
 /// The longest body that is read, in bytes: no request needs one.
 const BODY: usize = 4 * 1024;
 /// How long it may take.

@@ -1,155 +1,3 @@
-<!doctype html>
-<!--
-  The page of `mcp-supervise monitor`: every session of this user, live, in one file that loads nothing else.
-  The monitor puts the nonce, its token and its version in, and needs no more than this policy: default-src 'none';
-  script-src 'nonce-N'; style-src 'nonce-N'; connect-src 'self'; img-src data:; base-uri 'none'; form-action 'none'.
-
-  Names, commands and texts of events come from servers and hosts, so all of them are foreign: they become text nodes
-  and nothing else. Nothing here reads markup, and nothing asks another origin.
--->
-<html lang="en">
-<head>
-<meta charset="utf-8">
-<meta name="viewport" content="width=device-width, initial-scale=1">
-<meta name="monitor-token" content="{{token}}">
-<title>mcp-supervise monitor</title>
-<link rel="icon" href="data:image/svg+xml,%3Csvg xmlns='http://www.w3.org/2000/svg' viewBox='0 0 16 16'%3E%3Crect width='16' height='16' rx='4' fill='%231f6feb'/%3E%3Cpath d='M3 9h2.5L7 5l2.5 7L11 9h2' fill='none' stroke='white' stroke-width='1.5'/%3E%3C/svg%3E">
-<style nonce="{{nonce}}">
-:root {
-    --page: #f5f6f8; --panel: #fff; --raised: #f0f3f6; --line: #dbe0e6; --edge: #858f9b; --text: #1a1f26; --quiet: #56606b;
-    --good: #17722f; --work: #0a5bbd; --warn: #855300; --bad: #b9212b; --mark: #e6effb; --bar: #3c7dd0;
-    color-scheme: light dark; font-size: 87.5%; scrollbar-gutter: stable;
-}
-@media (prefers-color-scheme: dark) { :root {
-    --page: #0e1115; --panel: #161a20; --raised: #1f252d; --line: #2a313a; --edge: #6d7884; --text: #e3e8ee; --quiet: #9ba6b2;
-    --good: #55c374; --work: #79b4ff; --warn: #deaa4b; --bad: #ff8078; --mark: #1b2a40; --bar: #4f8fe0;
-} }
-* { box-sizing: border-box; margin: 0; } [hidden] { display: none !important; }
-body { background: var(--page); color: var(--text); font: 1rem/1.45 system-ui, -apple-system, "Segoe UI", Roboto, sans-serif; }
-body { font-variant-numeric: tabular-nums; }
-h1, h2, h3 { font-size: 1.2rem; font-weight: 650; overflow-wrap: anywhere; } h2 { font-size: 1.08rem; }
-h3 { font-size: 1rem; margin-top: .8rem; } small { font-size: .9rem; font-weight: 400; color: var(--quiet); }
-code, pre { font: .86em/1.5 ui-monospace, SFMono-Regular, Menlo, Consolas, "DejaVu Sans Mono", monospace; }
-pre { overflow-x: auto; padding: .6rem .8rem; background: var(--raised); border-radius: 6px; margin: .5rem 0; }
-button, input { font: inherit; color: inherit; } :focus-visible { outline: 2px solid var(--work); outline-offset: 1px; }
-h2:focus:not(:focus-visible) { outline: none; } .aside, dt, ::placeholder { color: var(--quiet); opacity: 1; }
-.aside, .trouble { font-size: .93rem; }
-.unseen { position: absolute; width: 1px; height: 1px; overflow: hidden; clip-path: inset(50%); white-space: nowrap; }
-.push, .choice, [type=search] { background: var(--panel); border: 1px solid var(--edge); border-radius: 5px; padding: .1rem .6rem; }
-.push:hover { background: var(--raised); }
-.push[aria-disabled=true] { border-color: var(--line); color: var(--quiet); cursor: default; background: none; }
-.push, .choice span, .name button, tbody tr { cursor: pointer; }
-
-/* A state is a word; the mark before it repeats the word in colour and in shape. */
-[data-tone] { white-space: nowrap; }
-[data-tone]::before { content: ""; display: inline-block; width: .55em; height: .55em; margin: 0 .5em .06em 0; background: currentColor; }
-[data-tone=good], [data-tone=work], [data-tone=past] { &::before { border-radius: 50%; } }
-[data-tone=good] { color: var(--good); } [data-tone=work] { color: var(--work); } [data-tone=bad] { color: var(--bad); font-weight: 600; }
-[data-tone=warn] { color: var(--warn); &::before { transform: rotate(45deg) scale(.9); } }
-[data-tone=past] { color: var(--quiet); &::before { background: none; border: 1.5px solid currentColor; } }
-@keyframes breathe { 50% { opacity: .3; } }
-@media (prefers-reduced-motion: no-preference) { [data-tone=work]::before { animation: breathe 1.6s ease-in-out infinite; } }
-header, .tools, .line { display: flex; flex-wrap: wrap; align-items: baseline; gap: 0 .6rem; }
-header { gap: .2rem 1.4rem; padding: .8rem 1.2rem .5rem; } .tools { gap: .5rem .9rem; padding: .6rem .9rem; }
-header > :last-child, .tools > :last-child, .line > :last-child { margin-left: auto; } #connection { font-weight: 600; }
-main { display: grid; grid-template: auto 1fr / minmax(0, 1fr) clamp(18rem, 22vw, 26rem); gap: .9rem; padding: .3rem 1.2rem 1.4rem; align-items: start; }
-section, figure, #health { background: var(--panel); border: 1px solid var(--line); border-radius: 8px; min-width: 0; }
-#health { margin: 0 1.2rem .7rem; padding: .45rem .9rem; border-color: var(--bad); }
-.charts { display: grid; grid-template-columns: 1fr 1fr; gap: .9rem; background: none; border: 0; } figure { padding: .6rem .9rem .45rem; }
-figure strong { font-size: 1.5rem; line-height: 1.3; font-weight: 600; margin-right: .5rem; }
-figure svg { display: block; width: 100%; height: 3rem; margin: .35rem 0 .15rem; border-bottom: 1px solid var(--edge); }
-rect { fill: var(--bar); } #restarts rect { fill: var(--warn); } #calls .uncounted, #restarts .uncounted { fill: var(--raised); }
-.scale { color: var(--quiet); font-size: .9rem; }
-.scale, .head { display: flex; align-items: start; justify-content: space-between; gap: .6rem; }
-#side { grid-area: 1 / 2 / 3; position: sticky; top: .6rem; display: grid; gap: .9rem; max-height: calc(100vh - 1.2rem); overflow-y: auto; }
-#side section { padding: .7rem .9rem; } #detail { border-color: var(--work); }
-dl { display: grid; grid-template-columns: auto minmax(0, 1fr); gap: .15rem .9rem; margin-top: .5rem; } dd, li { overflow-wrap: anywhere; }
-ol { list-style: none; padding: 0; } li { padding: .4rem 0; } li + li { border-top: 1px solid var(--line); }
-[type=search] { flex: 1 1 9rem; min-width: 0; max-width: 20rem; } .choice { display: flex; padding: 0; } .choice input { position: absolute; opacity: 0; }
-.choice span { display: block; padding: .1rem .7rem; border-radius: 4px; }
-.choice :checked + span { background: var(--mark); color: var(--work); font-weight: 600; }
-.choice :focus-visible + span { outline: 2px solid var(--work); outline-offset: 1px; } #none, #more { margin: .7rem .9rem; }
-#welcome { padding: .2rem .9rem 1rem; max-width: 54rem; }
-
-/* Rows are grids, so that the same cells can stand in one line, in two, or as a card, as the room allows. */
-#sessions { container-type: inline-size; } table, thead, tbody { display: block; }
-tr {
-    --figures: 4.6rem 6.7rem 4rem 4.9rem 4.5rem 3.2rem 9.6rem 6.2rem;
-    display: grid; align-items: center; column-gap: .7rem; padding: .22rem .9rem; border-top: 1px solid var(--line);
-    grid-template-columns: 6.6rem minmax(6.5rem, 3fr) minmax(8.3rem, 2fr) var(--figures);
-}
-thead { position: sticky; top: 0; z-index: 1; background: var(--panel); }
-th, td { padding: 0; min-width: 0; text-align: left; white-space: nowrap; } th { font-weight: 500; font-size: .9rem; color: var(--quiet); }
-.restarts, .tool_calls, .guidance_answers, .errors, .action { text-align: right; } .token { padding-left: .4rem; }
-td.zero, td.client, #closed td { color: var(--quiet); } td.client, bdi { overflow: hidden; text-overflow: ellipsis; }
-tbody tr:hover { background: var(--raised); } tbody tr:has([aria-expanded=true]) { background: var(--mark); }
-.name button { display: block; max-width: 100%; padding: 0 .2rem; margin-left: -.2rem; background: none; border: 0; border-radius: 3px; scroll-margin: 3rem; }
-.name bdi { display: block; font-weight: 600; } #closed bdi { font-weight: 400; }
-td.trouble { grid-area: 3 / 2 / auto / -1; color: var(--bad); white-space: normal; overflow-wrap: anywhere; &:empty { display: none; } }
-@container (max-width: 1030px) {
-    tr { grid-template-columns: 6.6rem minmax(6rem, 1fr) var(--figures); } tr > * { grid-row: 1 / 3; } tr > .name { grid-row: 1; }
-    tr > .client { grid-area: 2 / 2; margin-top: -.25rem; font-size: .9rem; }
-}
-@container (max-width: 900px) {
-    thead { position: absolute; width: 1px; height: 1px; overflow: hidden; clip-path: inset(50%); }
-    tbody tr { display: flex; flex-wrap: wrap; gap: .1rem .9rem; padding: .5rem .9rem; } tbody .name { flex: 1 1 0; }
-    tbody .action { order: 1; } tbody .client { order: 2; flex-basis: 100%; margin: 0; } tbody .trouble { order: 4; flex-basis: 100%; }
-    tbody [data-label] { order: 3; padding: 0; &::before { content: attr(data-label) " "; margin-right: .15rem; font-size: .9rem; color: var(--quiet); } }
-    tbody .zero[data-label] { display: none; } tbody .client.zero { height: 0; }
-}
-@media (max-width: 1180px) {
-    main { display: flex; flex-direction: column; align-items: stretch; } #side { display: contents; }
-    #detail { order: 1; } #sessions { order: 2; } #events { order: 3; }
-}
-@media (max-width: 560px) {
-    header, main { padding-left: .7rem; padding-right: .7rem; } header > :last-child { margin-left: 0; width: 100%; }
-    .charts { grid-template-columns: 1fr; gap: .6rem; } .keys { display: none; }
-}
-</style>
-</head><body>
-<header>
-    <h1>mcp-supervise monitor <small>{{version}}</small></h1>
-    <p id="summary" class="aside"></p>
-    <p><span id="connection" data-tone="work">connecting</span> <span id="as-of" class="aside"></span></p>
-</header>
-<p id="health" hidden></p>
-<noscript>This page needs JavaScript. On a terminal, <code>mcp-supervise status</code> shows the same.</noscript>
-<main>
-    <section class="charts" aria-label="The last hour"><figure id="calls"></figure><figure id="restarts"></figure></section>
-    <section id="sessions" aria-labelledby="sessions-title">
-        <div class="tools">
-            <h2 id="sessions-title">Sessions</h2>
-            <input type="search" id="filter" placeholder="Filter: name, client, command" aria-label="Filter by name, client or command" spellcheck="false">
-            <div class="choice" role="radiogroup" aria-label="Which sessions">
-                <label><input type="radio" name="status" value="open"><span id="count-open">Open</span></label>
-                <label><input type="radio" name="status" value="closed"><span id="count-closed">Closed</span></label>
-                <label><input type="radio" name="status" value="all" checked><span>All</span></label>
-            </div>
-            <p class="aside keys">/ filter, ↑ ↓ rows, Enter details, Esc back</p>
-        </div>
-        <table role="table" aria-labelledby="sessions-title" hidden><thead role="rowgroup"><tr role="row"></tr></thead>
-            <tbody role="rowgroup" id="open"></tbody><tbody role="rowgroup" id="closed"></tbody></table>
-        <p id="none" class="aside" hidden></p>
-        <button type="button" id="more" class="push" hidden>Load more closed sessions</button>
-        <div id="welcome" hidden>
-            <p>No session yet. Put mcp-supervise before a server's command in a host's config, as its full path, and restart the host:</p>
-            <pre tabindex="0" aria-label="Entry in a host's config"><code>"everything": {
-  "command": "/full/path/to/mcp-supervise",
-  "args": ["--", "npx", "-y", "@modelcontextprotocol/server-everything"]
-}</code></pre>
-            <p>The server shows up here as soon as the host has started it.</p>
-        </div>
-    </section>
-    <aside id="side">
-        <section id="detail" aria-labelledby="detail-name" hidden>
-            <div class="head"><h2 id="detail-name" tabindex="-1"><bdi></bdi></h2><button type="button" id="close" class="push">Close</button></div>
-            <dl></dl><h3>Events of this session</h3><ol></ol><p class="aside"></p>
-        </section>
-        <section id="events" aria-label="Last events"><h2>Last events</h2><ol></ol><p class="aside">None yet.</p></section>
-    </aside>
-</main>
-<p id="announcer" class="unseen" aria-live="polite"></p>
-<script nonce="{{nonce}}">
 'use strict';
 const SECOND = 1000, MINUTE = 60 * SECOND;
 /** Seconds before each attempt to reconnect; when all have failed the page polls, less often while it is hidden. */
@@ -223,7 +71,9 @@ function take(row, listed) {
     const held = rows.get(row.id), later = held ? stamp(row) - stamp(held) : 1;
     // A list may have been made before the message that came while it was on its way.
     if (later < 0 || (later === 0 && ((listed && told.has(row.id)) || (!isOpen(held) && isOpen(row))))) return;
-    if (held && (held.tool_calls !== row.tool_calls || held.restarts !== row.restarts)) historySoon();
+    // A session that is new may have counted before it was first heard; what is listed is in the charts already.
+    const before = held ?? (listed ? row : { tool_calls: 0, restarts: 0 });
+    if (before.tool_calls !== row.tool_calls || before.restarts !== row.restarts) historySoon();
     if (held?.phase !== row.phase) asked.delete(row.id);
     if (held ? state(held) !== state(row) : !listed) announce(`${row.name}: ${state(row)}`);
     if (!listed) told.add(row.id);
@@ -595,6 +445,3 @@ document.addEventListener('visibilitychange', () => { painting = 0; repaint(); i
 // Times go on by themselves.
 setInterval(() => { for (const [id, { tr }] of views) if (!document.hidden && !tr.hidden) dirty.add(id); repaint(); }, SECOND);
 connect();
-</script>
-</body>
-</html>
