@@ -7,6 +7,7 @@ pub mod manual;
 pub mod monitor;
 pub mod name;
 pub mod order;
+mod recorded;
 pub mod run;
 pub mod setup;
 pub mod status;

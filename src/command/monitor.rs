@@ -31,7 +31,6 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 
 use tokio::net::TcpListener;
-use tokio::runtime;
 use tokio::signal::unix::{SignalKind, signal};
 
 use self::guard::Guard;
@@ -39,20 +38,14 @@ use self::hub::Hub;
 use self::shelf::Shelf;
 use self::web::Desk;
 use super::failure::Failure;
+use super::recorded;
 use crate::cli::monitor::Monitor;
 use crate::control::client::Supervisors;
 use crate::{exit_code, report};
 
 /// Does it, until a signal ends it. Gives the exit code; everything else is told already.
 pub fn monitor(options: &Monitor) -> i32 {
-    let run = || {
-        let runtime = runtime::Builder::new_current_thread().enable_all().build().map_err(Failure::start)?;
-        let ended = runtime.block_on(run(options));
-        // A store that does not answer is not waited for.
-        runtime.shutdown_background();
-        ended
-    };
-    match run() {
+    match recorded::block_on(run(options)).unwrap_or_else(|error| Err(Failure::start(error))) {
         Ok(()) => exit_code::DONE,
         Err(failure) => {
             failure.tell();

@@ -9,16 +9,19 @@ use std::time::Duration;
 use tokio::sync::Semaphore;
 
 use super::failure::Failure;
+use super::recorded;
 use crate::cli::sessions::Target;
 use crate::control::Status;
 use crate::control::client::{Refusal, Supervisor, Supervisors};
 use crate::engine::io::Order;
 use crate::ledger::Session;
-use crate::store::{Reader, Which, runs_here};
+use crate::store::{Which, runs_here};
 use crate::{exit_code, report};
 
 /// How long a supervisor may take to say who it is, and to take an order.
 const PATIENCE: Duration = Duration::from_secs(2);
+/// How long those are waited for who have the record.
+const PATIENCE_TO_READ: Duration = Duration::from_secs(1);
 /// The shortest end of an id that is taken for one.
 const SHORTEST_ID: usize = 4;
 /// How many supervisors are asked at once: each takes a descriptor.
@@ -28,12 +31,7 @@ const OVER: usize = 200;
 
 /// Gives the order. The exit code; everything else is told already.
 pub fn order(target: &Target, order: Order) -> i32 {
-    let done = tokio::runtime::Builder::new_current_thread()
-        .enable_all()
-        .build()
-        .map_err(Failure::start)
-        .and_then(|runtime| runtime.block_on(give(target, order)));
-    match done {
+    match recorded::block_on(give(target, order)).unwrap_or_else(|error| Err(Failure::start(error))) {
         Ok(told) => match report::text(told) {
             Ok(()) => exit_code::DONE,
             Err(error) => {
@@ -59,7 +57,7 @@ async fn give(target: &Target, order: Order) -> Result<String, Failure> {
         ),
         hint: Some("with --runtime-dir another directory is looked into".to_owned()),
     })?;
-    let recorded = recorded(target);
+    let recorded = recorded(target).await;
     let mut found = Vec::new();
     for (supervisor, told) in ask_all(list, PATIENCE).await {
         match told {
@@ -128,14 +126,13 @@ impl Wanted {
 }
 
 /// What is recorded of sessions that have not ended, and of those that ended last.
-fn recorded(target: &Target) -> Vec<Session> {
-    let read = || {
-        let reader = Reader::open(target.places.data_dir.as_deref()).ok()?;
-        let mut sessions = reader.page(Which::Open, None, usize::MAX).ok()?.sessions;
-        sessions.extend(reader.ended(OVER).ok()?);
-        Some(sessions)
-    };
-    read().unwrap_or_default()
+async fn recorded(target: &Target) -> Vec<Session> {
+    let found = recorded::read(target.places.data_dir.clone(), PATIENCE_TO_READ, |reader| {
+        let mut sessions = reader.page(Which::Open, None, usize::MAX)?.sessions;
+        sessions.extend(reader.ended(OVER)?);
+        Ok(sessions)
+    });
+    found.await.ok().flatten().unwrap_or_default()
 }
 
 /// What is known of a supervisor that says nothing and was not recorded: its process, and when it began, which is in its id.

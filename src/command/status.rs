@@ -12,15 +12,18 @@ use serde::Serialize;
 use tokio::signal::unix::{SignalKind, signal};
 
 use super::order::{ask_all, unrecorded};
+use super::recorded;
 use crate::cli::sessions::Status as Options;
 use crate::control::Status;
 use crate::control::client::{Refusal, Supervisors};
 use crate::ledger::{CloseReason, Gauges, Session};
-use crate::store::{Fault, Reader, Which, is_lost};
+use crate::store::{Which, is_lost};
 use crate::{exit_code, report};
 
 /// How long a supervisor may take to answer.
 const PATIENCE: Duration = Duration::from_millis(500);
+/// How long those are waited for who have the record.
+const PATIENCE_TO_READ: Duration = Duration::from_secs(1);
 /// How often `--watch` looks.
 const LOOK: Duration = Duration::from_secs(1);
 
@@ -47,11 +50,7 @@ pub(super) struct Running {
 
 /// Shows it. The exit code.
 pub fn status(options: &Options) -> i32 {
-    let shown = tokio::runtime::Builder::new_current_thread()
-        .enable_all()
-        .build()
-        .and_then(|runtime| runtime.block_on(show(options)));
-    match shown {
+    match recorded::block_on(show(options)).flatten() {
         Ok(()) => exit_code::DONE,
         Err(error) => {
             report::error(format_args!("failed to show the status: {error}"), None);
@@ -113,7 +112,7 @@ async fn look(options: &Options) -> View {
     }
     let now = now();
     // After those that run: who ends in between is in the record, and not missed.
-    let (open, mut recent) = recorded(options, &mut warnings);
+    let (open, mut recent) = recorded(options, &mut warnings).await;
     for mut session in open {
         if is_lost(&session, now) {
             // A record that cannot be written does not say so.
@@ -140,20 +139,17 @@ async fn look(options: &Options) -> View {
 }
 
 /// What has not ended, and what has: the newest first.
-fn recorded(options: &Options, warnings: &mut Vec<String>) -> (Vec<Session>, Vec<Session>) {
-    let read = || {
-        let reader = Reader::open(options.places.data_dir.as_deref())?;
-        let recent = reader.ended(options.recent.try_into().unwrap_or(usize::MAX))?;
+async fn recorded(options: &Options, warnings: &mut Vec<String>) -> (Vec<Session>, Vec<Session>) {
+    let most = options.recent.try_into().unwrap_or(usize::MAX);
+    let found = recorded::read(options.places.data_dir.clone(), PATIENCE_TO_READ, move |reader| {
+        let recent = reader.ended(most)?;
         Ok((reader.page(Which::Open, None, usize::MAX)?.sessions, recent))
-    };
-    match read() {
-        Ok(found) => found,
-        Err(Fault::Absent(_)) => (Vec::new(), Vec::new()),
-        Err(fault) => {
-            warnings.push(format!("failed to {fault}"));
-            (Vec::new(), Vec::new())
-        }
-    }
+    });
+    let found = found.await.unwrap_or_else(|why| {
+        warnings.push(format!("failed to {why}"));
+        None
+    });
+    found.unwrap_or_default()
 }
 
 /// The time on the wall, in milliseconds since the Unix epoch.

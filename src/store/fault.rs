@@ -1,7 +1,7 @@
 //! What can go wrong with the store. Each is a text that fits after "failed to".
 
 use std::io;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 /// Something is done without.
 #[derive(Debug, thiserror::Error)]
@@ -84,6 +84,14 @@ pub enum Fault {
     Late,
 }
 
+/// Whether there is no room left for a batch where this is. Asks the system.
+fn is_full(path: &Path) -> bool {
+    /// Some pages of the file and of its log, in bytes.
+    const ROOM: u128 = 64 * 1024;
+    let found = path.parent().and_then(|dir| nix::sys::statvfs::statvfs(dir).ok());
+    found.is_some_and(|found| u128::from(found.blocks_available()) * u128::from(found.fragment_size()) < ROOM)
+}
+
 /// Why a file or a directory cannot be used.
 #[derive(Debug, thiserror::Error)]
 pub enum Unusable {
@@ -106,13 +114,15 @@ pub enum Unusable {
 
 impl Fault {
     /// What the library says, as far as it has a name here.
-    pub(super) fn of(path: &std::path::Path, source: rusqlite::Error) -> Self {
+    pub(super) fn of(path: &Path, source: rusqlite::Error) -> Self {
         use rusqlite::ErrorCode;
         let path = path.to_owned();
         match source.sqlite_error_code() {
             Some(ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked) => Self::Locked(path),
             Some(ErrorCode::DiskFull) => Self::Full(path),
             Some(ErrorCode::ReadOnly) => Self::ReadOnly(path),
+            // A disk that becomes full in the wrong moment gives other errors, too.
+            Some(ErrorCode::SystemIoFailure | ErrorCode::CannotOpen) if is_full(&path) => Self::Full(path),
             _ => Self::Database { path, source },
         }
     }

@@ -29,11 +29,10 @@ const CACHE_KIB: i64 = 128;
 const CHECKPOINT_PAGES: i64 = 200;
 /// How long a writer waits for others. A batch takes a few milliseconds.
 const PATIENCE: Duration = Duration::from_secs(5);
-/// The same for somebody who waits for what is shown.
-const PATIENCE_TO_LOOK: Duration = Duration::from_secs(1);
-
-/// Between two tries to have the lock of the directory.
-const BETWEEN_TRIES: Duration = Duration::from_millis(2);
+/// Between two tries of a writer to have the lock of the directory.
+const PAUSE: Duration = Duration::from_millis(2);
+/// The same for somebody who waits for what is shown, and who is to be before those who write: hundreds of them may.
+const PAUSE_TO_LOOK: Duration = Duration::from_micros(500);
 /// How often a batch is tried that finds a damaged file.
 const ATTEMPTS: u32 = 3;
 
@@ -50,7 +49,7 @@ pub(super) fn write<T>(
     mut work: impl FnMut(&mut Connection) -> rusqlite::Result<T>,
 ) -> Result<T, Fault> {
     make_dir(path)?;
-    let _lock = lock(path, PATIENCE)?;
+    let _lock = lock(path, PATIENCE, PAUSE)?;
     let mut attempts = 0;
     loop {
         attempts += 1;
@@ -64,14 +63,14 @@ pub(super) fn write<T>(
     }
 }
 
-/// Opens the file for looking, if there is one, and for closing what is lost, if that may be. Nobody else opens it as long as
-/// the lock is held.
-pub(super) fn open_to_read(path: &Path) -> Result<(Connection, Lock), Fault> {
+/// Opens the file for looking, if there is one, and for closing what is lost, if that may be. Waits so long for others.
+/// Nobody else opens it as long as the lock is held.
+pub(super) fn open_to_read(path: &Path, patience: Duration) -> Result<(Connection, Lock), Fault> {
     check(path)?;
-    let lock = lock(path, PATIENCE_TO_LOOK)?;
-    let opened = match open(path, OpenFlags::SQLITE_OPEN_READ_WRITE, PATIENCE_TO_LOOK) {
+    let lock = lock(path, patience, PAUSE_TO_LOOK)?;
+    let opened = match open(path, OpenFlags::SQLITE_OPEN_READ_WRITE, patience) {
         Err(Trouble::Fault(Fault::ReadOnly(_) | Fault::Database { .. })) => {
-            open(path, OpenFlags::SQLITE_OPEN_READ_ONLY, PATIENCE_TO_LOOK)
+            open(path, OpenFlags::SQLITE_OPEN_READ_ONLY, patience)
         }
         opened => opened,
     };
@@ -151,7 +150,7 @@ fn make_dir(path: &Path) -> Result<(), Fault> {
 pub(super) type Lock = Flock<File>;
 
 /// Takes the lock. Asked for again and again, for a wait in the system has no bound.
-fn lock(path: &Path, patience: Duration) -> Result<Lock, Fault> {
+fn lock(path: &Path, patience: Duration, pause: Duration) -> Result<Lock, Fault> {
     let fault = |error: io::Error| file_fault(path, error);
     let mut folder = File::open(path.parent().unwrap_or(Path::new("/"))).map_err(fault)?;
     let mut waited = Duration::ZERO;
@@ -162,8 +161,8 @@ fn lock(path: &Path, patience: Duration) -> Result<Lock, Fault> {
             Err((_, Errno::EWOULDBLOCK | Errno::EINTR)) => return Err(Fault::Locked(path.to_owned())),
             Err((_, error)) => return Err(fault(error.into())),
         }
-        thread::sleep(BETWEEN_TRIES);
-        waited += BETWEEN_TRIES;
+        thread::sleep(pause);
+        waited += pause;
     }
 }
 

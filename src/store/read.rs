@@ -1,6 +1,7 @@
 //! What is read: by `status` and by the monitor. Whoever looks also closes what is lost.
 
 use std::path::Path;
+use std::time::Duration;
 
 use rusqlite::{Connection, OptionalExtension as _, params};
 
@@ -53,13 +54,14 @@ pub struct Reader {
 }
 
 impl Reader {
-    /// Opens the store in this directory for everything that we store, `None` for the platform's.
+    /// Opens the store in this directory for everything that we store, `None` for the platform's. Waits for as long as
+    /// `patience` for others who have it.
     ///
     /// # Errors
     /// [`Fault::Absent`] where nothing was recorded yet, and others where it cannot be read.
-    pub fn open(data_dir: Option<&Path>) -> Result<Self, Fault> {
+    pub fn open(data_dir: Option<&Path>, patience: Duration) -> Result<Self, Fault> {
         let path = file::path(data_dir)?;
-        let (mut db, lock) = file::open_to_read(&path)?;
+        let (mut db, lock) = file::open_to_read(&path, patience)?;
         // Where it cannot be written, what is lost is told as it is known.
         let _ = write::close_lost(&mut db, millis(room::now()));
         Ok(Self { db, path, _lock: lock })

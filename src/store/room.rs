@@ -5,6 +5,7 @@
 use std::mem::{Discriminant, discriminant};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
@@ -31,6 +32,8 @@ const STACK: usize = 256 * 1024;
 struct Teller {
     tell: mpsc::UnboundedSender<Fault>,
     told: Vec<Discriminant<Fault>>,
+    /// Whether any was told.
+    any: Arc<AtomicBool>,
 }
 
 impl Teller {
@@ -38,6 +41,7 @@ impl Teller {
         let kind = discriminant(&fault);
         if !self.told.contains(&kind) {
             self.told.push(kind);
+            self.any.store(true, Ordering::Relaxed);
             // Whether anybody still listens is not our concern.
             let _ = self.tell.send(fault);
         }
@@ -59,9 +63,10 @@ impl Room {
         place: Place,
         shared: Arc<Shared>,
         tell: mpsc::UnboundedSender<Fault>,
+        any: Arc<AtomicBool>,
         rest: fn(),
     ) -> Self {
-        let teller = Teller { tell, told: Vec::new() };
+        let teller = Teller { tell, told: Vec::new(), any };
         Self { place, shared, teller, rest, until_forget: 0 }
     }
 
@@ -104,19 +109,20 @@ impl Room {
 
     fn write(&mut self, batch: &Batch) -> Result<(), Fault> {
         let path = file::path(self.place.data_dir.as_deref())?;
-        file::write(&path, &mut |fault| self.teller.tell(fault), |db| write::batch(db, batch))?;
-        // The end must not wait for what can be done by the next one. What fails of it is tried again a day later: the batch
-        // itself is written.
-        if self.until_forget == 0 && !batch.last {
-            self.until_forget = FORGET;
-            let (now, keep) = (millis(now()), self.place.keep);
-            let tidied = file::write(&path, &mut |fault| self.teller.tell(fault), |db| {
-                write::close_lost(db, now)?;
-                write::forget(db, now, keep)
-            });
-            tidied.unwrap_or_else(|fault| self.teller.tell(fault));
-        }
-        self.until_forget = self.until_forget.saturating_sub(1);
+        // The end must not wait for what can be done by the next one.
+        let is_due = self.until_forget == 0 && !batch.last;
+        let (now, keep) = (millis(now()), self.place.keep);
+        let mut tidied = Ok(());
+        file::write(&path, &mut |fault| self.teller.tell(fault), |db| {
+            write::batch(db, batch)?;
+            if is_due {
+                tidied = write::close_lost(db, now).and_then(|_| write::forget(db, now, keep));
+            }
+            Ok(())
+        })?;
+        // What fails of it is tried again a day later: the batch itself is written.
+        tidied.unwrap_or_else(|error| self.teller.tell(Fault::of(&path, error)));
+        self.until_forget = if is_due { FORGET } else { self.until_forget.saturating_sub(1) };
         Ok(())
     }
 }

@@ -17,6 +17,8 @@ use crate::engine::note::{Note, StopCause};
 use crate::ledger::{Batch, CloseReason, Event, Kind, Ledger, Session, Shared, TokenState};
 use crate::wire::Method;
 
+/// How long readers wait for writers.
+const PATIENCE: Duration = Duration::from_secs(5);
 const DAY: i64 = 24 * 60 * 60 * 1000;
 
 /// A directory of a test's own.
@@ -48,7 +50,7 @@ impl Disk {
     }
 
     fn reader(&self) -> Reader {
-        Reader::open(Some(self.path())).unwrap()
+        Reader::open(Some(self.path()), PATIENCE).unwrap()
     }
 
     fn sessions(&self, which: Which) -> Vec<Session> {
@@ -249,7 +251,7 @@ fn a_file_of_a_newer_release_is_left_alone() {
     stop(&shared);
     let faults = finish(store, faults);
     assert!(matches!(faults[..], [Fault::Newer { .. }]), "{faults:?}");
-    let told = Reader::open(Some(disk.path())).unwrap_err().to_string();
+    let told = Reader::open(Some(disk.path()), PATIENCE).unwrap_err().to_string();
     assert!(told.contains("newer release") && told.contains("hint: update"), "{told}");
     let db = Connection::open(disk.file()).unwrap();
     assert_eq!(schema::version(&db).unwrap(), schema::VERSION + 1);
@@ -318,14 +320,14 @@ fn what_others_could_have_put_there_is_not_used() {
         assert!(told.contains(why), "{why}: {told}");
         stop(&shared);
         assert!(finish(store, faults).is_empty(), "it is told once");
-        assert!(Reader::open(Some(disk.path())).is_err());
+        assert!(Reader::open(Some(disk.path()), PATIENCE).is_err());
     }
 }
 
 #[test]
 fn what_was_never_written_is_absent() {
     let disk = Disk::new();
-    assert!(matches!(Reader::open(Some(disk.path())), Err(Fault::Absent(_))));
+    assert!(matches!(Reader::open(Some(disk.path()), PATIENCE), Err(Fault::Absent(_))));
     assert!(!disk.file().exists(), "to look makes nothing");
 }
 

@@ -115,6 +115,41 @@ fn names_and_ids_that_fit_nothing_or_too_much_are_told_with_what_would() {
     assert!(over(&plan).iter().all(|row| row["close_reason"] == "asked"));
 }
 
+/// Where its directory has been opened to others by hand, the socket still answers nobody else.
+#[cfg(target_os = "linux")]
+#[test]
+fn another_user_is_turned_away_also_from_an_open_directory() {
+    // Only the superuser can be somebody else.
+    if !nix::unistd::geteuid().is_root() {
+        return;
+    }
+    let plan = Plan::new();
+    let mut host = plan.clone().start();
+    host.greet();
+    let socket = socket(&host);
+    for open in [plan.path("."), plan.path("run"), socket.clone()] {
+        fs::set_permissions(open, fs::Permissions::from_mode(0o777)).expect("it is ours");
+    }
+    let ask = move || {
+        let mut stream = UnixStream::connect(socket).expect("it may, in this directory");
+        let _ = stream.write_all(b"POST /stop HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n");
+        let mut answer = String::new();
+        let _ = stream.read_to_string(&mut answer);
+        answer
+    };
+    let nobody = std::thread::spawn(|| {
+        let same: nix::libc::uid_t = u32::MAX;
+        #[expect(unsafe_code, reason = "the library would change the whole process")]
+        // SAFETY: the call itself, past the library's, is of this thread alone, which ends with it.
+        let left = unsafe { nix::libc::syscall(nix::libc::SYS_setresuid, same, 65534, same) };
+        assert_eq!(left, 0);
+        ask()
+    });
+    assert_eq!(crate::support::join(nobody), "");
+    host.ask("still there", "pid", &json!({}));
+    host.finish();
+}
+
 #[test]
 fn of_two_of_one_name_none_is_chosen_because_the_other_hangs() {
     let plan = Plan::new().options("--name notes");

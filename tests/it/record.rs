@@ -1,7 +1,8 @@
 //! What is told of sessions later and from elsewhere: counts, events, ends of every kind, and a record that cannot be kept.
 
-use std::fs::{self, Permissions};
-use std::os::unix::fs::PermissionsExt as _;
+mod faults;
+
+use std::fs;
 use std::thread;
 
 use nix::sys::signal::{Signal, kill};
@@ -11,7 +12,7 @@ use serde_json::{Value, json};
 
 use crate::support::outside::{ours, over, running, status, until_status};
 use crate::support::plan::fixture;
-use crate::support::{Host, Plan, join};
+use crate::support::{Plan, join};
 
 fn slay(pid: i32) {
     kill(Pid::from_raw(pid), Signal::SIGKILL).expect("it runs");
@@ -271,90 +272,6 @@ fn twenty_supervisors_at_once_are_all_told() {
     let whole =
         recent.iter().filter(|row| row["tool_calls"] == 10 && row["close_reason"] == "host_eof").count();
     assert!(whole + late >= 20, "{late} were late: {found}");
-}
-
-/// A record that cannot be kept, with calls running: it is told once, and nothing else is any different.
-#[test]
-fn where_nothing_can_be_recorded_calls_go_on_and_it_is_told_once() {
-    for (what, words) in [
-        ("a directory", "it is not a regular file"),
-        ("open to all", "others may write to it"),
-        ("newer", "is that of a newer release"),
-        ("garbage", "is damaged; it was set aside"),
-    ] {
-        let plan = Plan::new();
-        let (data, file) = (plan.path("data"), plan.path("data").join("sessions.db"));
-        fs::create_dir(&data).expect("it can be made");
-        fs::set_permissions(&data, Permissions::from_mode(0o700)).expect("it is ours");
-        match what {
-            "a directory" => fs::create_dir(&file).expect("it can be made"),
-            "open to all" => {
-                fs::write(&file, "").expect("it can be made");
-                fs::set_permissions(&file, Permissions::from_mode(0o666)).expect("it is ours");
-            }
-            "newer" => {
-                let db = Connection::open(&file).expect("it can be made");
-                db.pragma_update(None, "user_version", 99).expect("it can be written");
-            }
-            _ => fs::write(&file, "garbage".repeat(1000)).expect("it can be made"),
-        }
-        let mut host = plan.clone().start();
-        calls(&mut host, words);
-        let stderr = host.all_stderr();
-        let told: Vec<&str> = stderr.lines().filter(|line| line.contains("WARN")).collect();
-        assert!(matches!(told[..], [one] if one.contains(words)), "{what}: {stderr}");
-    }
-}
-
-/// Calls go on before and after this is told.
-fn calls(host: &mut Host, words: &str) {
-    host.greet();
-    for number in 0..50 {
-        host.ask(number, "pid", &json!({}));
-    }
-    host.stderr_line_with(words);
-    for number in 50..100 {
-        host.ask(number, "pid", &json!({}));
-    }
-    assert_eq!(host.finish(), 0);
-}
-
-#[test]
-fn a_record_that_is_locked_holds_nothing_up() {
-    let plan = Plan::new();
-    let mut first = plan.clone().start();
-    first.greet();
-    first.finish();
-    let locker = Connection::open(plan.path("data").join("sessions.db")).expect("it is there");
-    locker.execute_batch("BEGIN EXCLUSIVE").expect("nobody else has it");
-    let mut host = plan.clone().start();
-    calls(&mut host, "another program has it locked");
-}
-
-#[cfg(target_os = "linux")]
-#[test]
-fn a_record_on_a_full_disk_holds_nothing_up() {
-    use crate::support::disk::{Disk, fill, seen_by};
-
-    let plan = Plan::new();
-    let Some(disk) = Disk::new(&plan.path("data"), 512, "there", "x") else { return };
-    let mut host = plan.clone().disk(disk).start();
-    let folder = seen_by(host.pid(), &plan.path("data"));
-    host.greet();
-    host.until("the record is there", || folder.join("sessions.db").exists());
-    fill(&folder.join("filler"));
-    // Each crash is an event, and wants to be written.
-    for generation in 1..4 {
-        slay(host.server(generation));
-        host.server(generation + 1);
-        host.ask(format!("after {generation}"), "pid", &json!({}));
-    }
-    host.stderr_line_with("the disk is full");
-    fs::remove_file(folder.join("filler")).expect("it is there");
-    for number in 0..50 {
-        host.ask(number, "pid", &json!({}));
-    }
-    assert_eq!(host.finish(), 0);
 }
 
 #[test]

@@ -9,6 +9,8 @@ pub(crate) mod dice;
 #[cfg(target_os = "linux")]
 pub(crate) mod disk;
 pub(crate) mod ends;
+#[cfg(target_os = "linux")]
+pub(crate) mod lease;
 pub(crate) mod message;
 pub(crate) mod outside;
 pub(crate) mod plan;

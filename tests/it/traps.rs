@@ -133,8 +133,8 @@ const SHOWN: &[Entry] = &[
         "SQLite on the data path, a commit per message",
         Test("relay", "a_call_costs_nothing_but_its_own_two_lines"),
         &[
-            Test("record", "a_record_that_is_locked_holds_nothing_up"),
-            Test("record", "where_nothing_can_be_recorded_calls_go_on_and_it_is_told_once"),
+            Test("record/faults", "a_record_that_is_locked_holds_nothing_up"),
+            Test("record/faults", "where_nothing_can_be_recorded_calls_go_on_and_it_is_told_once"),
         ],
     ),
     (

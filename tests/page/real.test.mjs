@@ -103,6 +103,16 @@ test('what happens to three servers is seen as it happens', async () => {
     await waitForConnection(page, 'live');
     for (const name of ['notes', 'weather', 'github']) await waitForRow(page, { name, phase: 'serving' });
 
+    // One is killed again and again, as soon as it serves: each time is seen, and the others go on.
+    for (let number = 1; number <= 4; number++) {
+        const pid = await killServer('notes');
+        await waitForText(page, `tr[data-id="${of('notes').id}"] .restarts`, String(number));
+        await hosts[0].call(1);
+        assert.notEqual(of('notes').server_pid, pid);
+        await waitForRow(page, { name: 'notes', phase: 'serving' });
+        await waitForRow(page, { name: 'weather', phase: 'serving' });
+    }
+
     // A server is killed: the row and the events tell, and the host has lost nothing.
     const github = await waitForRow(page, { name: 'github' });
     const restarts = number => page.waitForFunction(

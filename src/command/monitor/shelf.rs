@@ -6,15 +6,15 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use tokio::sync::Semaphore;
-use tokio::task::spawn_blocking;
 use tokio::time::timeout;
 
+use crate::command::recorded;
 use crate::store::{Fault, Reader, Totals};
 
 /// The most that read at once: each has a thread of its own meanwhile.
 const AT_ONCE: usize = 4;
-/// How long a reading may take, its turn included.
-const PATIENCE: Duration = Duration::from_secs(3);
+/// How long a turn is waited for, and then those who write.
+const PATIENCE: Duration = Duration::from_secs(2);
 
 /// Where sessions are read that were recorded.
 #[derive(Clone, Debug)]
@@ -52,22 +52,14 @@ impl Shelf {
         &self,
         read: impl FnOnce(&Reader) -> Result<T, Fault> + Send + 'static,
     ) -> Result<Option<T>, String> {
-        let reading = async {
-            // Nobody closes the semaphore. The place is kept until the thread is done, however long that takes.
-            let place = Arc::clone(&self.turns).acquire_owned().await;
-            let data_dir = self.data_dir.clone();
-            spawn_blocking(move || {
-                let _place = place;
-                read(&Reader::open(data_dir.as_deref())?)
-            })
-            .await
+        let Ok(place) = timeout(PATIENCE, Arc::clone(&self.turns).acquire_owned()).await else {
+            return Err("failed to read what was recorded: others who read take too long".to_owned());
         };
-        match timeout(PATIENCE, reading).await {
-            Ok(Ok(Ok(found))) => Ok(Some(found)),
-            Ok(Ok(Err(Fault::Absent(_)))) => Ok(None),
-            Ok(Ok(Err(fault))) => Err(format!("failed to {fault}")),
-            Ok(Err(_)) => Err("failed to read what was recorded: it has panicked".to_owned()),
-            Err(_) => Err("failed to read what was recorded: it takes too long".to_owned()),
-        }
+        let read = move |reader: &Reader| {
+            // Nobody closes the semaphore. The place is kept until the thread is done, however long that takes.
+            let _place = place;
+            read(reader)
+        };
+        recorded::read(self.data_dir.clone(), PATIENCE, read).await.map_err(|why| format!("failed to {why}"))
     }
 }

@@ -27,6 +27,7 @@ pub(crate) struct Disk {
     /// What is on it from the beginning.
     file: CString,
     text: String,
+    read_only: bool,
     /// What makes us in a user namespace who we are outside.
     uids: String,
     gids: String,
@@ -44,6 +45,7 @@ impl Disk {
             options: c_string(format!("size={size}k,mode=0700").as_bytes()),
             file: c_string(folder.join(file).as_os_str().as_bytes()),
             text: text.to_owned(),
+            read_only: false,
             uids: same(Uid::current().as_raw()),
             gids: same(Gid::current().as_raw()),
         };
@@ -63,6 +65,12 @@ impl Disk {
             }
             Err(error) => panic!("{error}"),
         }
+    }
+
+    /// The same, and nothing can be written to it any more.
+    pub(crate) fn read_only(mut self) -> Self {
+        self.read_only = true;
+        self
     }
 
     /// Has the command see the disk.
@@ -90,7 +98,11 @@ impl Disk {
         mount(none, c"/", none, MsFlags::MS_REC | MsFlags::MS_PRIVATE, none)?;
         let kind = Some(c"tmpfs");
         mount(kind, &*self.folder, kind, MsFlags::MS_NOSUID | MsFlags::MS_NODEV, Some(&*self.options))?;
-        put(&self.file, OFlag::O_CREAT | OFlag::O_EXCL, &self.text)
+        put(&self.file, OFlag::O_CREAT | OFlag::O_EXCL, &self.text)?;
+        if self.read_only {
+            mount(none, &*self.folder, none, MsFlags::MS_REMOUNT | MsFlags::MS_RDONLY, none)?;
+        }
+        Ok(())
     }
 }
 
