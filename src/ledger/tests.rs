@@ -172,3 +172,18 @@ fn what_is_said_of_a_session_is_read_again() {
     }
     assert!("lots".parse::<CloseReason>().is_err());
 }
+
+#[test]
+fn one_that_is_idle_is_written_from_time_to_time_all_the_same() {
+    let shared = Shared::new(ledger());
+    let (far, soon) = (Duration::from_secs(3600), Duration::from_millis(1));
+    shared.note(Duration::ZERO, Duration::from_secs(1), &spawned(7));
+    let first = shared.next(Duration::ZERO, far, far);
+    assert_eq!(first.events.len(), 1);
+    // Nothing happens any more: only the last of the three times is waited for.
+    let keepalive = shared.next(far, far, soon);
+    assert!(keepalive.events.is_empty() && !keepalive.last);
+    shared.alive(Duration::from_secs(61));
+    let (session, ..) = shared.look();
+    assert_eq!((session.alive_at, session.last_active), (61_000, None));
+}

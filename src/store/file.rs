@@ -29,10 +29,17 @@ const CACHE_KIB: i64 = 128;
 const CHECKPOINT_PAGES: i64 = 200;
 /// How long a writer waits for others. A batch takes a few milliseconds.
 const PATIENCE: Duration = Duration::from_secs(5);
-/// Between two tries of a writer to have the lock of the directory.
-const PAUSE: Duration = Duration::from_millis(2);
-/// The same for somebody who waits for what is shown, and who is to be before those who write: hundreds of them may.
-const PAUSE_TO_LOOK: Duration = Duration::from_micros(500);
+/// Between two tries to have the lock of the directory: at first, and at most, for each try makes it twice as long. Hundreds
+/// may write at once; of them those come first who end, and before them all who wait for what is shown.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Pauses(Duration, Duration);
+
+impl Pauses {
+    pub(super) const TO_WRITE: Self = Self(Duration::from_millis(2), Duration::from_millis(16));
+    pub(super) const TO_END: Self = Self(Duration::from_millis(2), Duration::from_millis(2));
+    const TO_LOOK: Self = Self(Duration::from_micros(500), Duration::from_micros(500));
+}
+
 /// How often a batch is tried that finds a damaged file.
 const ATTEMPTS: u32 = 3;
 
@@ -45,11 +52,12 @@ pub(super) fn path(dir: Option<&Path>) -> Result<PathBuf, Fault> {
 /// aside, which is told, and the same is written to a new one.
 pub(super) fn write<T>(
     path: &Path,
+    pauses: Pauses,
     tell: &mut dyn FnMut(Fault),
     mut work: impl FnMut(&mut Connection) -> rusqlite::Result<T>,
 ) -> Result<T, Fault> {
     make_dir(path)?;
-    let _lock = lock(path, PATIENCE, PAUSE)?;
+    let _lock = lock(path, PATIENCE, pauses)?;
     let mut attempts = 0;
     loop {
         attempts += 1;
@@ -67,7 +75,7 @@ pub(super) fn write<T>(
 /// Nobody else opens it as long as the lock is held.
 pub(super) fn open_to_read(path: &Path, patience: Duration) -> Result<(Connection, Lock), Fault> {
     check(path)?;
-    let lock = lock(path, patience, PAUSE_TO_LOOK)?;
+    let lock = lock(path, patience, Pauses::TO_LOOK)?;
     let opened = match open(path, OpenFlags::SQLITE_OPEN_READ_WRITE, patience) {
         Err(Trouble::Fault(Fault::ReadOnly(_) | Fault::Database { .. })) => {
             open(path, OpenFlags::SQLITE_OPEN_READ_ONLY, patience)
@@ -150,7 +158,7 @@ fn make_dir(path: &Path) -> Result<(), Fault> {
 pub(super) type Lock = Flock<File>;
 
 /// Takes the lock. Asked for again and again, for a wait in the system has no bound.
-fn lock(path: &Path, patience: Duration, pause: Duration) -> Result<Lock, Fault> {
+fn lock(path: &Path, patience: Duration, Pauses(mut pause, longest): Pauses) -> Result<Lock, Fault> {
     let fault = |error: io::Error| file_fault(path, error);
     let mut folder = File::open(path.parent().unwrap_or(Path::new("/"))).map_err(fault)?;
     let mut waited = Duration::ZERO;
@@ -163,6 +171,7 @@ fn lock(path: &Path, patience: Duration, pause: Duration) -> Result<Lock, Fault>
         }
         thread::sleep(pause);
         waited += pause;
+        pause = (pause * 2).min(longest);
     }
 }
 

@@ -12,6 +12,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use tokio::sync::{mpsc, oneshot};
 
 use super::fault::Fault;
+use super::file::Pauses;
 use super::{Place, file, write};
 use crate::ledger::{Batch, Shared, millis};
 
@@ -113,7 +114,8 @@ impl Room {
         let is_due = self.until_forget == 0 && !batch.last;
         let (now, keep) = (millis(now()), self.place.keep);
         let mut tidied = Ok(());
-        file::write(&path, &mut |fault| self.teller.tell(fault), |db| {
+        let pauses = if batch.last { Pauses::TO_END } else { Pauses::TO_WRITE };
+        file::write(&path, pauses, &mut |fault| self.teller.tell(fault), |db| {
             write::batch(db, batch)?;
             if is_due {
                 tidied = write::close_lost(db, now).and_then(|_| write::forget(db, now, keep));

@@ -66,7 +66,7 @@ impl Disk {
     }
 
     fn write<T>(&self, work: impl FnMut(&mut Connection) -> rusqlite::Result<T>) -> T {
-        file::write(&self.file(), &mut |fault| panic!("{fault}"), work).unwrap()
+        file::write(&self.file(), file::Pauses::TO_WRITE, &mut |fault| panic!("{fault}"), work).unwrap()
     }
 
     /// The file, open for tests that write more than once.
