@@ -11,6 +11,7 @@ pub mod session;
 pub mod sessions;
 pub mod setup;
 pub mod value;
+pub mod wrap;
 
 use std::ffi::OsString;
 use std::path::PathBuf;
@@ -57,7 +58,7 @@ pub struct Cli {
 pub enum Command {
     /// Supervise one server on stdin and stdout, as without a command
     Run(Run),
-    /// Obtain a session from a daemon, store its token, and print the entry for the host's config
+    /// Obtain a session from a daemon, store its token, and print or write the entry for the host's config
     Setup(setup::Setup),
     /// Show the servers that run, and those that ran before
     Status(sessions::Status),
@@ -67,6 +68,10 @@ pub enum Command {
     Stop(sessions::Target),
     /// Show all servers of this user on a web page of this machine, with health, metrics and a WebSocket
     Monitor(monitor::Monitor),
+    /// Put the supervisor before the servers in the configs of hosts
+    Wrap(wrap::Wrap),
+    /// Take the supervisor out of the configs of hosts again
+    Unwrap(wrap::Wrap),
     /// Show the whole story in ten seconds, with a built-in server that crashes and an API that ends its session
     Demo {
         /// Be the server of the demo

@@ -33,6 +33,16 @@ pub const GONE: i32 = 72;
 pub const NOT_DONE: i32 = 73;
 /// `monitor`: the address cannot be listened at; often another program has the port.
 pub const CANNOT_LISTEN: i32 = 74;
+/// `wrap`, `unwrap`, `setup --write`: a config cannot be read or understood.
+pub const CONFIG_UNREADABLE: i32 = 80;
+/// `wrap`, `unwrap`, `setup --write`: a config has changed between reading and writing.
+pub const CONFIG_CHANGED: i32 = 81;
+/// `wrap`, `unwrap`, `setup --write`: a config cannot be written, or what it was cannot be kept.
+pub const CONFIG_NOT_WRITTEN: i32 = 82;
+/// `wrap`, `unwrap`: there is no config, or no server of that name in one.
+pub const NO_CONFIG: i32 = 83;
+/// `wrap`, `unwrap`: the person did not want it.
+pub const DECLINED: i32 = 84;
 /// The supervisor itself has failed in a way that nobody has foreseen, which ends it: a panic, by Rust's convention.
 pub const PANICKED: i32 = 101;
 /// The server's command is there and cannot be executed.
@@ -58,6 +68,19 @@ pub const OF_ORDERS: &[(i32, &str)] = &[
     (UNKNOWN, "No server of this name or id runs"),
     (GONE, "It has ended already"),
     (NOT_DONE, "It does not answer, or does not do it"),
+];
+
+/// The codes of whatever changes the configs of hosts, likewise.
+pub const OF_CONFIGS: &[(i32, &str)] = &[
+    (CONFIG_UNREADABLE, "A config cannot be read, or is not what a host reads"),
+    (CONFIG_CHANGED, "A config has changed meanwhile, and is not written over"),
+    (CONFIG_NOT_WRITTEN, "A config cannot be written, or what it was cannot be kept"),
+];
+
+/// The codes of `wrap` and `unwrap` beside these, likewise.
+pub const OF_WRAP: &[(i32, &str)] = &[
+    (NO_CONFIG, "There is no config, or no server of that name in one"),
+    (DECLINED, "The question was not answered with yes"),
 ];
 
 /// Codes with what they mean, as the end of a help text.

@@ -44,6 +44,8 @@
 //! | [`http`] | the one HTTP client, and how APIs say what is wrong | what is asked with it |
 //! | [`gateway`] | puts the session token on what a server asks of its API, over loopback | when a token is over, where it is kept |
 //! | [`daemon`] | the API of the daemon that issues sessions | files, what a person sees |
+//! | [`hosts`] | the configs of hosts: where they are, what they name, how they are changed and kept | who asks, what is shown |
+//! | [`disk`] | that what was written is on the disk | what is written |
 //! | [`cli`] | the command line, declarations only | what the commands do |
 //! | [`report`] | what a person sees; the only place that prints | tokio, doers |
 //! | [`command::monitor`] | the page, the API and the metrics over all supervisors: knows them by their sockets and the store only | the engine, the relay |
@@ -62,9 +64,11 @@ pub mod command;
 pub mod control;
 pub mod daemon;
 pub mod datadir;
+pub mod disk;
 pub mod engine;
 pub mod exit_code;
 pub mod gateway;
+pub mod hosts;
 pub mod http;
 pub mod lastgood;
 pub mod ledger;

@@ -7,7 +7,7 @@ use std::process;
 
 use mcp_supervise::child::Guardian;
 use mcp_supervise::cli::{self, Command, Refusal, UsageError};
-use mcp_supervise::command::{completions, demo, manual, monitor, order, run, setup, status};
+use mcp_supervise::command::{completions, demo, manual, monitor, order, run, setup, status, wrap};
 use mcp_supervise::engine::io::Order;
 use mcp_supervise::{exit_code, report};
 
@@ -26,6 +26,8 @@ fn main() {
         Ok(Command::Restart(target)) => order::order(&target, Order::Restart),
         Ok(Command::Stop(target)) => order::order(&target, Order::Stop),
         Ok(Command::Monitor(options)) => monitor::monitor(&options),
+        Ok(Command::Wrap(options)) => wrap::wrap(&options),
+        Ok(Command::Unwrap(options)) => wrap::unwrap(&options),
         Ok(Command::Demo { serve: true }) => ended(demo::serve()),
         Ok(Command::Demo { serve: false }) => ended(demo::demo()),
         Ok(Command::Man) => printed(manual::render()),

@@ -141,6 +141,12 @@ impl Mask {
         masked
     }
 
+    /// The words of a command line after options whose names say that these are secrets, each with its option.
+    pub fn secret_words(argv: &[String]) -> impl Iterator<Item = (String, String)> {
+        let pairs = argv.iter().zip(argv.iter().skip(1)).filter(|(option, _)| is_secret_option(option));
+        pairs.map(|(option, word)| (option.clone(), word.clone()))
+    }
+
     /// A command line as one text, each word masked, words with spaces quoted.
     ///
     /// Here it is known where a word begins and ends, so the value of an option or of an assignment is masked whole,

@@ -23,6 +23,14 @@ pub fn heard(text: impl AsRef<[u8]>) -> io::Result<bool> {
     finish(&mut anstream::stdout(), text.as_ref())
 }
 
+/// Asks on stderr, and waits for a line on stdin: empty at its end.
+pub fn ask(question: impl Display) -> io::Result<String> {
+    finish(&mut anstream::stderr(), question.to_string().as_bytes())?;
+    let mut answer = String::new();
+    io::stdin().read_line(&mut answer)?;
+    Ok(answer)
+}
+
 /// Tells on stderr what went wrong, in words that fit after `error:`, and what to do about it.
 pub fn error(message: impl Display, hint: Option<&str>) {
     let red = AnsiColor::Red.on_default().bold();

@@ -56,6 +56,8 @@ pub fn parse(words: impl IntoIterator<Item = OsString>, any_setting: bool) -> Re
             | Command::Restart(_)
             | Command::Stop(_)
             | Command::Monitor(_)
+            | Command::Wrap(_)
+            | Command::Unwrap(_)
             | Command::Demo { .. }
             | Command::Completions { .. }
             | Command::Man),
@@ -88,7 +90,7 @@ fn is_of_setup(words: &[OsString]) -> bool {
 
 const SETUP: &str = "setup";
 /// The commands with options of their own, beside `run`.
-const NAMED: [&str; 5] = [SETUP, "status", "restart", "stop", "monitor"];
+const NAMED: [&str; 7] = [SETUP, "status", "restart", "stop", "monitor", "wrap", "unwrap"];
 
 /// The command that these words name. It is the first of them: options before it are options of `run`.
 fn named(words: &[OsString]) -> Option<&'static str> {

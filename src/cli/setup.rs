@@ -10,6 +10,7 @@ use clap::ValueEnum;
 use clap::builder::{NonEmptyStringValueParser, PathBufValueParser, TypedValueParser as _};
 
 use super::value;
+use super::wrap::Host;
 use crate::exit_code;
 
 /// What the environment variables of these options begin with, but for one that `run` has too.
@@ -106,6 +107,26 @@ pub struct Setup {
     #[arg(long, help_heading = "Sessions")]
     pub revoke_old: bool,
 
+    /// Write the entry into a config too, unless a server of its name is there, and keep what the config was
+    #[arg(long, help_heading = "Config")]
+    pub write: bool,
+
+    // `None`: `config` names it.
+    /// Write it into the config of this host, that of the user
+    #[arg(long, value_name = "HOST", requires = "write", help_heading = "Config")]
+    pub host: Option<Host>,
+
+    // `None`: where the host has it.
+    /// Write it into this file, in the form of the host's configs
+    #[arg(
+        long,
+        value_name = "FILE",
+        value_parser = PathBufValueParser::new().try_map(value::full_path),
+        requires = "write",
+        help_heading = "Config"
+    )]
+    pub config: Option<PathBuf>,
+
     /// Tell what was done in this form; neither of them has a token in it
     #[arg(long, value_name = "FORM", default_value = "text")]
     pub output: Output,
@@ -131,5 +152,5 @@ pub enum Output {
 
 /// The end of the help.
 fn exit_codes() -> String {
-    exit_code::listed(exit_code::OF_SETUP)
+    exit_code::listed(&[exit_code::OF_SETUP, exit_code::OF_CONFIGS].concat())
 }

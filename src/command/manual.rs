@@ -21,6 +21,7 @@ pub fn render() -> Vec<u8> {
         generated(&man, Man::render_description_section),
         commands(&definitions).render(),
         generated(&man, Man::render_options_section),
+        wrap(&definitions).render(),
         setup(&definitions).render(),
         status(&definitions).render(),
         exit_status().render(),
@@ -56,13 +57,65 @@ fn commands(definitions: &Command) -> Roff {
     roff
 }
 
+/// What `wrap` and `unwrap` do to which files.
+fn wrap(definitions: &Command) -> Roff {
+    let mut roff = section("WRAP AND UNWRAP");
+    paragraph(
+        &mut roff,
+        "mcp-supervise wrap puts the supervisor before the servers in the configs of hosts, and unwrap takes it out again. Both \
+         show the change and ask before anything is written. The command of an entry becomes this program by its full \
+         path, and its args become --name with the entry's key, --, and what was there. Every other byte stays as it is, \
+         comments and line ends included; unwrap of a file that nobody has changed since gives it back byte for byte, and of \
+         one that was changed takes out our words only. What a config was is kept in the folder configs of the directory \
+         for what is stored, the last 20 times. Restart the host afterwards.",
+    );
+    paragraph(
+        &mut roff,
+        "An entry is left as it is if its server is not started by the host (it has a url), if it is disabled, if \
+         mcp-supervise is in its command line already, behind env or a shell too, if VS Code is to debug it, and if it cannot be \
+         understood. unwrap takes the supervisor out of disabled entries too. A config that is not JSON (with comments and \
+         with commas before closing brackets) is left alone, and so is one that changes between the look at it and the answer. \
+         Claude Desktop writes its config again when it quits: quit it first.",
+    );
+    paragraph(&mut roff, "The configs that are looked into, where they are there:");
+    for (host, files) in [
+        (
+            "claude-desktop",
+            "claude_desktop_config.json in ~/.config/Claude, on macOS in ~/Library/Application Support/Claude",
+        ),
+        (
+            "claude-code",
+            "the project's .mcp.json, and ~/.claude.json (or that in CLAUDE_CONFIG_DIR) with the servers of the user and those \
+             of the user for single projects",
+        ),
+        ("cursor", "the project's .cursor/mcp.json, and ~/.cursor/mcp.json"),
+        (
+            "vscode",
+            "the project's .vscode/mcp.json, and mcp.json of the user and of each profile in ~/.config/Code/User, on macOS in \
+             ~/Library/Application Support/Code/User; and those of Code - Insiders",
+        ),
+        ("copilot", "the project's .mcp.json, and mcp-config.json in ~/.copilot or in COPILOT_HOME"),
+        ("windsurf", "~/.codeium/windsurf/mcp_config.json"),
+        ("inspector", "~/.mcp-inspector/mcp.json"),
+    ] {
+        entry(&mut roff, vec![bold(host)], files.to_owned());
+    }
+    paragraph(
+        &mut roff,
+        "XDG_CONFIG_HOME moves ~/.config. The project's are those in this directory, or in the nearest one above it that has \
+         one, up to the root of the repository.",
+    );
+    options(&mut roff, definitions, "wrap");
+    roff
+}
+
 /// What `setup` does, its options, and what it tells a program.
 fn setup(definitions: &Command) -> Roff {
     let mut roff = section("SETUP");
     paragraph(
         &mut roff,
         "mcp-supervise setup asks a WAIaaS daemon for a session, stores its token in the file that the supervisor reads, and \
-         prints the entry for the host's config. The token is not in what it prints. A supervisor that is already running with \
+         prints the entry for the host's config, or with --write puts it there. The token is not in what it prints. A supervisor that is already running with \
          this file takes the new token at once. The master password is read from WAIAAS_MASTER_PASSWORD, from the file that \
          is named, or at the terminal, without echo; it is no option, because anybody can read command lines.",
     );
@@ -85,6 +138,11 @@ fn setup(definitions: &Command) -> Roff {
         ),
         ("warnings", "a list of texts"),
         ("config", "the entries, in the member mcpServers"),
+        (
+            "written",
+            "null, or what became of the config that --write was to write: file, kept (where what it was is, null if there was \
+             nothing to keep), and left (a list of the keys whose servers were there already, and are something else)",
+        ),
     ] {
         entry(&mut roff, vec![bold(field)], meaning.to_owned());
     }
@@ -202,6 +260,14 @@ fn exit_status() -> Roff {
         let text = format!("From restart and stop: {}", uncapitalized(meaning));
         entry(&mut roff, vec![bold(code.to_string())], text);
     }
+    for (code, meaning) in exit_code::OF_CONFIGS {
+        let text = format!("From wrap, unwrap and setup --write: {}", uncapitalized(meaning));
+        entry(&mut roff, vec![bold(code.to_string())], text);
+    }
+    for (code, meaning) in exit_code::OF_WRAP {
+        let text = format!("From wrap and unwrap: {}", uncapitalized(meaning));
+        entry(&mut roff, vec![bold(code.to_string())], text);
+    }
     let other =
         format!("The server's own code, or {} and the number of the signal that ended it", exit_code::SIGNAL);
     entry(&mut roff, vec![roman("other")], other);
@@ -255,8 +321,8 @@ fn files() -> Roff {
     entry(
         &mut roff,
         vec![italic("$XDG_STATE_HOME/mcp-supervise"), roman(", "), italic("~/.local/state/mcp-supervise")],
-        "What is stored: in last-good the greetings and lists of each server, for its next slow start, and in sessions.db \
-         the record of sessions, a SQLite file. On macOS it is ~/Library/Application Support/mcp-supervise. --data-dir names \
+        "What is stored: in last-good the greetings and lists of each server, for its next slow start, in sessions.db \
+         the record of sessions, a SQLite file, and in configs what configs were before wrap, unwrap or setup changed them. On macOS it is ~/Library/Application Support/mcp-supervise. --data-dir names \
          another directory, and with --no-store nothing is stored."
             .to_owned(),
     );

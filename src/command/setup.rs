@@ -13,6 +13,7 @@ mod failure;
 mod password;
 mod session;
 mod told;
+mod write;
 
 use std::collections::BTreeMap;
 use std::env;
@@ -22,6 +23,8 @@ use self::entry::{Common, Config};
 use self::failure::Failure;
 use self::session::Work;
 use self::told::{Told, shown};
+use self::write::Target;
+use super::program::program;
 use crate::cli::setup::{Output, Setup, Via};
 use crate::daemon::{Daemon, Password, Terms, Wallet, Why};
 use crate::mask::Mask;
@@ -56,6 +59,7 @@ async fn all(options: &Setup) -> Result<i32, Failure> {
     let mut warnings = Warnings::default();
     let data_dir = data_dir(options)?;
     let (daemon, common) = before(options, &data_dir)?;
+    let target = Target::of(options)?;
     if daemon.is_overheard() {
         warnings.add(format!(
             "the master password goes to {} as it is, and whoever is on the way can read it: use https",
@@ -129,15 +133,27 @@ async fn all(options: &Setup) -> Result<i32, Failure> {
         .collect();
     let servers = sessions.iter().map(|(key, session)| (key.clone(), common.entry(key, &session.wallet)));
     let config = Config { servers: servers.collect() };
+    let written = target.filter(|_| !sessions.is_empty()).map(|target| target.write(&config)).transpose();
+    let (written, failure) = written.map_or_else(|failure| (None, Some(failure)), |written| (written, None));
+    for key in written.iter().flat_map(|written| &written.left) {
+        warnings.add(format!(
+            "the config has another server `{key}`, which is left as it is: take it out to have the new entry"
+        ));
+    }
     let told = Told {
         base_url: &common.base_url,
         sessions: &sessions,
         failures: &failures,
         warnings: &warnings.0,
         config: &config,
+        written: written.as_ref(),
     };
     tell(&told, options.output)?;
-    Ok(failures.first().map_or(exit_code::DONE, |(_, failure)| failure.code))
+    if let Some(failure) = &failure {
+        failure.tell();
+    }
+    let first = failures.first().map(|(_, failure)| failure.code);
+    Ok(first.or(failure.map(|failure| failure.code)).unwrap_or(exit_code::DONE))
 }
 
 fn tell(told: &Told<'_>, output: Output) -> Result<(), Failure> {
@@ -172,10 +188,8 @@ fn before(options: &Setup, data_dir: &Path) -> Result<(Daemon, Common), Failure>
             "write it as http://127.0.0.1:3100, with --base-url or WAIAAS_BASE_URL",
         )
     })?;
-    let program = env::current_exe()
-        .map_err(|error| Failure::unexpected(format!("failed to find this program: {error}")))?;
     let common = Common {
-        program: written(&program)?,
+        program: program()?,
         base_url: daemon.address().to_owned(),
         data_dir: written(data_dir)?,
         ca: options.upstream_ca.as_deref().map(full).transpose()?.as_deref().map(written).transpose()?,

@@ -12,11 +12,12 @@ use std::time::Duration;
 
 use nix::errno::Errno;
 use nix::fcntl::OFlag;
-use nix::unistd::{fsync, geteuid};
+use nix::unistd::geteuid;
 use secrecy::zeroize::Zeroizing;
 use secrecy::{ExposeSecret as _, SecretString};
 
 use super::claims::LONGEST;
+use crate::disk::sync;
 
 /// Who may write to a file besides its owner and its group.
 const WORLD_WRITABLE: u32 = 0o002;
@@ -132,23 +133,6 @@ pub(super) fn directory(path: &Path) -> &Path {
     match path.parent() {
         Some(parent) if parent != Path::new("") => parent,
         _ => Path::new("."),
-    }
-}
-
-/// Has a file or a directory on the disk, as far as its file system does such things: one that does not know how would
-/// never let a token be written.
-pub(super) fn sync(file: &File) -> io::Result<()> {
-    const UNKNOWN: [Errno; 4] = [Errno::EINVAL, Errno::ENOTSUP, Errno::EOPNOTSUPP, Errno::ENOSYS];
-    let is_unknown = |error: &io::Error| {
-        error.raw_os_error().is_some_and(|number| UNKNOWN.contains(&Errno::from_raw(number)))
-    };
-    match file.sync_all() {
-        // On macOS that asks the disk itself, which not every file system can; this one asks the system.
-        Err(error) if is_unknown(&error) => match fsync(file) {
-            Err(errno) if !UNKNOWN.contains(&errno) => Err(errno.into()),
-            Ok(()) | Err(_) => Ok(()),
-        },
-        synced => synced,
     }
 }
 

@@ -4,8 +4,6 @@ mod renewal;
 
 use std::ffi::OsString;
 use std::fs::{self, File, Permissions};
-use std::io;
-use std::os::fd::OwnedFd;
 use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _, symlink};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -22,7 +20,6 @@ use tempfile::TempDir;
 
 use crate::engine::lease::io::TokenId;
 
-use super::file::sync;
 use super::{Form, NoLock, Place, Reading, Vault};
 
 /// A token with these claims.
@@ -296,13 +293,4 @@ async fn as_long_as_the_older_file_is_read_its_lock_is_held_too() {
     let held = wallet.lock(enough).await;
     assert!(held.is_ok() && is_locked(wallet.path()) && !is_locked(older.path()));
     assert!(other.lock(enough).await.is_ok(), "nobody is in its way");
-}
-
-#[test]
-fn a_file_system_that_cannot_sync_lets_files_be_written() {
-    // A pipe has nothing that could be on a disk, and says so.
-    let (_reader, writer) = io::pipe().unwrap_or_else(|error| panic!("{error}"));
-    let pipe = File::from(OwnedFd::from(writer));
-    assert_eq!(pipe.sync_all().map_err(|error| error.kind()), Err(io::ErrorKind::InvalidInput));
-    assert!(sync(&pipe).is_ok());
 }

@@ -29,3 +29,4 @@ mod tidy;
 mod traps;
 mod twice;
 mod watching;
+mod wrap;

@@ -7,6 +7,7 @@ mod failing;
 mod password;
 mod scripted;
 mod tls;
+mod write;
 
 use std::fs;
 use std::os::unix::fs::MetadataExt as _;
@@ -282,6 +283,7 @@ fn the_object_has_the_fields_that_the_manual_has() {
             }],
             "failures": [],
             "warnings": [],
+            "written": null,
             "config": {"mcpServers": {key: entry}},
         })
     );
@@ -298,10 +300,15 @@ fn the_object_has_the_fields_that_the_manual_has() {
 fn the_exit_codes_are_in_the_help() {
     let help = Setup::new().options("--help").run();
     help.done();
-    for (code, meaning) in mcp_supervise::exit_code::OF_SETUP {
+    let codes = [mcp_supervise::exit_code::OF_SETUP, mcp_supervise::exit_code::OF_CONFIGS].concat();
+    for (code, meaning) in codes {
         assert!(help.stdout.contains(&format!("{code}  {meaning}")), "{}", help.stdout);
     }
-    assert!(help.stdout.ends_with("written\n") && !help.stdout.contains("--password "), "{}", help.stdout);
+    assert!(
+        help.stdout.ends_with("cannot be kept\n") && !help.stdout.contains("--password "),
+        "{}",
+        help.stdout
+    );
 }
 
 #[test]

@@ -16,6 +16,7 @@ pub(crate) mod outside;
 pub(crate) mod plan;
 pub(crate) mod process;
 pub(crate) mod reader;
+pub(crate) mod terminal;
 
 use std::fs::{self, File};
 use std::io::Write as _;

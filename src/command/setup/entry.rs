@@ -8,12 +8,13 @@ use std::fmt::Write as _;
 use serde::Serialize;
 
 use crate::daemon::Wallet;
+use crate::hosts::Members;
 
 /// The fewest characters of an id that tell two wallets of one name apart: with fewer, each new wallet would rename them.
 const FEWEST: usize = 4;
 
 /// A config that has nothing but these entries.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
 pub(super) struct Config {
     #[serde(rename = "mcpServers")]
     pub(super) servers: BTreeMap<String, Entry>,
@@ -25,6 +26,15 @@ pub(super) struct Entry {
     command: String,
     args: Vec<String>,
     env: Environment,
+}
+
+impl Entry {
+    /// What it says, in its order.
+    pub(super) fn members(&self) -> Members {
+        // Texts have a form in JSON.
+        let env = serde_json::to_value(&self.env).unwrap_or_default();
+        vec![("command", self.command.clone().into()), ("args", self.args.clone().into()), ("env", env)]
+    }
 }
 
 /// What the supervisor and the server are told.

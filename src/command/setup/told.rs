@@ -8,6 +8,7 @@ use serde::Serialize;
 use super::entry::Config;
 use super::failure::Failure;
 use super::session::Obtained;
+use super::write::Written;
 use crate::daemon::{Expiry, Wallet};
 
 /// All that came of it.
@@ -22,6 +23,8 @@ pub(super) struct Told<'a> {
     pub(super) warnings: &'a [String],
     /// The entries.
     pub(super) config: &'a Config,
+    /// What became of a host's config. `None` where none was to be written, or could be.
+    pub(super) written: Option<&'a Written>,
 }
 
 /// The JSON object, field by field as the manual has them.
@@ -32,6 +35,7 @@ struct Object<'a> {
     failures: Vec<Missing<'a>>,
     warnings: &'a [String],
     config: &'a Config,
+    written: Option<&'a Written>,
 }
 
 #[derive(Serialize)]
@@ -89,6 +93,7 @@ impl Told<'_> {
             failures: failures.collect(),
             warnings: self.warnings,
             config: self.config,
+            written: self.written,
         };
         Ok(serde_json::to_string_pretty(&object)? + "\n")
     }
@@ -121,6 +126,10 @@ impl Told<'_> {
                 line("before", &format!("the session {id} {what}"));
             }
         }
+        if let Some(written) = self.written {
+            written.tell(&mut text);
+            return Ok(text);
+        }
         let (entries, were) = match self.sessions.len() {
             1 => ("this entry", "A supervisor"),
             _ => ("these entries", "Supervisors"),
@@ -134,6 +143,25 @@ impl Told<'_> {
              ~/.cursor/mcp.json, Claude Code in .mcp.json. Then restart the host.\n\n{config}\n"
         );
         Ok(text)
+    }
+}
+
+impl Written {
+    /// For a person.
+    fn tell(&self, text: &mut String) {
+        let host = self.host.unwrap_or("the host that reads it");
+        let what = if self.changed {
+            format!("has the entry now: restart {host}")
+        } else if self.left.is_empty() {
+            "has the entry already".to_owned()
+        } else {
+            "is as it was".to_owned()
+        };
+        // Writing to a string cannot fail.
+        let _ = writeln!(text, "{:<8} {} {what}", "config", self.file.display());
+        if let Some(kept) = &self.kept {
+            let _ = writeln!(text, "{:<8} what the config was is in {}", "", kept.display());
+        }
     }
 }
 

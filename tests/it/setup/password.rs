@@ -1,18 +1,15 @@
 //! The master password: where it is taken from, and that it is shown nowhere, not even while it is typed.
 
-use std::fs::{self, File, Permissions};
-use std::io::{Read as _, Write as _};
+use std::fs::{self, Permissions};
 use std::os::unix::fs::PermissionsExt as _;
-use std::os::unix::process::CommandExt as _;
 use std::path::PathBuf;
-use std::process::{Child, Stdio};
 
-use nix::pty::openpty;
 use tempfile::TempDir;
 
 use super::{Setup, living};
 use crate::support::daemon::{Daemon, PASSWORD, WALLET};
 use crate::support::process::eventually;
+use crate::support::terminal::Terminal;
 
 /// A file with this in it, and a folder that it is in.
 fn file(text: &str, mode: u32) -> (TempDir, PathBuf) {
@@ -102,88 +99,26 @@ fn it_is_no_option_and_the_refusal_does_not_repeat_it() {
     assert!(daemon.log().is_empty());
 }
 
-/// The program at a terminal of its own.
-struct Terminal {
-    child: Child,
-    screen: File,
-    shown: Vec<u8>,
-    _home: TempDir,
-}
-
-impl Terminal {
-    fn start(daemon: &Daemon) -> Self {
-        let ends = openpty(None, None).expect("there are terminals");
-        let home = tempfile::tempdir().expect("a folder");
-        let dup = || Stdio::from(ends.slave.try_clone().expect("it can be doubled"));
-        #[expect(
-            clippy::disallowed_methods,
-            reason = "the program under test, which needs a terminal of its own"
-        )]
-        let mut command = std::process::Command::new(env!("CARGO_BIN_EXE_mcp-supervise"));
-        command.arg("setup").env_clear().env("HOME", home.path());
-        command.env("WAIAAS_BASE_URL", daemon.base()).env("WAIAAS_DATA_DIR", daemon.data_dir());
-        command.stdin(dup()).stdout(dup()).stderr(dup());
-        #[expect(unsafe_code, reason = "there is no safe way to a controlling terminal")]
-        // SAFETY: both calls are safe between fork and exec.
-        unsafe {
-            command.pre_exec(|| {
-                nix::unistd::setsid()?;
-                match nix::libc::ioctl(0, nix::libc::TIOCSCTTY, 0) {
-                    0 => Ok(()),
-                    _ => Err(std::io::Error::last_os_error()),
-                }
-            });
-        }
-        let child = command.spawn().expect("the program was built for this test");
-        // Ours must go, or the end of the program would not be the end of the terminal.
-        drop((command, ends.slave));
-        Self { child, screen: ends.master.into(), shown: Vec::new(), _home: home }
-    }
-
-    /// Waits for the prompt, and until nothing that is typed is shown any more.
-    fn until_asked(&mut self) {
-        let mut buffer = [0; 4096];
-        while !String::from_utf8_lossy(&self.shown).contains("Master password of the daemon: ") {
-            let count = self.screen.read(&mut buffer).unwrap_or(0);
-            assert!(count > 0, "no prompt: {}", String::from_utf8_lossy(&self.shown));
-            self.shown.extend_from_slice(&buffer[..count]);
-        }
-        assert!(eventually(|| (!self.echoes()).then_some(())).is_some(), "what is typed is shown");
-    }
-
-    fn type_in(&mut self, text: &str) {
-        self.screen.write_all(text.as_bytes()).expect("the terminal is there");
-    }
-
-    fn echoes(&self) -> bool {
-        let settings = nix::sys::termios::tcgetattr(&self.screen).expect("it is a terminal");
-        settings.local_flags.contains(nix::sys::termios::LocalFlags::ECHO)
-    }
-
-    /// Waits for the program's end. Gives how it ended, and all that was shown.
-    fn end(mut self) -> (std::process::ExitStatus, String) {
-        let mut buffer = [0; 4096];
-        // A terminal that nobody has any more cannot be read: that is its end.
-        while let Ok(count @ 1..) = self.screen.read(&mut buffer) {
-            self.shown.extend_from_slice(&buffer[..count]);
-        }
-        let status = eventually(|| self.child.try_wait().expect("it is our child")).expect("it ends");
-        (status, String::from_utf8_lossy(&self.shown).into_owned())
-    }
-}
-
-impl Drop for Terminal {
-    fn drop(&mut self) {
-        let _ = self.child.kill();
-        let _ = self.child.wait();
-    }
+/// The program at a terminal of its own, and its home.
+fn ask(daemon: &Daemon) -> (Terminal, TempDir) {
+    let home = tempfile::tempdir().expect("a folder");
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "the program under test, which needs a terminal of its own"
+    )]
+    let mut command = std::process::Command::new(env!("CARGO_BIN_EXE_mcp-supervise"));
+    command.arg("setup").env_clear().env("HOME", home.path());
+    command.env("WAIAAS_BASE_URL", daemon.base()).env("WAIAAS_DATA_DIR", daemon.data_dir());
+    let mut terminal = Terminal::start(command);
+    terminal.until_shown("Master password of the daemon: ");
+    assert!(eventually(|| (!terminal.echoes()).then_some(())).is_some(), "what is typed is shown");
+    (terminal, home)
 }
 
 #[test]
 fn it_is_asked_for_at_the_terminal_and_not_shown() {
     let daemon = Daemon::of(&[WALLET], "");
-    let mut terminal = Terminal::start(&daemon);
-    terminal.until_asked();
+    let (mut terminal, _home) = ask(&daemon);
     terminal.type_in(&format!("{PASSWORD}\n"));
     let (status, shown) = terminal.end();
     assert!(status.success(), "{shown}");
@@ -194,8 +129,7 @@ fn it_is_asked_for_at_the_terminal_and_not_shown() {
 #[test]
 fn an_interrupt_at_the_prompt_leaves_the_terminal_as_it_was() {
     let daemon = Daemon::of(&[WALLET], "");
-    let mut terminal = Terminal::start(&daemon);
-    terminal.until_asked();
+    let (mut terminal, _home) = ask(&daemon);
     terminal.type_in("corr\u{3}");
     let status = eventually(|| terminal.child.try_wait().expect("it is our child")).expect("it ends");
     assert_eq!(std::os::unix::process::ExitStatusExt::signal(&status), Some(nix::libc::SIGINT));

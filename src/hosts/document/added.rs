@@ -1,0 +1,119 @@
+//! New servers for a config, written as the rest of it is. Pure.
+
+use jsonc_parser::cst::{CstInputValue, CstRootNode};
+use serde_json::Value;
+
+use super::{Bad, MARK, Shape, bad, options};
+
+/// What an entry says, in its order.
+pub type Members = Vec<(&'static str, Value)>;
+
+/// A config with servers added.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Added {
+    /// The new text.
+    pub text: String,
+    /// Those that were there already, and are something else: they are left as they are.
+    pub left: Vec<String>,
+}
+
+/// The text with these servers, by name. Whatever else is in it stays as it is.
+///
+/// # Errors
+/// If the text is not what hosts read, or has something else where servers are.
+pub fn with_servers(text: &str, shape: Shape, servers: &[(String, Members)]) -> Result<Added, Bad> {
+    let (mark, body) = match text.strip_prefix(MARK) {
+        Some(body) => (&text[..MARK.len_utf8()], body),
+        None => ("", text),
+    };
+    let key = match shape {
+        Shape::VsCode => "servers",
+        Shape::Servers | Shape::Projects | Shape::Unknown => "mcpServers",
+    };
+    let root = CstRootNode::parse(body, &options()).map_err(|error| bad(&error))?;
+    let no_object = |what: String| Bad { line: 1, column: 1, why: format!("{what} is no object") };
+    let object = root.object_value_or_create().ok_or_else(|| no_object("it".to_owned()))?;
+    let known = object.object_value_or_create(key).ok_or_else(|| no_object(format!("`{key}`")))?;
+    let mut left = Vec::new();
+    for (name, members) in servers {
+        match known.get(name) {
+            None => {
+                let members = members.iter().map(|(key, value)| ((*key).to_owned(), input(value)));
+                known.append(name, CstInputValue::Object(members.collect()));
+                known.ensure_multiline();
+            }
+            Some(there) => {
+                let found = there.value().and_then(|found| found.to_serde_value());
+                let meant: Value = members.iter().map(|(key, value)| (*key, value.clone())).collect();
+                if found != Some(meant) {
+                    left.push(name.clone());
+                }
+            }
+        }
+    }
+    Ok(Added { text: format!("{mark}{root}"), left })
+}
+
+fn input(value: &Value) -> CstInputValue {
+    match value {
+        Value::Null => CstInputValue::Null,
+        Value::Bool(flag) => CstInputValue::Bool(*flag),
+        Value::Number(number) => CstInputValue::Number(number.to_string()),
+        Value::String(text) => CstInputValue::String(text.clone()),
+        Value::Array(elements) => CstInputValue::Array(elements.iter().map(input).collect()),
+        Value::Object(members) => {
+            CstInputValue::Object(members.iter().map(|(name, value)| (name.clone(), input(value))).collect())
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    fn add(text: &str, shape: Shape) -> Added {
+        let members =
+            vec![("command", json!("/p")), ("args", json!(["--", "a\"b"])), ("env", json!({"K": "v"}))];
+        with_servers(text, shape, &[("new".to_owned(), members)]).unwrap()
+    }
+
+    #[test]
+    fn a_server_is_written_as_the_others_are() {
+        for (text, shape, expected) in [
+            (
+                "",
+                Shape::Servers,
+                "{\n  \"mcpServers\": {\n    \"new\": {\n      \"command\": \"/p\",\n      \"args\": [\"--\", \"a\\\"b\"],\n      \"env\": {\n        \"K\": \"v\"\n      }\n    }\n  }\n}\n",
+            ),
+            (
+                "\u{feff}{\r\n\t// mine\r\n\t\"servers\": {\r\n\t\t\"old\": {\"command\": \"x\"}, // kept\r\n\t},\r\n\t\"n\": 1.0e3,\r\n}",
+                Shape::VsCode,
+                "\u{feff}{\r\n\t// mine\r\n\t\"servers\": {\r\n\t\t\"old\": {\"command\": \"x\"}, // kept\r\n\t\t\"new\": {\r\n\t\t\t\"command\": \"/p\",\r\n\t\t\t\"args\": [\"--\", \"a\\\"b\"],\r\n\t\t\t\"env\": {\r\n\t\t\t\t\"K\": \"v\",\r\n\t\t\t},\r\n\t\t},\r\n\t},\r\n\t\"n\": 1.0e3,\r\n}",
+            ),
+        ] {
+            let added = add(text, shape);
+            assert_eq!(added.text, expected);
+            assert_eq!(added.left, Vec::<String>::new());
+            assert_eq!(add(&added.text, shape), added, "twice is once");
+        }
+    }
+
+    #[test]
+    fn what_is_there_is_left_and_what_is_no_config_is_refused() {
+        let there = r#"{"mcpServers": {"new": {"command": "mine"}}}"#;
+        assert_eq!(
+            add(there, Shape::Servers),
+            Added { text: there.to_owned(), left: vec!["new".to_owned()] }
+        );
+        for (text, why) in [
+            ("[]", "it is no object"),
+            (r#"{"mcpServers": 7}"#, "`mcpServers` is no object"),
+            ("{", "unterminated"),
+        ] {
+            let bad = with_servers(text, Shape::Servers, &[("new".to_owned(), Vec::new())]).unwrap_err();
+            assert!(bad.why.contains(why), "{bad}");
+        }
+    }
+}
