@@ -112,7 +112,7 @@ pub struct Setup {
     pub write: bool,
 
     // `None`: `config` names it.
-    /// Write it into the config of this host, that of the user
+    /// Write it into the config of this host, that of the user; the names are those of `wrap`
     #[arg(long, value_name = "HOST", requires = "write", help_heading = "Config")]
     pub host: Option<Host>,
 
