@@ -34,6 +34,9 @@ pub struct Status {
     pub gauges: Gauges,
     /// The release of `mcp-supervise` that it is.
     pub release: String,
+    /// The options that it was started with, as on a command line, secrets masked. Empty for a release that does not tell.
+    #[serde(default)]
+    pub options: String,
 }
 
 /// One line of `GET /events`.

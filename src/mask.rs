@@ -47,7 +47,7 @@ static SHAPES: [Shape; 7] = [
     // A user without a name is what a Redis password comes with.
     Shape {
         sign: |text| text.contains("://") && text.contains('@'),
-        regex: LazyLock::new(|| Regex::new(r"(?i)\b([a-z][a-z0-9+.-]*://)[^\s/@:]*(:[^\s/@]*)?@")),
+        regex: LazyLock::new(|| Regex::new(r"(?i)\b([a-z][a-z0-9+.-]*://)[^\s/@:]*(:[^\s/]*)?@")),
         with: "${1}***@",
     },
     Shape {
@@ -141,31 +141,10 @@ impl Mask {
         masked
     }
 
-    /// The words of a command line after options whose names say that these are secrets, each with its option.
-    pub fn secret_words(argv: &[String]) -> impl Iterator<Item = (String, String)> {
-        let pairs = argv.iter().zip(argv.iter().skip(1)).filter(|(option, _)| is_secret_option(option));
-        pairs.map(|(option, word)| (option.clone(), word.clone()))
-    }
-
     /// A command line as one text, each word masked, words with spaces quoted.
-    ///
-    /// Here it is known where a word begins and ends, so the value of an option or of an assignment is masked whole,
-    /// whatever quotes and spaces are in it.
     pub fn command(&self, argv: &[String]) -> String {
         let mut line = String::new();
-        let mut secret = false;
-        for word in argv {
-            let names_secret = is_secret_option(word);
-            let masked = match word.split_once('=') {
-                _ if secret => Cow::Borrowed(MASKED),
-                Some((name, _)) if is_secret_option(name) || is_secret_assignment(name) => {
-                    Cow::Owned(format!("{}={MASKED}", self.apply(name)))
-                }
-                // Before it is quoted, for that may change how a secret is spelled; what two words show follows below.
-                _ => self.apply(word),
-            };
-            secret = names_secret && !secret;
-            let word = &*masked;
+        for word in self.words(argv) {
             if !line.is_empty() {
                 line.push(' ');
             }
@@ -173,10 +152,40 @@ impl Mask {
                 // Writing to a string cannot fail.
                 let _ = write!(line, "{word:?}");
             } else {
-                line.push_str(word);
+                line.push_str(&word);
             }
         }
         self.apply(&line).into_owned()
+    }
+
+    /// The words of a command line, each masked.
+    ///
+    /// Here it is known where a word begins and ends, so the value of an option or of an assignment is masked whole,
+    /// whatever quotes and spaces are in it.
+    pub fn words<'w>(&self, argv: &'w [String]) -> Vec<Cow<'w, str>> {
+        let mut secret = false;
+        let mut header = false;
+        let mut words = Vec::with_capacity(argv.len());
+        for word in argv {
+            let names_secret = is_secret_option(word);
+            let masked = match word.split_once('=') {
+                _ if secret => Cow::Borrowed(MASKED),
+                Some((name, _)) if is_secret_option(name) || is_secret_assignment(name) => {
+                    Cow::Owned(format!("{}={MASKED}", self.apply(name)))
+                }
+                // Any header may be what lets its bearer in.
+                _ if header => match word.split_once(':') {
+                    Some((name, _)) => Cow::Owned(format!("{}: {MASKED}", self.apply(name))),
+                    None => Cow::Borrowed(MASKED),
+                },
+                // Before it is quoted, for that may change how a secret is spelled; what two words show follows below.
+                _ => self.apply(word),
+            };
+            secret = names_secret && !secret;
+            header = matches!(&**word, "-H" | "--header");
+            words.push(masked);
+        }
+        words
     }
 }
 

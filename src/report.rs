@@ -31,16 +31,25 @@ pub fn ask(question: impl Display) -> io::Result<String> {
     Ok(answer)
 }
 
+/// A text with words of others in it, as a terminal may be given it: without what moves a cursor or turns the text around.
+pub fn plain(text: &str) -> String {
+    let moves = |letter: char| {
+        (letter.is_control() && letter != '\n' && letter != '\t')
+            || matches!(letter, '\u{200e}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
+    };
+    text.chars().map(|letter| if moves(letter) { ' ' } else { letter }).collect()
+}
+
 /// Tells on stderr what went wrong, in words that fit after `error:`, and what to do about it.
 pub fn error(message: impl Display, hint: Option<&str>) {
     let red = AnsiColor::Red.on_default().bold();
-    complaint(&format!("{red}error:{red:#} {message}\n"), hint);
+    complaint(&format!("{red}error:{red:#} {}\n", plain(&message.to_string())), hint.map(plain).as_deref());
 }
 
 /// Tells on stderr what is not as it should be, and stops nothing, in words that fit after `warning:`.
 pub fn warning(message: impl Display) {
     let yellow = AnsiColor::Yellow.on_default().bold();
-    complaint(&format!("{yellow}warning:{yellow:#} {message}\n"), None);
+    complaint(&format!("{yellow}warning:{yellow:#} {}\n", plain(&message.to_string())), None);
 }
 
 /// Tells on stderr what went wrong in a text that is complete, `error:` and line feeds included, and what to do about it.

@@ -41,6 +41,10 @@ pub struct Status {
     #[arg(long)]
     pub json: bool,
 
+    /// Print what belongs into a bug report: versions, options, the last events, without secrets
+    #[arg(long, conflicts_with_all = ["json", "watch"])]
+    pub report: bool,
+
     /// Show it anew whenever something has changed, until interrupted
     #[arg(long)]
     pub watch: bool,

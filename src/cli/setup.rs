@@ -127,6 +127,17 @@ pub struct Setup {
     )]
     pub config: Option<PathBuf>,
 
+    // `None`: the platform's directory for the state of programs.
+    /// Keep what the config was in this directory [default: the platform's directory for state]
+    #[arg(
+        long,
+        value_name = "DIR",
+        env = "MCP_SUPERVISE_DATA_DIR",
+        value_parser = PathBufValueParser::new().try_map(value::full_path),
+        help_heading = "Config"
+    )]
+    pub data_dir: Option<PathBuf>,
+
     /// Tell what was done in this form; neither of them has a token in it
     #[arg(long, value_name = "FORM", default_value = "text")]
     pub output: Output,

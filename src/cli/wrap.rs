@@ -13,7 +13,7 @@ use crate::exit_code;
 #[command(args_override_self = true, max_term_width = 110, after_help = exit_codes())]
 pub struct Wrap {
     // None named: all of them.
-    /// Change these servers, by their keys in the config [default: all that are started on stdio]
+    /// Change these servers, by their keys in the config [default: all that can be]
     #[arg(value_name = "SERVER")]
     pub servers: Vec<String>,
 

@@ -79,7 +79,7 @@ pub(super) fn failure(fault: &Fault) -> Failure {
             (exit_code::CONFIG_CHANGED, Some("a program that has it open may have written it: try it again"))
         }
         Fault::Keep { .. } | Fault::Replace { .. } => {
-            (exit_code::CONFIG_NOT_WRITTEN, Some("it is as it was"))
+            (exit_code::CONFIG_NOT_WRITTEN, Some("nothing was changed"))
         }
     };
     Failure { code, message: format!("failed to {fault}"), hint: hint.map(str::to_owned) }

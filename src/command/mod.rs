@@ -3,6 +3,7 @@
 pub mod completions;
 mod configs;
 pub mod demo;
+mod desktop;
 mod failure;
 pub mod manual;
 pub mod monitor;

@@ -66,6 +66,22 @@ pub fn run(options: Run, guardian: Option<Guardian>) -> Result<i32> {
     code.unwrap_or_else(|panic| panics.resume(panic))
 }
 
+/// The options that were given, on the command line before the `server` words of the server's command and by variables, as one
+/// text without secrets.
+fn given(mask: &Mask, server: usize) -> String {
+    let mut words: Vec<String> =
+        std::env::args_os().skip(1).map(|word| word.to_string_lossy().into_owned()).collect();
+    words.truncate(words.len().saturating_sub(server));
+    words.pop_if(|last| last == "--");
+    let settings = std::env::vars_os().filter(|(name, _)| crate::cli::is_setting(name));
+    let mut settings: Vec<String> = settings
+        .map(|(name, value)| format!("{}={}", name.to_string_lossy(), value.to_string_lossy()))
+        .collect();
+    settings.sort();
+    words.extend(settings);
+    mask.command(&words)
+}
+
 async fn supervise(
     options: Run,
     guardian: Option<Guardian>,
@@ -86,7 +102,9 @@ async fn supervise(
     let session = session::set_up(&options.session, &mask, seed)?;
     let command = mask.command(&argv);
     let place = (!options.no_store).then(|| Place { data_dir: options.data_dir.clone(), keep: options.keep });
-    let record = Record::begin(Clock::wall(), &name, &command, session.is_some(), place, options.runtime_dir);
+    let given = given(&mask, argv.len());
+    let record =
+        Record::begin(Clock::wall(), &name, &command, given, session.is_some(), place, options.runtime_dir);
     let config = Config {
         name: name.clone(),
         command,

@@ -24,6 +24,7 @@ use self::failure::Failure;
 use self::session::Work;
 use self::told::{Told, shown};
 use self::write::Target;
+use super::desktop;
 use super::program::program;
 use crate::cli::setup::{Output, Setup, Via};
 use crate::daemon::{Daemon, Password, Terms, Wallet, Why};
@@ -135,6 +136,9 @@ async fn all(options: &Setup) -> Result<i32, Failure> {
     let config = Config { servers: servers.collect() };
     let written = target.filter(|_| !sessions.is_empty()).map(|target| target.write(&config)).transpose();
     let (written, failure) = written.map_or_else(|failure| (None, Some(failure)), |written| (written, None));
+    if written.as_ref().is_some_and(|written| written.changed && desktop::may_undo(&written.file)) {
+        warnings.add(desktop::WARNING.to_owned());
+    }
     for key in written.iter().flat_map(|written| &written.left) {
         warnings.add(format!(
             "the config has another server `{key}`, which is left as it is: take it out to have the new entry"

@@ -8,7 +8,6 @@
 //! alone, and the others are not: what became of each is told, and the first that failed decides the exit code.
 
 mod change;
-mod desktop;
 mod list;
 
 use std::io::{self, IsTerminal as _};
@@ -16,16 +15,27 @@ use std::path::{Path, PathBuf};
 
 use self::change::{Change, Direction};
 use super::configs::{EVERY, backups, failure, host, surroundings, unreadable};
+use super::desktop;
 use super::failure::Failure;
 use super::program::program;
 use crate::cli::wrap::Wrap;
 use crate::cli::{self, Command};
 use crate::hosts::{Config, Document, Found, Host, Server, Shape, State, find};
+use crate::mask::Mask;
 use crate::{exit_code, report};
 
 /// Puts the supervisor before servers. The exit code; everything else is told already.
 pub fn wrap(options: &Wrap) -> i32 {
-    ended(program().and_then(|program| run(options, &Direction::In { program })))
+    let ours = |program: String| {
+        if program.ends_with("/mcp-supervise") {
+            return Ok(program);
+        }
+        Err(Failure::usage(
+            format!("this program is called {program}, and would not be known again in a config"),
+            "call it mcp-supervise, or make a link of that name in the PATH",
+        ))
+    };
+    ended(program().and_then(ours).and_then(|program| run(options, &Direction::In { program })))
 }
 
 /// Takes it out again. Likewise.
@@ -46,13 +56,19 @@ struct Read {
     host: Option<Host>,
     config: Config,
     servers: Vec<Server>,
+    /// Knows the secrets in its environments.
+    mask: Mask,
 }
 
 impl Read {
     fn document(&self) -> Result<Document<'_>, Failure> {
-        let shape = self.host.map_or(Shape::Unknown, Host::shape);
+        let shape = self.shape();
         let bad = |bad| unreadable(&self.config.path, &bad, "leave it out with --host or --config");
         Document::read(self.config.text(), shape, &split).map_err(bad)
+    }
+
+    fn shape(&self) -> Shape {
+        self.host.map_or(Shape::Unknown, Host::shape)
     }
 
     fn who(&self) -> &'static str {
@@ -76,11 +92,27 @@ fn run(options: &Wrap, direction: &Direction) -> Result<i32, Failure> {
             Err(failure) => failed(failure),
         }
     }
-    if options.list {
-        tell(list::text(&read))?;
+    if let Err(failure) = known(&options.servers, &read) {
+        failed(failure);
         return Ok(code);
     }
-    known(&options.servers, &read)?;
+    if options.list {
+        tell(list::text(&read, &options.servers))?;
+        return Ok(code);
+    }
+    if let Direction::In { .. } = direction {
+        for server in
+            read.iter().flat_map(|config| &config.servers).filter(|server| server.state == State::Wrapped)
+        {
+            if list::is_gone(server) {
+                let program = server.words.first().map_or("", String::as_str);
+                report::warning(format_args!(
+                    "`{}` is wrapped by {program}, which is not there: unwrap it, and wrap it again",
+                    server.name
+                ));
+            }
+        }
+    }
     let mut changes = Vec::new();
     for config in &read {
         match Change::of(config, &options.servers, direction) {
@@ -98,15 +130,12 @@ fn run(options: &Wrap, direction: &Direction) -> Result<i32, Failure> {
         }
         return Ok(code);
     }
-    tell(changes.iter().map(Change::diff).collect::<String>())?;
+    tell(changes.iter().map(Change::diff).collect::<Result<String, _>>()?)?;
     if options.dry_run {
         return Ok(code);
     }
-    let of_desktop = |change: &Change<'_>| change.host() == Some(Host::ClaudeDesktop);
-    if changes.iter().any(of_desktop) && desktop::runs() {
-        report::warning(
-            "Claude Desktop runs, and writes its config again when it quits: quit it before you go on, or this is lost",
-        );
+    if changes.iter().any(|change| desktop::may_undo(change.path())) {
+        report::warning(desktop::WARNING);
     }
     if !options.yes && !asked(changes.len())? {
         return Err(Failure {
@@ -139,7 +168,17 @@ fn configs(options: &Wrap) -> Result<Vec<(Option<Host>, PathBuf)>, Failure> {
                 ));
             }
         };
-        return Ok(options.config.iter().map(|path| (shape, path.clone())).collect());
+        // Each file once, however it is named.
+        let mut seen = Vec::new();
+        let mut named = Vec::new();
+        for path in &options.config {
+            let real = path.canonicalize().unwrap_or_else(|_| path.clone());
+            if !seen.contains(&real) {
+                seen.push(real);
+                named.push((shape, path.clone()));
+            }
+        }
+        return Ok(named);
     }
     let surroundings = surroundings()?;
     let hosts = if hosts.is_empty() { EVERY.to_vec() } else { hosts };
@@ -157,8 +196,10 @@ fn configs(options: &Wrap) -> Result<Vec<(Option<Host>, PathBuf)>, Failure> {
 
 fn understood(host: Option<Host>, path: &Path) -> Result<Read, Failure> {
     let config = Config::read(path).map_err(|fault| failure(&fault))?;
-    let mut read = Read { host, config, servers: Vec::new() };
-    read.servers = read.document()?.servers().to_vec();
+    let mut read = Read { host, config, servers: Vec::new(), mask: Mask::default() };
+    let document = read.document()?;
+    let (servers, mask) = (document.servers().to_vec(), Mask::new(document.variables().iter().cloned()));
+    (read.servers, read.mask) = (servers, mask);
     Ok(read)
 }
 
@@ -198,7 +239,9 @@ fn nothing(read: &[Read], direction: &Direction) -> String {
     let wrapped = servers().filter(|server| server.state == State::Wrapped).count();
     match (direction, wrapped) {
         (Direction::In { .. }, 0) => "there is no server to wrap\n".to_owned(),
-        (Direction::In { .. }, _) => "there is nothing to change: what can be wrapped is\n".to_owned(),
+        (Direction::In { .. }, _) => {
+            "there is nothing to change: each server that can be wrapped is wrapped\n".to_owned()
+        }
         (Direction::Out, _) => "there is nothing to change: no server is wrapped\n".to_owned(),
     }
 }

@@ -46,6 +46,8 @@ const STACK: usize = 512 * 1024;
 pub struct Service {
     shared: Arc<Shared>,
     orders: mpsc::UnboundedSender<Order>,
+    /// The options of this supervisor, masked.
+    options: Arc<str>,
     /// How many are connected.
     connected: Arc<AtomicUsize>,
     /// Where connections are handed over. `None` while nobody answers.
@@ -53,9 +55,9 @@ pub struct Service {
 }
 
 impl Service {
-    /// Answers by this ledger, and hands orders on.
-    pub fn new(shared: Arc<Shared>, orders: mpsc::UnboundedSender<Order>) -> Self {
-        Self { shared, orders, connected: Arc::default(), thread: Arc::default() }
+    /// Answers by this ledger, and hands orders on. `options`: those of this supervisor, masked.
+    pub fn new(shared: Arc<Shared>, orders: mpsc::UnboundedSender<Order>, options: &str) -> Self {
+        Self { shared, orders, options: options.into(), connected: Arc::default(), thread: Arc::default() }
     }
 
     /// Answers whoever has connected, on another thread. One of another user is turned away.
@@ -140,7 +142,8 @@ impl Service {
 
     fn status(&self) -> (Status, u64) {
         let (session, gauges, version) = self.shared.look();
-        (Status { session, gauges, release: env!("CARGO_PKG_VERSION").to_owned() }, version)
+        let (release, options) = (env!("CARGO_PKG_VERSION").to_owned(), self.options.to_string());
+        (Status { session, gauges, release, options }, version)
     }
 
     fn order(&self, order: Order) -> Response {

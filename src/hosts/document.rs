@@ -11,6 +11,8 @@
 //! an array that we have made begins with a blank, and in one that was there our words follow the bracket.
 
 mod added;
+mod by_hand;
+mod shown;
 #[cfg(test)]
 mod tests;
 
@@ -28,17 +30,10 @@ pub use self::added::{Added, Members, with_servers};
 const MARK: char = '\u{feff}';
 /// How our program is called, in whatever directory.
 const PROGRAM: &str = "mcp-supervise";
-/// What starts the word after some words of its own: with these before it, a program of ours may be behind them.
-const STARTERS: [&str; 12] =
-    ["env", "sh", "bash", "zsh", "fish", "dash", "cmd", "nice", "nohup", "exec", "sudo", "caffeinate"];
-
 /// What has the address of a server that is not started: as most hosts call it, and as Windsurf and Gemini do.
 const ADDRESSES: [&str; 3] = ["url", "serverUrl", "httpUrl"];
 /// The types of servers on stdio, the second one Copilot's.
 const ON_STDIO: [&str; 2] = ["stdio", "local"];
-/// What headers are called among the variables: any of them may be what lets its bearer in.
-const HEADER: &str = "HEADER_TOKEN";
-
 /// Where a host's config has its servers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Shape {
@@ -136,7 +131,9 @@ pub struct Document<'t> {
     text: &'t str,
     servers: Vec<Server>,
     comments: Vec<Range<usize>>,
-    values: Vec<(String, String)>,
+    variables: Vec<(String, String)>,
+    /// Texts that are not to be shown.
+    hidden: Vec<Range<usize>>,
 }
 
 /// Tells how many of the words after our program's name are before the server's command. `None` where no server's command is.
@@ -151,18 +148,20 @@ impl<'t> Document<'t> {
         let mark = if text.starts_with(MARK) { MARK.len_utf8() } else { 0 };
         let read = parsed(&text[mark..])?;
         let comments = comments(&read).into_iter().map(|range| shifted(range, mark)).collect();
-        let mut found = Self { text, servers: Vec::new(), comments, values: Vec::new() };
+        let mut found =
+            Self { text, servers: Vec::new(), comments, variables: Vec::new(), hidden: Vec::new() };
         let root = match &read.value {
             Some(Value::Object(root)) => root,
             // Some hosts make an empty file.
             None => return Ok(found),
             Some(_) => return Err(Bad { line: 1, column: 1, why: "it is no object".to_owned() }),
         };
-        let reader = Reader { text, mark, split };
+        let reader = Reader { mark, split };
         for (project, servers) in groups(root, shape) {
             found.servers.extend(reader.servers(servers, project.as_deref()));
-            found.values.extend(servers.properties.iter().flat_map(|entry| reader.values(&entry.value)));
         }
+        found.hidden = shown::hidden(root, mark, &found.servers);
+        found.variables = shown::variables(root);
         Ok(found)
     }
 
@@ -171,10 +170,9 @@ impl<'t> Document<'t> {
         &self.servers
     }
 
-    /// The variables of environments as names and values: among them are what secrets there are. Headers too, under the name
-    /// of a secret whatever they are called. Each value as it is, and as it is written.
-    pub fn values(&self) -> &[(String, String)] {
-        &self.values
+    /// The variables of environments, as names and values: among them are what secrets there are.
+    pub fn variables(&self) -> &[(String, String)] {
+        &self.variables
     }
 
     /// The text with these servers, which are [`State::Plain`], behind this program.
@@ -199,7 +197,8 @@ impl<'t> Document<'t> {
     fn wrap(&self, server: &Server, program: &str) -> Vec<(Range<usize>, String)> {
         let Some(place) = &server.place else { return Vec::new() };
         let mut words = match &*server.name {
-            "" => vec![],
+            // No command line holds a null.
+            name if name.is_empty() || name.contains('\0') => vec![],
             name if name.starts_with('-') => vec![literal(&format!("--name={name}"))],
             name => vec![literal("--name"), literal(name)],
         };
@@ -280,7 +279,6 @@ impl<'t> Document<'t> {
 
 /// Reads entries.
 struct Reader<'r> {
-    text: &'r str,
     /// What stands before the text that was parsed, in bytes.
     mark: usize,
     split: Split<'r>,
@@ -338,12 +336,19 @@ impl Reader<'_> {
         };
         let debugged =
             value(entry, "dev").and_then(Value::as_object).is_some_and(|dev| value(dev, "debug").is_some());
+        if command.value.is_empty() {
+            return odd("its command is empty");
+        }
         let (state, ours) = if is_ours(&command.value) {
             match (self.split)(&args_words) {
                 Some(ours) => (State::Wrapped, ours),
-                None => return odd("its command is mcp-supervise, with no server behind it"),
+                None => {
+                    return odd(
+                        "its command is mcp-supervise, with no server behind it, or with options that are not known",
+                    );
+                }
             }
-        } else if is_by_hand(&command.value, &args_words) {
+        } else if by_hand::is_by_hand(&command.value, &args_words) {
             (State::ByHand, 0)
         } else if debugged {
             (State::Debugged, 0)
@@ -372,23 +377,6 @@ impl Reader<'_> {
 
     fn range(&self, range: jsonc_parser::common::Range) -> Range<usize> {
         shifted(range.start..range.end, self.mark)
-    }
-
-    /// The environment and the headers of an entry.
-    fn values(&self, entry: &Value<'_>) -> Vec<(String, String)> {
-        let Value::Object(entry) = entry else { return Vec::new() };
-        let of = |key| {
-            let object = value(entry, key).and_then(Value::as_object);
-            let each = object.into_iter().flat_map(|object| &object.properties);
-            each.filter_map(|each| Some((each.name.as_str(), each.value.as_string_lit()?)))
-        };
-        let headers = of("headers").map(|(_, text)| (HEADER, text));
-        let both = of("env").chain(headers).flat_map(|(name, text)| {
-            let written = self.range(text.range);
-            let written = self.text[written.start + 1..written.end - 1].to_owned();
-            [text.value.to_string(), written].map(|value| (name.to_owned(), value))
-        });
-        both.collect()
     }
 }
 
@@ -469,10 +457,4 @@ fn file_name(word: &str) -> &str {
 
 fn is_ours(word: &str) -> bool {
     file_name(word) == PROGRAM
-}
-
-/// Whether we are behind a shell, or behind something like `env`.
-fn is_by_hand(command: &str, args: &[String]) -> bool {
-    STARTERS.contains(&file_name(command))
-        && args.iter().flat_map(|word| word.split_whitespace()).any(is_ours)
 }

@@ -7,6 +7,7 @@ use std::os::unix::fs::{
 };
 use std::path::{Path, PathBuf};
 
+use nix::fcntl::{Flock, FlockArg};
 use nix::libc;
 use sha2::{Digest as _, Sha256};
 
@@ -123,6 +124,12 @@ impl Config {
     /// If it has changed since it was read, or cannot be kept or replaced: then it is as it was.
     pub fn replace(&self, text: &str, backups: &Path) -> Result<Option<PathBuf>, Fault> {
         let fault = |source| Fault::Replace { path: self.path.clone(), source };
+        // Two of us at a time: what one of them has read is no more what the other has written.
+        let _lock = lock(backups).map_err(|source| Fault::Keep {
+            path: self.path.clone(),
+            folder: backups.to_owned(),
+            source,
+        })?;
         if self.absent {
             return self.make(text).map(|()| None);
         }
@@ -164,15 +171,19 @@ impl Config {
 
     /// Keeps what it is, for its owner alone: it may hold secrets.
     fn keep(&self, backups: &Path) -> io::Result<PathBuf> {
-        DirBuilder::new().recursive(true).mode(0o700).create(backups)?;
         let name = self.target.file_name().unwrap_or_default().to_string_lossy();
         // Of two configs of one name each has its own.
         let digest = Sha256::digest(self.target.as_os_str().as_encoded_bytes());
         let stem = format!("{name}.{:02x}{:02x}{:02x}{:02x}.", digest[0], digest[1], digest[2], digest[3]);
-        let mut number = last(backups, &stem);
+        let same = |path: &PathBuf| fs::read(path).is_ok_and(|kept| kept == self.text.as_bytes());
+        let numbers = numbers(backups, &stem);
+        if let Some(kept) = numbers.iter().rev().map(|number| numbered(backups, &stem, *number)).find(same) {
+            return Ok(kept);
+        }
+        let mut number = numbers.last().copied().unwrap_or(0);
         let (kept, mut file) = loop {
             number += 1;
-            let path = backups.join(format!("{stem}{number:06}"));
+            let path = numbered(backups, &stem, number);
             match OpenOptions::new().write(true).create_new(true).mode(0o600).open(&path) {
                 Ok(file) => break (path, file),
                 // Somebody else keeps something at the same time.
@@ -180,8 +191,11 @@ impl Config {
                 Err(error) => return Err(error),
             }
         };
-        file.write_all(self.text.as_bytes())?;
-        sync(&file)?;
+        if let Err(error) = file.write_all(self.text.as_bytes()).and_then(|()| sync(&file)) {
+            // Half of it is worse than none.
+            let _ = fs::remove_file(&kept);
+            return Err(error);
+        }
         forget(backups, &stem);
         Ok(kept)
     }
@@ -225,16 +239,23 @@ fn numbers(backups: &Path, stem: &str) -> Vec<usize> {
     numbers
 }
 
-fn last(backups: &Path, stem: &str) -> usize {
-    numbers(backups, stem).last().copied().unwrap_or(0)
+fn numbered(backups: &Path, stem: &str, number: usize) -> PathBuf {
+    backups.join(format!("{stem}{number:06}"))
 }
 
-/// Removes the oldest of too many.
+/// Removes the oldest of too many, but for the very first: what the config was before we ever changed it.
 fn forget(backups: &Path, stem: &str) {
     let numbers = numbers(backups, stem);
-    for number in &numbers[..numbers.len().saturating_sub(KEPT)] {
-        let _ = fs::remove_file(backups.join(format!("{stem}{number:06}")));
+    let too_many = numbers.len().saturating_sub(KEPT);
+    for number in numbers.iter().skip(1).take(too_many) {
+        let _ = fs::remove_file(numbered(backups, stem, *number));
     }
+}
+
+/// Waits until nobody else of us replaces a config. Makes the directory, for its owner alone.
+fn lock(backups: &Path) -> io::Result<Flock<File>> {
+    DirBuilder::new().recursive(true).mode(0o700).create(backups)?;
+    Flock::lock(File::open(backups)?, FlockArg::LockExclusive).map_err(|(_, errno)| errno.into())
 }
 
 #[cfg(test)]
@@ -310,7 +331,13 @@ mod tests {
             .collect();
         assert_eq!(fs::read_dir(&backups).unwrap().count(), KEPT);
         assert_eq!(fs::read_to_string(kept.last().unwrap()).unwrap(), (KEPT + 4).to_string());
-        assert!(!kept[0].exists() && kept[5].exists());
+        assert!(kept[0].exists() && !kept[1].exists() && !kept[5].exists() && kept[6].exists());
+        // What is kept already is not kept again.
+        let config = Config::read(&path).unwrap();
+        fs::write(&path, "7").unwrap();
+        let again = Config::read(&path).unwrap().replace(config.text(), &backups).unwrap();
+        assert_eq!(again.as_ref(), Some(&kept[7]));
+        assert_eq!(fs::read_dir(&backups).unwrap().count(), KEPT);
         // Of another config of the same name nothing is forgotten.
         let other = folder.path().join("o/c.json");
         fs::create_dir(folder.path().join("o")).unwrap();
@@ -334,6 +361,25 @@ mod tests {
         let loops = folder.path().join("loops");
         symlink("loops", &loops).unwrap();
         Config::read(&loops).unwrap_err();
+    }
+
+    #[test]
+    fn of_two_who_change_it_at_once_one_is_told() {
+        let folder = folder();
+        let (path, backups) = (folder.path().join("c.json"), folder.path().join("b"));
+        for _ in 0..50 {
+            fs::write(&path, "old").unwrap();
+            let both: Vec<Config> = (0..2).map(|_| Config::read(&path).unwrap()).collect();
+            let done: Vec<bool> = std::thread::scope(|scope| {
+                let replacing: Vec<_> = both
+                    .iter()
+                    .zip(["one", "two"])
+                    .map(|(config, text)| scope.spawn(|| config.replace(text, &backups).is_ok()))
+                    .collect();
+                replacing.into_iter().map(|replacing| replacing.join().unwrap()).collect()
+            });
+            assert_eq!(done.iter().filter(|done| **done).count(), 1, "{done:?}");
+        }
     }
 
     #[test]

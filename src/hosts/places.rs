@@ -1,6 +1,7 @@
 //! Where each host has its configs.
 
 use std::fs;
+use std::io;
 use std::path::{Path, PathBuf};
 
 use super::document::Shape;
@@ -76,13 +77,21 @@ pub struct Found {
     pub path: PathBuf,
 }
 
+/// What the system says of a path that is not there.
+const NOWHERE: [io::ErrorKind; 2] = [io::ErrorKind::NotFound, io::ErrorKind::NotADirectory];
+
 /// The configs of these hosts that are there, each file once.
 pub fn find(surroundings: &Surroundings, hosts: &[Host]) -> Vec<Found> {
     let mut seen = Vec::new();
     let mut found = Vec::new();
     for place in places(surroundings).into_iter().filter(|place| hosts.contains(&place.host)) {
-        let Ok(real) = place.path.canonicalize() else { continue };
-        if real.is_file() && !seen.contains(&real) {
+        match fs::symlink_metadata(&place.path) {
+            Err(error) if NOWHERE.contains(&error.kind()) => continue,
+            // What is there and cannot be used is to be told by whoever reads it.
+            _ => {}
+        }
+        let real = place.path.canonicalize().unwrap_or_else(|_| place.path.clone());
+        if !seen.contains(&real) {
             seen.push(real);
             found.push(place);
         }
@@ -129,7 +138,10 @@ pub(super) fn places(surroundings: &Surroundings) -> Vec<Found> {
 /// own directory belongs to no project.
 fn nearest(here: &Path, home: &Path, name: &str) -> Option<PathBuf> {
     let root = here.ancestors().find(|directory| directory.join(".git").exists()).unwrap_or(here);
-    let inside = here.ancestors().take_while(|directory| directory.starts_with(root) && *directory != home);
+    // A directory is told in full, and the user's may be known by a link.
+    let real = home.canonicalize();
+    let is_home = |directory: &Path| directory == home || real.as_ref().is_ok_and(|home| directory == home);
+    let inside = here.ancestors().take_while(|directory| directory.starts_with(root) && !is_home(directory));
     inside.map(|directory| directory.join(name)).find(|path| path.is_file())
 }
 
@@ -218,6 +230,8 @@ mod tests {
         let home = home.path().canonicalize().unwrap();
         put(&home, "c/.claude.json");
         put(&home, "d/mcp-config.json");
+        // What is there and is no config is for whoever reads it to tell.
+        fs::create_dir_all(home.join(".cursor/mcp.json")).unwrap();
         // A directory above that is in no repository is somebody else's.
         put(&home, "up/.mcp.json");
         fs::create_dir_all(home.join("up/in")).unwrap();
@@ -230,6 +244,7 @@ mod tests {
         };
         let expected = [
             (Host::ClaudeCode, "c/.claude.json".to_owned()),
+            (Host::Cursor, ".cursor/mcp.json".to_owned()),
             (Host::Copilot, "d/mcp-config.json".to_owned()),
         ];
         assert_eq!(seen(&surroundings, &ALL), expected);

@@ -306,6 +306,50 @@ fn over_now(plan: &Plan) -> i64 {
 }
 
 #[test]
+fn what_belongs_into_a_report_is_told_without_secrets() {
+    let plan = Plan::new()
+        .options("--name notes --hold 5s")
+        .variable("MCP_SUPERVISE_MAX_RESTARTS", "7")
+        .variable("MCP_SUPERVISE_TOKEN", "hunter2hunter2")
+        .server_with("--last-words", "gone --api-key swordfish-swordfish");
+    let mut host = plan.clone().start();
+    host.greet();
+    slay(host.server(1));
+    host.server(2);
+    running(&plan, &host, "serving");
+    host.ask("again", "pid", &json!({}));
+    host.until("its events are on disk", || {
+        kinds(&plan) == ["started", "greeted", "crashed", "restarted", "greeted"]
+    });
+    let (code, told, stderr) = ours(&plan, &["status", "--report"]);
+    assert_eq!((code, &*stderr), (0, ""));
+    for words in [
+        concat!("mcp-supervise ", env!("CARGO_PKG_VERSION"), " on Linux "),
+        &format!("notes: runs as process {}, serving\n", host.pid()),
+        "--hold 5s",
+        "MCP_SUPERVISE_MAX_RESTARTS=7",
+        "MCP_SUPERVISE_TOKEN=***",
+        "host: h 1; server: fixture-server 0.1.0; protocol 2025-06-18; token ",
+        "calls 1, errors 0, guidance 0, restarts 1, noise 0",
+        " crashed killed by signal 9 (SIGKILL)",
+        // The home is where the plan is.
+        "MCP_SUPERVISE_DATA_DIR=~/data",
+    ] {
+        assert!(
+            told.contains(words) || (words.contains("Linux") && cfg!(target_os = "macos")),
+            "{words}: {told}"
+        );
+    }
+    for secret in ["hunter2", "swordfish"] {
+        assert!(!told.contains(secret), "{secret}: {told}");
+    }
+    host.finish();
+    let (_, told, _) = ours(&plan, &["status", "--report"]);
+    assert!(told.contains("notes: ended at ") && told.contains(", host_eof\n"), "{told}");
+    assert_eq!(ours(&plan, &["status", "--report", "--json"]).0, 2);
+}
+
+#[test]
 fn no_secret_is_in_the_record_or_in_what_is_told() {
     let plan = Plan::new()
         .variable("PAYMENT_TOKEN", "hunter2hunter2")

@@ -26,8 +26,19 @@ const CONFIGS: [(&str, &str); 8] = [
     (".mcp-inspector/mcp.json", include_str!("../../fixtures/hosts/inspector.json")),
 ];
 /// What must not be shown.
-const SECRETS: [&str; 6] =
-    ["ghp_example", "abcdefghijklmnop", "swordfish", "sesame-open", "ctx7sk", "inspector-token-1"];
+const SECRETS: [&str; 11] = [
+    "ghp_example",
+    "abcdefghijklmnop",
+    "swordfish",
+    "sesame-open",
+    "ctx7sk",
+    "inspector-token-1",
+    "sk-ant-oat",
+    "sk-ant-api",
+    "ada@notes",
+    "comment-secret",
+    "short-1",
+];
 
 /// A user's directory.
 struct Home(TempDir);
@@ -116,7 +127,7 @@ fn every_config_of_every_host_is_wrapped_and_comes_back_byte_for_byte() {
     }
     let wrapped = CONFIGS.map(|(path, _)| home.text(path));
     let again = home.done(&["wrap", "--yes"]);
-    assert_eq!(again, "there is nothing to change: what can be wrapped is\n");
+    assert_eq!(again, "there is nothing to change: each server that can be wrapped is wrapped\n");
     assert_eq!(CONFIGS.map(|(path, _)| home.text(path)), wrapped);
     home.done(&["unwrap", "--yes"]);
     for (path, plain) in CONFIGS {
@@ -227,6 +238,63 @@ fn the_change_is_shown_before_it_is_made_and_a_dry_run_makes_none() {
     assert!(!shown.contains("claude.json"), "{shown}");
     assert_eq!(home.text(CONFIGS[0].0), CONFIGS[0].1);
     assert!(!home.path("data").exists(), "nothing is kept of what did not change");
+}
+
+/// What masks something must neither hide a change nor reach over the lines of others.
+#[test]
+fn what_is_masked_hides_no_change() {
+    let home = Home::new();
+    let text = "{\n  \"mcpServers\": {\n    \"z\": {\"command\": \"x\", \"args\": [\"A_TOKEN='\", \"--header\", \"X-Auth: ghp_example\"]},\n    \
+                \"a\": {\n      \"command\": \"npx\", \"args\": [\"one\", \"--password\", \"short-1\"]\n    },\n    \"y\": {\"command\": \"y\", \"args\": [\"'\"], \
+                \"env\": {\"A_KEY\": \"mcp-supervise\"}}\n  }\n}\n";
+    home.put(".cursor/mcp.json", text);
+    let shown = home.done(&["wrap", "a", "--dry-run"]);
+    for line in [
+        "     \"z\": {\"command\": \"x\", \"args\": [\"A_TOKEN=***\", \"--header\", \"X-Auth: ***\"]},",
+        "-      \"command\": \"npx\", \"args\": [\"one\", \"--password\", \"***\"]",
+    ] {
+        assert!(shown.lines().any(|shown| shown == line), "{line}\n{shown}");
+    }
+    assert!(
+        shown.lines().any(|line| line.starts_with('+') && line.contains("\"a\", \"--\", \"npx\", \"one\"")),
+        "{shown}"
+    );
+}
+
+#[test]
+fn a_file_that_is_named_twice_is_changed_once_and_what_it_says_moves_no_cursor() {
+    let home = Home::new();
+    let file = home.put("x\u{1b}[31m.json", CONFIGS[0].1);
+    let link = home.path("link.json");
+    std::os::unix::fs::symlink(&file, &link).expect("it can be made");
+    let (file, link) = (file.display().to_string(), link.display().to_string());
+    let told = home.run(&["wrap", "-y", "--config", &file, "--config", &link, "--config", &file]);
+    assert_eq!((told.code, &*told.stderr), (0, ""));
+    assert_eq!(told.stdout.matches("4 servers changed").count(), 1, "{}", told.stdout);
+    fs::write(&file, "{").expect("it can be written");
+    let bad = home.run(&["unwrap", "-y", "--config", &file]);
+    assert_eq!(bad.code, 80);
+    assert!(!bad.stderr.contains('\u{1b}') && !told.stdout.contains('\u{1b}'), "{}", bad.stderr);
+}
+
+#[test]
+fn a_supervisor_that_is_gone_is_told_and_an_entry_without_a_command_stops_no_other() {
+    let home = Home::new();
+    home.put(
+        ".cursor/mcp.json",
+        r#"{"mcpServers": {"a": {"command": "/gone/mcp-supervise", "args": ["--", "npx"]}, "blank": {"command": ""}, "b": {"command": "npx"}}}"#,
+    );
+    let told = home.run(&["wrap", "-y"]);
+    assert_eq!(told.code, 0, "{}", told.stderr);
+    for words in [
+        "`a` is wrapped by /gone/mcp-supervise, which is not there",
+        "`blank` is left as it is: its command is empty",
+    ] {
+        assert!(told.stderr.contains(words), "{words}: {}", told.stderr);
+    }
+    assert!(told.stdout.contains("1 server changed"), "{}", told.stdout);
+    let list = home.done(&["wrap", "--list", "a"]);
+    assert!(list.contains("wrapped, gone") && !list.contains("blank"), "{list}");
 }
 
 #[test]

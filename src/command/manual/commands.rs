@@ -160,6 +160,7 @@ pub(super) fn status(definitions: &Command) -> Roff {
              rule); null while it runs",
         ),
         ("answering", "of one that runs: whether its supervisor has answered"),
+        ("release, options", "of one that has answered: its version, and its options, secrets masked"),
         (
             "server_pid, guidance, latency, recovery",
             "of one that has answered: the server's process, how often each status of guidance was given, and how long requests, \

@@ -150,7 +150,7 @@ impl Board {
 
     /// A supervisor tells how it stands.
     pub(super) fn status(&mut self, now: Now, status: Status) -> Option<Change> {
-        let Status { mut session, gauges, release: _ } = status;
+        let Status { mut session, gauges, release: _, options: _ } = status;
         self.troubles.remove(&session.id);
         if self.has_ended(&session.id) {
             return None;

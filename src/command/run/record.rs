@@ -27,6 +27,8 @@ const PAUSE: Duration = Duration::from_secs(1);
 pub(super) struct Record {
     /// What it adds up to.
     pub(super) shared: Arc<Shared>,
+    /// The options of this run, masked.
+    pub(super) options: String,
     /// Where that is written. `None` where nothing is stored.
     pub(super) place: Option<Place>,
     /// Where its socket is. `None` for the user's directory.
@@ -34,11 +36,12 @@ pub(super) struct Record {
 }
 
 impl Record {
-    /// Of a run that begins at this time on the wall. `command` is masked; `token`: the server gets a session token.
+    /// Of a run that begins at this time on the wall. `command` and `options` are masked; `token`: the server gets a session token.
     pub(super) fn begin(
         wall: Duration,
         name: &str,
         command: &str,
+        options: String,
         token: bool,
         place: Option<Place>,
         runtime_dir: Option<PathBuf>,
@@ -47,7 +50,7 @@ impl Record {
         let short = |text: &str, most: usize| text.chars().take(most).collect::<String>();
         let (name, command) = (short(name, LONGEST_NAME), short(command, LONGEST_COMMAND));
         let session = Session { name, command, token_state, ..store::begin(wall) };
-        Self { shared: Arc::new(Shared::new(Ledger::new(session))), place, runtime_dir }
+        Self { shared: Arc::new(Shared::new(Ledger::new(session))), options, place, runtime_dir }
     }
 
     /// Writes it down from now on, where it is to be written.
@@ -85,7 +88,7 @@ impl Control {
         let (session, ..) = record.shared.look();
         let opens = spawn_blocking(move || Door::open(&dir, &session.id));
         Self {
-            service: Service::new(Arc::clone(&record.shared), orders),
+            service: Service::new(Arc::clone(&record.shared), orders, &record.options),
             state: Opening::Opens(opens),
             told: false,
         }

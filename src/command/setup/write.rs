@@ -54,7 +54,7 @@ impl Target {
             }
         };
         let config = hosts::Config::read_or_new(&path).map_err(|fault| failure(&fault))?;
-        let target = Self { config, host, backups: backups(None)? };
+        let target = Self { config, host, backups: backups(options.data_dir.as_deref())? };
         target.with(&Config::default())?;
         Ok(Some(target))
     }
@@ -62,7 +62,7 @@ impl Target {
     fn with(&self, entries: &Config) -> Result<hosts::Added, Failure> {
         let servers: Vec<_> =
             entries.servers.iter().map(|(key, entry)| (key.clone(), entry.members())).collect();
-        let shape = self.host.map_or(Shape::Servers, Host::shape);
+        let shape = self.host.map_or(Shape::Unknown, Host::shape);
         let bad = |bad| unreadable(self.path(), &bad, "name another one");
         with_servers(self.config.text(), shape, &servers).map_err(bad)
     }

@@ -156,7 +156,7 @@ mod tests {
         let running = |answering, phase: &str| Running {
             session: Session { phase: phase.to_owned(), ..session.clone() },
             answering,
-            gauges: None,
+            beside: None,
         };
         let view = View {
             running: vec![running(true, "degraded"), running(false, "serving"), running(true, "starting")],

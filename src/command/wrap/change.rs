@@ -1,5 +1,6 @@
 //! What becomes of one config: which servers, in which new text, and how that is shown.
 
+use std::borrow::Cow;
 use std::fmt::Write as _;
 use std::path::Path;
 
@@ -9,8 +10,9 @@ use similar::{ChangeTag, TextDiff};
 use super::{Read, split};
 use crate::command::configs::failure;
 use crate::command::failure::Failure;
-use crate::hosts::{Document, Host, Server, Shape, State};
+use crate::hosts::{Document, Server, State};
 use crate::mask::Mask;
+use crate::report;
 
 /// How many lines around a change are shown.
 const AROUND: usize = 3;
@@ -35,7 +37,6 @@ pub(super) struct Change<'r> {
     names: Vec<String>,
     /// Of servers that were asked for and do not change, why.
     pub(super) left: Vec<String>,
-    mask: Mask,
 }
 
 impl<'r> Change<'r> {
@@ -66,7 +67,7 @@ impl<'r> Change<'r> {
             Direction::Out => document.unwrapped(&chosen),
         };
         let names = chosen.iter().map(|server| server.name.clone()).collect();
-        let change = Self { read, new, names, left, mask: mask(&document) };
+        let change = Self { read, new, names, left };
         change.check(&document, &chosen, direction)?;
         Ok(change)
     }
@@ -74,14 +75,7 @@ impl<'r> Change<'r> {
     /// Whether the new text means what it is to mean: each of those servers has its words behind us, or in our place, and the
     /// others have theirs. A mistake of ours is not to cost anybody a config.
     fn check(&self, before: &Document<'_>, chosen: &[&Server], direction: &Direction) -> Result<(), Failure> {
-        let wrong = || {
-            let path = self.read.config.path.display();
-            Failure::unexpected(format!(
-                "failed to change {path}: the new text would not mean what it should; please report it"
-            ))
-        };
-        let shape = self.read.host.map_or(Shape::Unknown, Host::shape);
-        let after = Document::read(&self.new, shape, &split).map_err(|_| wrong())?;
+        let after = Document::read(&self.new, self.read.shape(), &split).map_err(|_| self.wrong())?;
         let same = before.servers().len() == after.servers().len();
         let as_meant = before.servers().iter().zip(after.servers()).all(|(old, new)| {
             let is_chosen = chosen.iter().any(|server| **server == *old);
@@ -97,7 +91,7 @@ impl<'r> Change<'r> {
                     (&old.state, &old.words) == (&new.state, &new.words)
                 }
         });
-        if same && as_meant { Ok(()) } else { Err(wrong()) }
+        if same && as_meant { Ok(()) } else { Err(self.wrong()) }
     }
 
     /// Whether anything changes.
@@ -105,17 +99,22 @@ impl<'r> Change<'r> {
         self.new != self.read.config.text()
     }
 
-    /// Who reads the config.
-    pub(super) fn host(&self) -> Option<Host> {
-        self.read.host
+    /// Where the config is.
+    pub(super) fn path(&self) -> &Path {
+        &self.read.config.path
     }
 
     /// The change, as a person reads it, without secrets.
-    pub(super) fn diff(&self) -> String {
+    pub(super) fn diff(&self) -> Result<String, Failure> {
         let bold = Style::new().bold();
-        let mut text = format!("{bold}{}{bold:#}\n", clean(&shown(self.read)));
-        let (old, new) = (self.mask.apply(self.read.config.text()), self.mask.apply(&self.new));
+        let mut text = format!("{bold}{}{bold:#}\n", report::plain(&shown(self.read)));
+        let old = self.read.document()?;
+        let mask = Mask::new(old.variables().iter().cloned());
+        let words = |words: &[String]| mask.words(words).into_iter().map(Cow::into_owned).collect();
+        let new = Document::read(&self.new, self.read.shape(), &split).map_err(|_| self.wrong())?;
+        let (old, new) = (old.shown(&words), new.shown(&words));
         let diff = TextDiff::from_lines(&*old, &*new);
+        let mut changes = 0;
         for group in diff.grouped_ops(AROUND) {
             let first = group.first().map_or(0, |op| op.old_range().start);
             let faint = Style::new().dimmed();
@@ -127,11 +126,20 @@ impl<'r> Change<'r> {
                     ChangeTag::Insert => ('+', AnsiColor::Green.on_default()),
                     ChangeTag::Equal => (' ', Style::new()),
                 };
-                let line = clean(change.value().trim_end_matches(['\r', '\n']));
+                changes += usize::from(sign != ' ');
+                let line = report::plain(change.value().trim_end_matches(['\r', '\n']));
                 let _ = writeln!(text, "{style}{sign}{line}{style:#}");
             }
         }
-        text + "\n"
+        // What is not shown is not written.
+        if changes == 0 { Err(self.wrong()) } else { Ok(text + "\n") }
+    }
+
+    fn wrong(&self) -> Failure {
+        let path = self.read.config.path.display();
+        Failure::unexpected(format!(
+            "failed to change {path}: the new text would not mean what it should; please report it"
+        ))
     }
 
     /// Makes it. What there is to be told.
@@ -144,8 +152,9 @@ impl<'r> Change<'r> {
             "" => "the host that reads it".to_owned(),
             host => host.to_owned(),
         };
-        let path = clean(&config.path.display().to_string());
-        let kept = kept.map(|kept| format!("  what it was is in {}\n", clean(&kept.display().to_string())));
+        let path = report::plain(&config.path.display().to_string());
+        let kept =
+            kept.map(|kept| format!("  what it was is in {}\n", report::plain(&kept.display().to_string())));
         Ok(format!("{path}: {servers} changed; restart {who} to have it so\n{}", kept.unwrap_or_default()))
     }
 }
@@ -181,15 +190,4 @@ fn shown(read: &Read) -> String {
         "" => path.to_string(),
         host => format!("{path} ({host})"),
     }
-}
-
-/// A line of somebody else's, as a terminal may be given it.
-pub(super) fn clean(line: &str) -> String {
-    line.chars().map(|letter| if letter.is_control() && letter != '\t' { ' ' } else { letter }).collect()
-}
-
-/// What must not be shown of a config: it knows the environments, the headers, and the words after options that say so.
-fn mask(document: &Document<'_>) -> Mask {
-    let words = document.servers().iter().flat_map(|server| Mask::secret_words(&server.words));
-    Mask::new(document.values().iter().cloned().chain(words))
 }

@@ -1,12 +1,12 @@
 //! Every server of every config, and whether it is wrapped.
 
 use std::fmt::Write as _;
+use std::path::Path;
 
 use super::Read;
-use super::change::clean;
 use crate::hosts::{Server, State};
 use crate::mask::Mask;
-use crate::report::{Cell, Column, table};
+use crate::report::{self, Cell, Column, table};
 
 const COLUMNS: [Column; 3] = [
     Column { title: "SERVER", right: false, least: Some(12) },
@@ -15,18 +15,21 @@ const COLUMNS: [Column; 3] = [
 ];
 
 /// The list as text, with colour codes: a table for each config.
-pub(super) fn text(read: &[Read]) -> String {
+/// `names`: of these servers only; of all where there are none.
+pub(super) fn text(read: &[Read], names: &[String]) -> String {
     let mut text = String::new();
     for config in read {
         let host = match config.who() {
             "" => String::new(),
             host => format!(" ({host})"),
         };
-        let _ = writeln!(text, "{}", clean(&format!("{}{host}", config.config.path.display())));
+        let _ = writeln!(text, "{}", report::plain(&format!("{}{host}", config.config.path.display())));
         if config.servers.is_empty() {
             text += "no servers\n";
         } else {
-            let rows: Vec<Vec<Cell>> = config.servers.iter().map(row).collect();
+            let wanted =
+                config.servers.iter().filter(|server| names.is_empty() || names.contains(&server.name));
+            let rows: Vec<Vec<Cell>> = wanted.map(|server| row(server, &config.mask)).collect();
             text += &table(&COLUMNS, &rows);
         }
         text.push('\n');
@@ -35,7 +38,13 @@ pub(super) fn text(read: &[Read]) -> String {
     text
 }
 
-fn row(server: &Server) -> Vec<Cell> {
+/// Whether the supervisor is not there any more, by which a server is wrapped.
+pub(super) fn is_gone(server: &Server) -> bool {
+    let program = server.words.first().map(Path::new);
+    program.is_some_and(|program| program.is_absolute() && !program.exists())
+}
+
+fn row(server: &Server, mask: &Mask) -> Vec<Cell> {
     let name = match &server.project {
         None => server.name.clone(),
         Some(project) => format!("{} (in {project})", server.name),
@@ -44,6 +53,7 @@ fn row(server: &Server) -> Vec<Cell> {
         State::Plain if server.disabled => Cell::new("disabled").faint(),
         State::Plain => Cell::new("not wrapped").doubtful(),
         State::Wrapped if server.disabled => Cell::new("wrapped, disabled").faint(),
+        State::Wrapped if is_gone(server) => Cell::new("wrapped, gone").bad(),
         State::Wrapped => Cell::new("wrapped").good(),
         State::ByHand => Cell::new("wrapped by hand").good(),
         State::Remote => Cell::new("remote").faint(),
@@ -53,7 +63,7 @@ fn row(server: &Server) -> Vec<Cell> {
     let command = match &server.state {
         State::Odd(why) => (*why).to_owned(),
         State::Plain | State::Wrapped | State::ByHand | State::Remote | State::Debugged => {
-            Mask::default().command(server.own_words())
+            mask.command(server.own_words())
         }
     };
     vec![Cell::new(name), state, Cell::new(command)]

@@ -26,13 +26,21 @@ pub fn with_servers(text: &str, shape: Shape, servers: &[(String, Members)]) -> 
         Some(body) => (&text[..MARK.len_utf8()], body),
         None => ("", text),
     };
-    let key = match shape {
-        Shape::VsCode => "servers",
-        Shape::Servers | Shape::Projects | Shape::Unknown => "mcpServers",
-    };
     let root = CstRootNode::parse(body, &options()).map_err(|error| bad(&error))?;
     let no_object = |what: String| Bad { line: 1, column: 1, why: format!("{what} is no object") };
     let object = root.object_value_or_create().ok_or_else(|| no_object("it".to_owned()))?;
+    let count = |key| {
+        object.properties().iter().filter(|property| property.decoded_name().as_deref() == Some(key)).count()
+    };
+    let key = match shape {
+        Shape::VsCode => "servers",
+        // It is of a host that has them there.
+        Shape::Unknown if count("mcpServers") == 0 && count("servers") > 0 => "servers",
+        Shape::Servers | Shape::Projects | Shape::Unknown => "mcpServers",
+    };
+    if count(key) > 1 {
+        return Err(Bad { line: 1, column: 1, why: format!("`{key}` is there twice") });
+    }
     let known = object.object_value_or_create(key).ok_or_else(|| no_object(format!("`{key}`")))?;
     let mut left = Vec::new();
     for (name, members) in servers {
@@ -101,6 +109,13 @@ mod tests {
     }
 
     #[test]
+    fn a_file_of_an_unknown_host_gets_it_where_its_servers_are() {
+        let text = r#"{"servers": {"a": {"command": "x"}}}"#;
+        assert!(!add(text, Shape::Unknown).text.contains("mcpServers"));
+        assert!(add("{}", Shape::Unknown).text.contains("mcpServers"));
+    }
+
+    #[test]
     fn what_is_there_is_left_and_what_is_no_config_is_refused() {
         let there = r#"{"mcpServers": {"new": {"command": "mine"}}}"#;
         assert_eq!(
@@ -108,6 +123,7 @@ mod tests {
             Added { text: there.to_owned(), left: vec!["new".to_owned()] }
         );
         for (text, why) in [
+            (r#"{"mcpServers": {}, "mcpServers": {}}"#, "`mcpServers` is there twice"),
             ("[]", "it is no object"),
             (r#"{"mcpServers": 7}"#, "`mcpServers` is no object"),
             ("{", "unterminated"),

@@ -136,7 +136,11 @@ fn each_entry_is_taken_for_what_it_is() {
         (r#"{"command": "/opt/mcp-supervise", "args": ["--", "npx"]}"#, State::Wrapped),
         (r#"{"command": "env", "args": ["A=1", "/opt/mcp-supervise", "--", "npx"]}"#, State::ByHand),
         (r#"{"command": "/bin/sh", "args": ["-lc", "exec mcp-supervise -- npx"]}"#, State::ByHand),
-        (r#"{"command": "mcp-supervise"}"#, odd("its command is mcp-supervise, with no server behind it")),
+        (
+            r#"{"command": "mcp-supervise"}"#,
+            odd("its command is mcp-supervise, with no server behind it, or with options that are not known"),
+        ),
+        (r#"{"command": ""}"#, odd("its command is empty")),
         (r#"{"type": "local", "command": "npx", "tools": ["*"]}"#, State::Plain),
         (r#"{"url": "https://a/mcp"}"#, State::Remote),
         (r#"{"serverUrl": "https://a/mcp"}"#, State::Remote),
@@ -215,12 +219,16 @@ fn what_hosts_do_not_read_is_refused_with_its_place() {
 }
 
 #[test]
-fn values_of_environments_and_headers_are_known() {
-    let text = r#"{"mcpServers": {"a": {"command": "x", "env": {"K": "one\n", "N": 1}}, "b": {"url": "u", "headers": {"H": "two"}}}}"#;
+fn of_a_config_command_lines_are_shown_and_nothing_else() {
+    let text = "\u{feff}{\n  \"apiKey\": \"sk-1\", // \"K\": \"c-1\"\n  /* c-2\n c-3 */\n  \"mcpServers\": {\n    \"a\": {\"type\": \"stdio\", \"command\": \"npx\", \"args\": [\"x\", \"s-1\"], \"env\": {\"K_TOKEN\": \"e-1\", \"n\": 7}, \"env\": {}},\n    \"b\": {\"url\": \"u-1\", \"headers\": {\"H\": \"h-1\"}}\n  },\n  \"list\": [[\"l-1\"]]\n}";
     let document = read(text, Shape::Servers);
-    let values: Vec<(&str, &str)> =
-        document.values().iter().map(|(name, value)| (&**name, &**value)).collect();
-    assert_eq!(values, [("K", "one\n"), ("K", "one\\n"), (HEADER, "two"), (HEADER, "two")]);
+    let words = |words: &[String]| {
+        words.iter().map(|word| if word == "s-1" { "*".to_owned() } else { word.clone() }).collect()
+    };
+    let expected = "\u{feff}{\n  \"apiKey\": \"***\", // \u{2026}\n  /* \u{2026}\n\u{2026} */\n  \"mcpServers\": {\n    \"a\": {\"type\": \"stdio\", \"command\": \"npx\", \"args\": [\"x\", \"*\"], \"env\": {\"K_TOKEN\": \"***\", \"n\": 7}, \"env\": {}},\n    \"b\": {\"url\": \"***\", \"headers\": {\"H\": \"***\"}}\n  },\n  \"list\": [[\"***\"]]\n}";
+    assert_eq!(document.shown(&words), expected);
+    let one = r#"{"mcpServers": {"a": {"command": "x", "env": {"K": "v\n"}}}}"#;
+    assert_eq!(read(one, Shape::Servers).variables(), [("K".to_owned(), "v\n".to_owned())]);
 }
 
 /// A config as people and programs write it.

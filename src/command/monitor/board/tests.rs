@@ -25,7 +25,12 @@ fn row(id: &str) -> Session {
 }
 
 fn status(session: &Session) -> Status {
-    Status { session: session.clone(), gauges: Gauges::default(), release: "x".to_owned() }
+    Status {
+        session: session.clone(),
+        gauges: Gauges::default(),
+        release: "x".to_owned(),
+        options: String::new(),
+    }
 }
 
 fn event(id: &str, text: &str) -> Event {

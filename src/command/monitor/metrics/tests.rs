@@ -20,7 +20,7 @@ fn board(name: &str) -> Board {
     (latency.buckets[0], latency.buckets[3], latency.buckets[11]) = (1, 2, 1);
     let guidance = [("server_restarted".to_owned(), 4)].into();
     let gauges = Gauges { guidance, latency, ..Gauges::default() };
-    board.status(Now::default(), Status { session, gauges, release: String::new() });
+    board.status(Now::default(), Status { session, gauges, release: String::new(), options: String::new() });
     board
 }
 
