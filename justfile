@@ -54,3 +54,16 @@ man:
 # Write the fixture conversations anew from what the engine does; read the difference before committing it
 fixtures:
     SNAPSHOTS=overwrite cargo test --test it conversation
+
+# What must never break, with random inputs, a minute for each target; needs `cargo install cargo-fuzz` and a C++ compiler.
+# What it finds is kept in fuzz/artifacts
+fuzz:
+    #!/usr/bin/env bash
+    set -euo pipefail
+    for target in codec peek engine configs token control; do
+        found="${CARGO_TARGET_DIR:-target}/fuzz-corpus/$target"
+        mkdir -p "$found"
+        # The compiler's hooks for it are not for everybody yet.
+        RUSTC_BOOTSTRAP=1 cargo fuzz run --sanitizer none "$target" "$found" "fuzz/corpus/$target" -- \
+            -max_total_time="${FUZZ_SECONDS:-60}" -max_len=8192
+    done
