@@ -138,11 +138,8 @@ fn run(options: &Wrap, direction: &Direction) -> Result<i32, Failure> {
         report::warning(desktop::WARNING);
     }
     if !options.yes && !asked(changes.len())? {
-        return Err(Failure {
-            code: exit_code::DECLINED,
-            message: "nothing was changed".to_owned(),
-            hint: None,
-        });
+        tell("nothing was changed\n")?;
+        return Ok(exit_code::DECLINED);
     }
     let backups = backups(options.data_dir.as_deref())?;
     for change in changes {

@@ -12,28 +12,26 @@
 
 mod added;
 mod by_hand;
+mod read;
 mod shown;
 #[cfg(test)]
 mod tests;
 
 use std::ops::Range;
 
-use jsonc_parser::ast::{Array, Object, ObjectProp, Value};
-use jsonc_parser::common::Ranged as _;
+use jsonc_parser::ast::{Object, Value};
 use jsonc_parser::errors::ParseError;
 use jsonc_parser::tokens::{Token, TokenAndRange};
 use jsonc_parser::{CollectOptions, CommentCollectionStrategy, ParseOptions, ParseResult, parse_to_ast};
 
 pub use self::added::{Added, Members, with_servers};
+use self::read::{Reader, groups};
 
 /// What a file begins with that some editors write, and that no host takes for text.
 const MARK: char = '\u{feff}';
 /// How our program is called, in whatever directory.
 const PROGRAM: &str = "mcp-supervise";
-/// What has the address of a server that is not started: as most hosts call it, and as Windsurf and Gemini do.
-const ADDRESSES: [&str; 3] = ["url", "serverUrl", "httpUrl"];
-/// The types of servers on stdio, the second one Copilot's.
-const ON_STDIO: [&str; 2] = ["stdio", "local"];
+
 /// Where a host's config has its servers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Shape {
@@ -277,109 +275,6 @@ impl<'t> Document<'t> {
     }
 }
 
-/// Reads entries.
-struct Reader<'r> {
-    /// What stands before the text that was parsed, in bytes.
-    mark: usize,
-    split: Split<'r>,
-}
-
-impl Reader<'_> {
-    fn servers(&self, servers: &Object<'_>, project: Option<&str>) -> Vec<Server> {
-        let server = |entry: &ObjectProp<'_>| {
-            let name = entry.name.as_str().to_owned();
-            let twice = servers.properties.iter().filter(|other| other.name.as_str() == name).count() > 1;
-            let blank = Server {
-                name,
-                project: project.map(str::to_owned),
-                state: State::Odd("it is there twice"),
-                disabled: false,
-                words: Vec::new(),
-                place: None,
-            };
-            if twice { blank } else { self.server(blank, &entry.value) }
-        };
-        servers.properties.iter().map(server).collect()
-    }
-
-    fn server(&self, blank: Server, entry: &Value<'_>) -> Server {
-        let odd = |why| Server { state: State::Odd(why), ..blank.clone() };
-        let Value::Object(entry) = entry else { return odd("it is no object") };
-        let names: Vec<&str> = entry.properties.iter().map(|property| property.name.as_str()).collect();
-        let is_twice = |name: &&str| names.iter().filter(|other| *other == name).count() > 1;
-        if ["command", "args", "url", "type", "disabled"].iter().any(is_twice) {
-            return odd("it has a key twice");
-        }
-        let disabled = matches!(value(entry, "disabled"), Some(Value::BooleanLit(flag)) if flag.value);
-        let blank = Server { disabled, ..blank };
-        let kind = value(entry, "type").and_then(Value::as_string_lit).map(|text| &*text.value);
-        if ADDRESSES.iter().any(|key| value(entry, key).is_some())
-            || kind.is_some_and(|kind| !ON_STDIO.contains(&kind))
-        {
-            return Server { state: State::Remote, ..blank };
-        }
-        let odd = |why| Server { state: State::Odd(why), ..blank.clone() };
-        let Some(property) = entry.properties.iter().find(|property| property.name.as_str() == "command")
-        else {
-            return odd("it has no command");
-        };
-        let Value::StringLit(command) = &property.value else { return odd("its command is no text") };
-        let args = match entry.properties.iter().find(|property| property.name.as_str() == "args") {
-            None => None,
-            Some(ObjectProp { value: Value::Array(array), .. }) => Some(array),
-            Some(_) => return odd("its arguments are no list"),
-        };
-        let elements: &[Value<'_>] = args.map_or(&[], |array| &array.elements);
-        let texts = elements.iter().map(|element| Some(element.as_string_lit()?.value.to_string()));
-        let Some(args_words) = texts.collect::<Option<Vec<String>>>() else {
-            return odd("its arguments are not all texts");
-        };
-        let debugged =
-            value(entry, "dev").and_then(Value::as_object).is_some_and(|dev| value(dev, "debug").is_some());
-        if command.value.is_empty() {
-            return odd("its command is empty");
-        }
-        let (state, ours) = if is_ours(&command.value) {
-            match (self.split)(&args_words) {
-                Some(ours) => (State::Wrapped, ours),
-                None => {
-                    return odd(
-                        "its command is mcp-supervise, with no server behind it, or with options that are not known",
-                    );
-                }
-            }
-        } else if by_hand::is_by_hand(&command.value, &args_words) {
-            (State::ByHand, 0)
-        } else if debugged {
-            (State::Debugged, 0)
-        } else {
-            (State::Plain, 0)
-        };
-        let place = Place {
-            property: self.range(property.range()),
-            command: self.range(command.range),
-            colon: self.mark + property.name.range().end..self.mark + command.range.start,
-            args: args.map(|array| self.args(entry, property, array)),
-            ours,
-        };
-        let words = [command.value.to_string()].into_iter().chain(args_words).collect();
-        Server { state, words, place: Some(place), ..blank }
-    }
-
-    fn args(&self, entry: &Object<'_>, command: &ObjectProp<'_>, array: &Array<'_>) -> Args {
-        let next = entry.properties.iter().find(|property| property.range.start >= command.range.end);
-        Args {
-            follows: next.is_some_and(|next| next.name.as_str() == "args"),
-            array: self.range(array.range),
-            elements: array.elements.iter().map(|element| self.range(element.range())).collect(),
-        }
-    }
-
-    fn range(&self, range: jsonc_parser::common::Range) -> Range<usize> {
-        shifted(range.start..range.end, self.mark)
-    }
-}
-
 /// What hosts read, and nothing beyond that.
 fn options() -> ParseOptions {
     ParseOptions {
@@ -417,28 +312,6 @@ fn comments(read: &ParseResult<'_>) -> Vec<Range<usize>> {
 
 fn shifted(range: Range<usize>, by: usize) -> Range<usize> {
     range.start + by..range.end + by
-}
-
-/// The objects with servers, each with the project that it is for.
-fn groups<'o, 'a>(root: &'o Object<'a>, shape: Shape) -> Vec<(Option<String>, &'o Object<'a>)> {
-    let of = |key| value(root, key).and_then(Value::as_object);
-    let plain = |key| of(key).map(|servers| (None, servers));
-    let projects = || {
-        let projects = of("projects").into_iter().flat_map(|projects| &projects.properties);
-        projects.filter_map(|project| {
-            let servers = value(project.value.as_object()?, "mcpServers")?.as_object()?;
-            Some((Some(project.name.as_str().to_owned()), servers))
-        })
-    };
-    match shape {
-        Shape::Servers => plain("mcpServers").into_iter().collect(),
-        Shape::VsCode => plain("servers").into_iter().collect(),
-        Shape::Projects => plain("mcpServers").into_iter().chain(projects()).collect(),
-        Shape::Unknown => {
-            let known: Vec<_> = plain("mcpServers").into_iter().chain(projects()).collect();
-            if known.is_empty() { plain("servers").into_iter().collect() } else { known }
-        }
-    }
 }
 
 /// The value of a key. Of several the last one, as hosts have it.
