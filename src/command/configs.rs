@@ -12,17 +12,6 @@ use crate::hosts::{Bad, Fault, Host, Surroundings};
 /// Where what configs were is kept, in the directory for everything that we store.
 const BACKUPS: &str = "configs";
 
-/// All hosts.
-pub(super) const EVERY: [Host; 7] = [
-    Host::ClaudeDesktop,
-    Host::ClaudeCode,
-    Host::Cursor,
-    Host::VsCode,
-    Host::Copilot,
-    Host::Windsurf,
-    Host::Inspector,
-];
-
 /// A host by its name on the command line.
 pub(super) fn host(named: Named) -> Host {
     match named {

@@ -14,7 +14,7 @@ use std::io::{self, IsTerminal as _};
 use std::path::{Path, PathBuf};
 
 use self::change::{Change, Direction};
-use super::configs::{EVERY, backups, failure, host, surroundings, unreadable};
+use super::configs::{backups, failure, host, surroundings, unreadable};
 use super::desktop;
 use super::failure::Failure;
 use super::program::program;
@@ -178,7 +178,7 @@ fn configs(options: &Wrap) -> Result<Vec<(Option<Host>, PathBuf)>, Failure> {
         return Ok(named);
     }
     let surroundings = surroundings()?;
-    let hosts = if hosts.is_empty() { EVERY.to_vec() } else { hosts };
+    let hosts = if hosts.is_empty() { Host::ALL.to_vec() } else { hosts };
     let found = find(&surroundings, &hosts);
     if found.is_empty() {
         let names: Vec<&str> = hosts.iter().map(|host| host.name()).collect();

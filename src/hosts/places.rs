@@ -26,6 +26,17 @@ pub enum Host {
 }
 
 impl Host {
+    /// All of them.
+    pub const ALL: [Self; 7] = [
+        Self::ClaudeDesktop,
+        Self::ClaudeCode,
+        Self::Cursor,
+        Self::VsCode,
+        Self::Copilot,
+        Self::Windsurf,
+        Self::Inspector,
+    ];
+
     /// Its name, as people write it.
     pub fn name(self) -> &'static str {
         match self {
@@ -157,16 +168,6 @@ fn directories(path: &Path) -> Vec<PathBuf> {
 mod tests {
     use super::*;
 
-    const ALL: [Host; 7] = [
-        Host::ClaudeDesktop,
-        Host::ClaudeCode,
-        Host::Cursor,
-        Host::VsCode,
-        Host::Copilot,
-        Host::Windsurf,
-        Host::Inspector,
-    ];
-
     fn put(root: &Path, path: &str) -> PathBuf {
         let path = root.join(path);
         fs::create_dir_all(path.parent().unwrap()).unwrap();
@@ -214,12 +215,12 @@ mod tests {
                 ..Surroundings::default()
             };
             let expected: Vec<_> = expected.iter().map(|(host, path)| (*host, (*path).to_owned())).collect();
-            assert_eq!(seen(&surroundings, &ALL), expected);
+            assert_eq!(seen(&surroundings, &Host::ALL), expected);
             let shared = seen(&surroundings, &[Host::Copilot]);
             assert_eq!(shared[0], (Host::Copilot, "work/.mcp.json".to_owned()), "it reads that too");
             // In the user's own directory there is no project.
             let at_home = Surroundings { here: Some(home.clone()), ..surroundings };
-            assert!(seen(&at_home, &ALL).iter().all(|(_, path)| !path.starts_with("work")));
+            assert!(seen(&at_home, &Host::ALL).iter().all(|(_, path)| !path.starts_with("work")));
             assert_eq!(seen(&at_home, &[Host::Cursor]), [(Host::Cursor, ".cursor/mcp.json".to_owned())]);
         }
     }
@@ -247,6 +248,6 @@ mod tests {
             (Host::Cursor, ".cursor/mcp.json".to_owned()),
             (Host::Copilot, "d/mcp-config.json".to_owned()),
         ];
-        assert_eq!(seen(&surroundings, &ALL), expected);
+        assert_eq!(seen(&surroundings, &Host::ALL), expected);
     }
 }

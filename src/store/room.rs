@@ -118,7 +118,11 @@ impl Room {
         file::write(&path, pauses, &mut |fault| self.teller.tell(fault), |db| {
             write::batch(db, batch)?;
             if is_due {
-                tidied = write::close_lost(db, now).and_then(|_| write::forget(db, now, keep));
+                tidied = match write::close_lost(db, now).and_then(|_| write::forget(db, now, keep)) {
+                    // What the batch has not touched may be damaged all the same: all of it goes to a new file.
+                    Err(damage) if Fault::is_damage(&damage) => return Err(damage),
+                    done => done,
+                };
             }
             Ok(())
         })?;
