@@ -66,6 +66,9 @@ export async function waitForRow(page, wanted) {
     return found;
 }
 
+/** Waits until nothing that the page has asked for is on its way any more. With a stopped clock that is not yet painted. */
+export const waitForLoad = page => page.locator('table[aria-busy=false]').waitFor({ state: 'attached' });
+
 /** Waits until the words of the connection are exactly these. */
 export const waitForConnection = (page, words) => waitForText(page, '#connection', words);
 

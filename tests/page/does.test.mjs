@@ -3,7 +3,7 @@ import assert from 'node:assert/strict';
 import { once } from 'node:events';
 import { describe, it } from 'node:test';
 
-import { NETWORK, cell, row, screenshot, waitForConnection, waitForRow, waitForText } from './browser.mjs';
+import { NETWORK, cell, row, screenshot, waitForConnection, waitForLoad, waitForRow, waitForText } from './browser.mjs';
 import { MINUTE, NOW, afternoon, freeze, many, mock, show } from './stage.mjs';
 
 describe('what changes', () => {
@@ -175,6 +175,7 @@ describe('a monitor that goes away', () => {
         mock.hangUp();
         await exhaust(page);
         await waitForConnection(page, 'polling every 10 s');
+        await waitForLoad(page);
         mock.update(id, { tool_calls: 77 }, { silent: true });
         let polls = lists();
         await page.clock.runFor(9_000);
@@ -183,10 +184,12 @@ describe('a monitor that goes away', () => {
         await page.clock.runFor(1_000);
         await attempt;
         await page.waitForFunction(seen => rows.get(seen).tool_calls === 77, id);
+        await waitForLoad(page);
         assert.equal(lists(), polls + 1);
 
         await setHidden(page, true);
         await waitForConnection(page, 'polling every 30 s');
+        await waitForLoad(page);
         polls = lists();
         await page.clock.runFor(29_000);
         assert.equal(lists(), polls, 'no poll before 30 s while hidden');
@@ -199,6 +202,7 @@ describe('a monitor that goes away', () => {
         mock.acceptsSockets = true;
         await page.clock.runFor(10_000);
         await waitForConnection(page, 'live');
+        await waitForLoad(page);
         mock.update(id, { tool_calls: 78 });
         await page.waitForFunction(seen => rows.get(seen).tool_calls === 78, id);
         polls = lists();
@@ -236,7 +240,8 @@ describe('a monitor that goes away', () => {
         await mock.start();
         await page.clock.runFor(10_000);
         await waitForConnection(page, 'live');
-        await page.waitForFunction(seen => rows.has(seen) && events.size === 1, added.id);
+        // With its clock stopped the page paints only while the test moves it: all that was missed has to be there first.
+        await waitForLoad(page);
         await page.clock.runFor(1_000);
         await waitForRow(page, { id: ends, state: 'closed' });
         await waitForRow(page, { id: stays, state: 'degraded' });

@@ -1,7 +1,7 @@
 /** What every test against a mock of the monitor needs: a browser for all of them, a mock and its page for each. */
 import { after, afterEach, before } from 'node:test';
 
-import { launch, openPage, waitForConnection } from './browser.mjs';
+import { launch, openPage, waitForConnection, waitForLoad } from './browser.mjs';
 import { Mock, hour } from './mock.mjs';
 
 export const MINUTE = 60_000;
@@ -25,7 +25,10 @@ export async function show(fill = () => {}, options = {}) {
     fill(mock);
     const tab = await openPage(browser, mock.url, { time: NOW, ...options });
     opened.push(tab);
-    if (options.live !== false) await waitForConnection(tab.page, 'live');
+    if (options.live !== false) {
+        await waitForConnection(tab.page, 'live');
+        await waitForLoad(tab.page);
+    }
     return tab;
 }
 

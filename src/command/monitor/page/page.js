@@ -104,16 +104,17 @@ async function get(path, signal = loading.signal) {
     if (!answer.ok) throw Object.assign(new Error(body.error ?? `the monitor answered ${answer.status}`), { status: answer.status });
     return body;
 }
+const busy = is => flag($('table'), 'aria-busy', String(is));
 /** Asks for everything anew. A load that is overtaken by a later one changes nothing any more, and yields false. */
 async function load() {
-    loading.abort(); told.clear();
+    loading.abort(); told.clear(); busy(true);
     const { signal } = loading = new AbortController();
     const eventsToo = get(`/api/events?limit=${EVENTS}`).then(body => takeEvents(events, body.events));
     const healthToo = get('/health/deep').then(body => { health = body; });
     try {
         await Promise.all([loadSessions(signal), eventsToo, healthToo, loadHistory(), chosen && loadDetail(chosen)]);
         lastWord = Date.now(); repaint();
-    } catch (error) { if (!signal.aborted) throw error; }
+    } catch (error) { if (!signal.aborted) throw error; } finally { if (!signal.aborted) busy(false); }
     return !signal.aborted;
 }
 /** Takes as many sessions as are wanted, newest first, from `cursor` on, and returns their ids and the next cursor. */
