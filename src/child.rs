@@ -18,6 +18,7 @@
 //! stopped or given up, and nothing in here waits for a child on the caller's thread.
 
 mod container;
+mod family;
 mod fault;
 mod guardian;
 mod login_shell;
@@ -37,12 +38,13 @@ use std::task::{Context, Poll};
 use std::thread;
 
 use nix::errno::Errno;
-use nix::sys::signal::{SigHandler, Signal, killpg, signal};
+use nix::sys::signal::{SigHandler, Signal, kill, killpg, signal};
 use nix::unistd::{Pid, setsid};
 
 use crate::engine::io::{Exit, GroupSignal, SpawnFault};
 use crate::stream::{Sink, Source};
 use container::Container;
+pub use family::{Left, left_of};
 pub use fault::executable;
 use guardian::Entry;
 pub use guardian::Guardian;
@@ -225,6 +227,14 @@ impl Process {
             Ok(()) | Err(Errno::ESRCH) => Ok(()),
             // What macOS says of a group that is all zombies.
             Err(Errno::EPERM) if cfg!(target_os = "macos") => Ok(()),
+            Err(errno) => Err(errno.into()),
+        }
+    }
+
+    /// Sends SIGTERM to the process alone, as most hosts do. One that is gone is none of our errors.
+    pub fn terminate_leader(&self) -> io::Result<()> {
+        match kill(pid_of(&self.child), Signal::SIGTERM) {
+            Ok(()) | Err(Errno::ESRCH) => Ok(()),
             Err(errno) => Err(errno.into()),
         }
     }

@@ -5,6 +5,7 @@
 //! ours starts the server's command, and everything after it belongs to the server. How words become one [`Command`] is
 //! in [`parse`](mod@parse), how texts become durations and sizes in [`value`]. Nothing in here acts or prints.
 
+pub mod check;
 pub mod monitor;
 pub mod parse;
 pub mod session;
@@ -68,6 +69,8 @@ pub enum Command {
     Stop(sessions::Target),
     /// Show all servers of this user on a web page of this machine, with health, metrics and a WebSocket
     Monitor(monitor::Monitor),
+    /// Tell whether a server is sound: a smoke test for CI
+    Check(check::Check),
     /// Put the supervisor before the servers in the configs of hosts
     Wrap(wrap::Wrap),
     /// Take the supervisor out of the configs of hosts again

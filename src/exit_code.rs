@@ -43,6 +43,12 @@ pub const CONFIG_NOT_WRITTEN: i32 = 82;
 pub const NO_CONFIG: i32 = 83;
 /// `wrap`, `unwrap`: the person did not want it.
 pub const DECLINED: i32 = 84;
+/// `check`: the server is not sound.
+pub const NOT_SOUND: i32 = 85;
+/// `check`: the server could not be started, or could not be greeted.
+pub const NOT_STARTED: i32 = 86;
+/// `check`: the baseline cannot be read, understood or written.
+pub const NO_BASELINE: i32 = 87;
 /// The supervisor itself has failed in a way that nobody has foreseen, which ends it: a panic, by Rust's convention.
 pub const PANICKED: i32 = 101;
 /// The server's command is there and cannot be executed.
@@ -81,6 +87,13 @@ pub const OF_CONFIGS: &[(i32, &str)] = &[
 pub const OF_WRAP: &[(i32, &str)] = &[
     (NO_CONFIG, "There is no config, or no server of that name in one"),
     (DECLINED, "The question was not answered with yes"),
+];
+
+/// The codes of `check`, likewise.
+pub const OF_CHECK: &[(i32, &str)] = &[
+    (NOT_SOUND, "The server is not sound: there are findings"),
+    (NOT_STARTED, "The server could not be started, or not be greeted"),
+    (NO_BASELINE, "The baseline cannot be read, understood or written"),
 ];
 
 /// Codes with what they mean, as the end of a help text.

@@ -7,7 +7,7 @@ use std::process;
 
 use mcp_supervise::child::Guardian;
 use mcp_supervise::cli::{self, Command, Refusal, UsageError};
-use mcp_supervise::command::{completions, demo, manual, monitor, order, run, setup, status, wrap};
+use mcp_supervise::command::{check, completions, demo, manual, monitor, order, run, setup, status, wrap};
 use mcp_supervise::engine::io::Order;
 use mcp_supervise::{exit_code, report};
 
@@ -26,6 +26,7 @@ fn main() {
         Ok(Command::Restart(target)) => order::order(&target, Order::Restart),
         Ok(Command::Stop(target)) => order::order(&target, Order::Stop),
         Ok(Command::Monitor(options)) => monitor::monitor(&options),
+        Ok(Command::Check(options)) => check::check(&options, guardian()),
         Ok(Command::Wrap(options)) => wrap::wrap(&options),
         Ok(Command::Unwrap(options)) => wrap::unwrap(&options),
         Ok(Command::Demo { serve: true }) => ended(demo::serve()),

@@ -4,6 +4,7 @@
 //! was asked for, stderr everything else. A reader that has gone away is no error: `mcp-supervise man | head` succeeds.
 //! While a server is supervised stdout is the host's, and nothing in here may write to it.
 
+mod folded;
 mod table;
 
 use std::fmt::Display;
@@ -11,6 +12,7 @@ use std::io::{self, ErrorKind, Write};
 
 use clap::builder::styling::AnsiColor;
 
+pub use self::folded::folded;
 pub use self::table::{Cell, Column, table};
 
 /// Writes to stdout what was asked for, as it is; colour codes are taken out where nobody would see them.
@@ -50,6 +52,11 @@ pub fn error(message: impl Display, hint: Option<&str>) {
 pub fn warning(message: impl Display) {
     let yellow = AnsiColor::Yellow.on_default().bold();
     complaint(&format!("{yellow}warning:{yellow:#} {}\n", plain(&message.to_string())), None);
+}
+
+/// Tells on stderr what is being done, in words that are a line.
+pub fn remark(message: impl Display) {
+    complaint(&format!("{}\n", plain(&message.to_string())), None);
 }
 
 /// Tells on stderr what went wrong in a text that is complete, `error:` and line feeds included, and what to do about it.

@@ -56,6 +56,7 @@ pub fn parse(words: impl IntoIterator<Item = OsString>, any_setting: bool) -> Re
             | Command::Restart(_)
             | Command::Stop(_)
             | Command::Monitor(_)
+            | Command::Check(_)
             | Command::Wrap(_)
             | Command::Unwrap(_)
             | Command::Demo { .. }
@@ -90,7 +91,7 @@ fn is_of_setup(words: &[OsString]) -> bool {
 
 const SETUP: &str = "setup";
 /// The commands with options of their own, beside `run`.
-const NAMED: [&str; 7] = [SETUP, "status", "restart", "stop", "monitor", "wrap", "unwrap"];
+const NAMED: [&str; 8] = [SETUP, "status", "restart", "stop", "monitor", "check", "wrap", "unwrap"];
 
 /// The command that these words name. It is the first of them: options before it are options of `run`.
 fn named(words: &[OsString]) -> Option<&'static str> {

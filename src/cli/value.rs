@@ -5,6 +5,8 @@ use std::ffi::OsString;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use super::check::Call;
+
 /// No wait is longer than this: the engine adds durations to points in time, and must never overflow.
 const LONGEST: Duration = Duration::from_secs(365 * 24 * 60 * 60);
 
@@ -49,6 +51,21 @@ pub fn age(text: &str) -> Result<Duration, String> {
             duration(text).map_err(|why| why.replace("250ms, 10s, 5m or 1h", "90d, 12h or 30m"))
         }
     }
+}
+
+/// A call: the name of a tool, and its arguments as a JSON object, which may be left out. The JSON is read later.
+pub fn call(text: &str) -> Result<Call, String> {
+    const FORM: &str = r#"write it as 'add {"a": 1, "b": 2}'"#;
+    let text = text.trim();
+    let (tool, arguments) = text.split_once(char::is_whitespace).unwrap_or((text, "{}"));
+    let arguments = arguments.trim();
+    if tool.is_empty() || tool.starts_with('{') {
+        return Err(format!("the tool's name is missing; {FORM}"));
+    }
+    if !arguments.starts_with('{') || !arguments.ends_with('}') {
+        return Err(format!("the arguments are no JSON object; {FORM}"));
+    }
+    Ok(Call { tool: tool.to_owned(), arguments: arguments.to_owned() })
 }
 
 /// A duration of whole seconds, for those who count in them.

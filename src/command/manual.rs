@@ -1,6 +1,7 @@
 //! `man`: the man page. The parts about the command line are generated from its definitions, the rest is written here.
 //! Pure rendering: the same definitions give the same bytes, whatever the environment holds.
 
+mod check;
 mod commands;
 mod reference;
 mod story;
@@ -25,6 +26,7 @@ pub fn render() -> Vec<u8> {
         story::promises().render(),
         story::guidance().render(),
         commands::wrap(&definitions).render(),
+        check::check(&definitions).render(),
         commands::setup(&definitions).render(),
         commands::status(&definitions).render(),
         story::examples().render(),

@@ -1,5 +1,6 @@
 //! The commands, one file each: they bring the doers together.
 
+pub mod check;
 pub mod completions;
 mod configs;
 pub mod demo;

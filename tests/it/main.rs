@@ -1,6 +1,7 @@
 //! The tests of the program and of the source tree, in one binary.
 
 mod bad_input;
+mod check;
 mod cli;
 mod conversation;
 mod daemon;

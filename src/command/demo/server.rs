@@ -35,9 +35,9 @@ pub fn serve() -> Result<()> {
     thread::sleep(Duration::from_millis(delay.unwrap_or_default()));
     let api = Api::given()?;
     let mut letters = 0;
-    for line in io::stdin().lock().lines() {
+    for line in io::stdin().lock().split(b'\n') {
         let line = line.context("failed to read from stdin")?;
-        let Ok(message) = serde_json::from_str::<Value>(&line) else { continue };
+        let Ok(message) = serde_json::from_slice::<Value>(&line) else { continue };
         let (Some(method), Some(id)) = (message["method"].as_str(), message.get("id")) else { continue };
         let name = if api.is_some() { "wallet" } else { "notes" };
         let answer = match method {

@@ -3,7 +3,7 @@
 use anyhow::{Context as _, Result, ensure};
 use serde_json::Value;
 
-use crate::report;
+use crate::report::{self, folded};
 
 /// How wide the lines are, but for words that are longer.
 const WIDTH: usize = 100;
@@ -17,7 +17,7 @@ pub(super) struct Unheard;
 
 /// Tells what somebody does.
 pub(super) fn tell(who: &str, what: &str) -> Result<()> {
-    say(&folded(&format!("{who:>10}  "), what, INDENT))
+    say(&folded(&format!("{who:>10}  "), what, INDENT, WIDTH))
 }
 
 /// Tells what comes next.
@@ -27,7 +27,7 @@ pub(super) fn title(text: &str) -> Result<()> {
 
 /// Tells something that nobody does.
 pub(super) fn remark(text: &str) -> Result<()> {
-    say(&folded("", text, 0))
+    say(&folded("", text, 0, WIDTH))
 }
 
 /// Tells what the chat is told.
@@ -41,42 +41,4 @@ fn say(text: &str) -> Result<()> {
     let heard = report::heard(text).context("failed to write to stdout")?;
     ensure!(heard, Unheard);
     Ok(())
-}
-
-/// A text in lines, with `start` before the first of them and blanks before the others. Ends with a line feed.
-fn folded(start: &str, text: &str, indent: usize) -> String {
-    let mut lines = start.to_owned();
-    let mut column = indent;
-    for word in text.split(' ') {
-        let length = word.chars().count();
-        if column > indent && column + 1 + length > WIDTH {
-            lines.push('\n');
-            lines.extend(std::iter::repeat_n(' ', indent));
-            column = indent;
-        } else if column > indent {
-            lines.push(' ');
-            column += 1;
-        }
-        lines.push_str(word);
-        column += length;
-    }
-    lines.push('\n');
-    lines
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn lines_are_folded_between_words_and_words_are_not() {
-        let long = "x".repeat(120);
-        let told = folded("      host  ", &format!("{} {long} end", ["word"; 30].join(" ")), INDENT);
-        let lines: Vec<&str> = told.lines().collect();
-        assert_eq!(lines.len(), 4, "{told}");
-        assert!(lines[0].starts_with("      host  word word") && lines[0].len() <= WIDTH, "{told}");
-        assert!(lines[1].starts_with("            word") && lines[1].len() <= WIDTH, "{told}");
-        assert_eq!(lines[2], format!("            {long}"));
-        assert_eq!(lines[3], "            end");
-    }
 }

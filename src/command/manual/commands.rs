@@ -175,7 +175,7 @@ pub(super) fn status(definitions: &Command) -> Roff {
 }
 
 /// The options of a command that has some of its own.
-fn options(roff: &mut Roff, definitions: &Command, command: &str) {
+pub(super) fn options(roff: &mut Roff, definitions: &Command, command: &str) {
     for option in definitions.find_subcommand(command).into_iter().flat_map(Command::get_arguments) {
         let Some(long) = option.get_long().filter(|long| *long != "help") else { continue };
         let mut head = vec![bold(format!("--{long}"))];

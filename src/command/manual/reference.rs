@@ -44,6 +44,10 @@ pub(super) fn exit_status() -> Roff {
         let text = format!("From wrap and unwrap: {}", uncapitalized(meaning));
         entry(&mut roff, vec![bold(code.to_string())], text);
     }
+    for (code, meaning) in exit_code::OF_CHECK {
+        let text = format!("From check: {}", uncapitalized(meaning));
+        entry(&mut roff, vec![bold(code.to_string())], text);
+    }
     let other =
         format!("The server's own code, or {} and the number of the signal that ended it", exit_code::SIGNAL);
     entry(&mut roff, vec![roman("other")], other);

@@ -1,0 +1,53 @@
+//! What a child has left behind: processes of its group, and, on Linux, those that carry a mark in their environment, also
+//! in sessions of their own.
+//!
+//! It looks, and ends nothing. A process that has ended and is not reaped is none.
+
+#[cfg(target_os = "linux")]
+use std::fs;
+
+/// A process that is still there.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Left {
+    /// Its process id. `None` where the system tells only that there is one.
+    pub pid: Option<u32>,
+    /// Its name, as the system has it. Empty likewise.
+    pub name: String,
+}
+
+/// The processes of this group, without its leader, and those whose environment has this variable with this value. The
+/// leader must not have been reaped yet, so that its number is nobody else's.
+#[cfg(target_os = "linux")]
+pub fn left_of(group: u32, mark: (&str, &str)) -> Vec<Left> {
+    let marked = format!("{}={}", mark.0, mark.1);
+    let is_marked =
+        |environment: Vec<u8>| environment.split(|byte| *byte == 0).any(|it| it == marked.as_bytes());
+    let Ok(entries) = fs::read_dir("/proc") else { return Vec::new() };
+    let pids = entries.flatten().filter_map(|entry| entry.file_name().to_str()?.parse::<u32>().ok());
+    let mut left: Vec<Left> = pids
+        .filter(|pid| *pid != group)
+        .filter_map(|pid| {
+            let stat = fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
+            // `pid (name) state parent group ...`, and a name may hold anything.
+            let (head, rest) = stat.rsplit_once(')')?;
+            let mut words = rest.split_whitespace();
+            let (state, its_group) = (words.next()?, words.nth(1)?.parse::<u32>().ok()?);
+            let ended = matches!(state, "Z" | "X");
+            let ours = || its_group == group || fs::read(format!("/proc/{pid}/environ")).is_ok_and(is_marked);
+            let name = head.split_once('(')?.1.to_owned();
+            (!ended && ours()).then_some(Left { pid: Some(pid), name })
+        })
+        .collect();
+    left.sort_by_key(|it| it.pid);
+    left
+}
+
+/// The same, as far as the system tells it: whether the group has a process that runs.
+#[cfg(not(target_os = "linux"))]
+pub fn left_of(group: u32, _mark: (&str, &str)) -> Vec<Left> {
+    use nix::sys::signal::killpg;
+    use nix::unistd::Pid;
+
+    let is_there = killpg(Pid::from_raw(group.cast_signed()), None).is_ok();
+    is_there.then(|| Left { pid: None, name: String::new() }).into_iter().collect()
+}

@@ -1,0 +1,92 @@
+//! The options of `check`: which server, what is asked of it, how it is told. Declarations only.
+
+use std::ffi::OsString;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use clap::ValueEnum;
+use clap::builder::{PathBufValueParser, TypedValueParser as _};
+
+use super::value;
+use crate::exit_code;
+
+/// Which server, and how.
+#[derive(Clone, Debug, clap::Args)]
+#[command(
+    override_usage = "mcp-supervise check [OPTIONS] [--] CMD...",
+    args_override_self = true,
+    max_term_width = 110,
+    after_help = exit_codes()
+)]
+pub struct Check {
+    /// Check this server; what starts with a dash after its first word is the server's own
+    #[arg(value_name = "CMD", required = true, trailing_var_arg = true, num_args = 1..)]
+    pub command: Vec<OsString>,
+
+    /// Call this tool too, as 'add {"a": 1, "b": 2}'; can be given several times
+    #[arg(long, value_name = "CALL", value_parser = value::call)]
+    pub call: Vec<Call>,
+
+    // `None`: nothing is compared.
+    /// Compare what the server offers with this file
+    #[arg(long, value_name = "FILE", value_parser = PathBufValueParser::new().try_map(value::full_path))]
+    pub baseline: Option<PathBuf>,
+
+    /// Write what the server offers into the baseline, to be reviewed and committed, instead of comparing
+    #[arg(long, requires = "baseline")]
+    pub write_baseline: bool,
+
+    /// Fail on findings that are at least this bad
+    #[arg(long, value_name = "SEVERITY", default_value = "error")]
+    pub fail_on: FailOn,
+
+    /// Let this rule be broken; can be given several times
+    #[arg(long, value_name = "RULE")]
+    pub allow: Vec<String>,
+
+    /// Print the report in this form
+    #[arg(long, value_name = "FORMAT", default_value = "text")]
+    pub format: Format,
+
+    /// Wait this long for the server's greeting, and for each answer
+    #[arg(long, value_name = "DURATION", default_value = "60s", value_parser = value::duration)]
+    pub timeout: Duration,
+}
+
+/// A tool, and its arguments as a JSON object.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Call {
+    /// Its name.
+    pub tool: String,
+    /// The JSON text of an object.
+    pub arguments: String,
+}
+
+/// From when on a check fails.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum FailOn {
+    /// On errors.
+    Error,
+    /// On warnings too.
+    Warning,
+}
+
+/// The form of a report.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum Format {
+    /// For a person.
+    Text,
+    /// For a program.
+    Json,
+    /// For CI systems that show test results.
+    Junit,
+    /// For code scanning.
+    Sarif,
+    /// For the log of GitHub Actions.
+    Github,
+}
+
+/// The end of the help.
+fn exit_codes() -> String {
+    exit_code::listed(exit_code::OF_CHECK)
+}

@@ -1,0 +1,131 @@
+//! The crash drill: the server under the real supervisor, killed while it is idle.
+
+use std::env;
+use std::ffi::OsString;
+use std::time::Duration;
+
+use anyhow::{Context as _, Result};
+use nix::sys::signal::{Signal, killpg};
+use nix::unistd::Pid;
+use tempfile::TempDir;
+use tokio::time::{Instant, sleep, timeout};
+
+use super::look::lists;
+use super::peer::{LEGACY, Peer, Start, excerpt};
+use super::seen::{Answer, Drill, Era, Kind, Recovery, Way};
+use crate::control::client::{Supervisor, Supervisors};
+use crate::control::{Status, Told};
+
+/// How long a supervisor may take to say how it is.
+const SOON: Duration = Duration::from_secs(5);
+/// Between two looks for its socket.
+const LOOK: Duration = Duration::from_millis(5);
+
+/// Kills the server, and asks for these lists before and after.
+pub(super) async fn drill(start: &Start<'_>, era: Era, kinds: &[Kind]) -> Result<Drill> {
+    let folder = tempfile::Builder::new().prefix("mcp-supervise-check-").tempdir();
+    let folder = folder.with_context(|| {
+        let place = env::temp_dir();
+        format!("failed to make a folder in {}; the variable TMPDIR names another place", place.display())
+    })?;
+    let start = Start { argv: supervised(&start.argv, &folder)?, env: start.env.clone(), ..*start };
+    let mut peer = match Peer::start(&start, era) {
+        Ok(peer) => peer,
+        Err(why) => return Ok(Drill { before: Vec::new(), outcome: Err(why) }),
+    };
+    let mut before = Vec::new();
+    let outcome = match peer.open(LEGACY).await {
+        Answer::Result { .. } => {
+            before = lists(&mut peer, kinds).await;
+            crash(&mut peer, &folder, kinds, start.patience).await
+        }
+        Answer::Error { .. } | Answer::Silence(_) | Answer::Gone(_) | Answer::NotStarted(_) => {
+            Err("it could not be tried: under a supervisor the server was not greeted".to_owned())
+        }
+    };
+    let _ = peer.leave(Way::EndOfInput).await;
+    folder.close().context("failed to remove the folder of the crash drill")?;
+    Ok(Drill { before, outcome })
+}
+
+/// With nothing stored, so that nothing of an earlier run is taken for the server's own.
+fn supervised(argv: &[OsString], folder: &TempDir) -> Result<Vec<OsString>> {
+    let myself = env::current_exe().context("failed to find this program")?;
+    let options: [OsString; 6] = [
+        "run".into(),
+        "--no-store".into(),
+        "--log".into(),
+        "error".into(),
+        "--runtime-dir".into(),
+        folder.path().join("run").into(),
+    ];
+    Ok([myself.into_os_string()]
+        .into_iter()
+        .chain(options)
+        .chain(["--".into()])
+        .chain(argv.to_vec())
+        .collect())
+}
+
+async fn crash(
+    peer: &mut Peer,
+    folder: &TempDir,
+    kinds: &[Kind],
+    patience: Duration,
+) -> Result<Recovery, String> {
+    let supervisor = &supervisor(&Supervisors::of(Some(&folder.path().join("run")))).await?;
+    let status = supervisor.status(SOON).await.map_err(|error| error.to_string())?;
+    let server = status.gauges.server_pid.ok_or("it was gone before it was killed")?;
+    let began = Instant::now();
+    killpg(Pid::from_raw(server.cast_signed()), Signal::SIGKILL).map_err(|error| error.to_string())?;
+    match timeout(patience, back(supervisor, server)).await {
+        Ok(Ok(())) => {}
+        Ok(Err(why)) => return Err(why),
+        Err(_) => {
+            let status = supervisor.status(SOON).await.map_err(|error| error.to_string())?;
+            let phase = &status.session.phase;
+            return Err(format!(
+                "{} s after it was killed it serves no more: it is {phase}, after {} restarts",
+                patience.as_secs(),
+                status.session.restarts
+            ));
+        }
+    }
+    let after = began.elapsed();
+    let lists = lists(peer, kinds).await;
+    if peer.has_ended() {
+        return Err("its supervisor has ended".to_owned());
+    }
+    Ok(Recovery { after, lists })
+}
+
+/// The one that there is. It opens its socket after it has begun to relay.
+async fn supervisor(supervisors: &Supervisors) -> Result<Supervisor, String> {
+    let until = Instant::now() + SOON;
+    loop {
+        let mut found = supervisors.list().map_err(|error| error.to_string())?;
+        match found.pop() {
+            Some(supervisor) => return Ok(supervisor),
+            None if Instant::now() >= until => return Err("its supervisor has no control socket".to_owned()),
+            None => sleep(LOOK).await,
+        }
+    }
+}
+
+/// Waits until another server serves.
+async fn back(supervisor: &Supervisor, killed: u32) -> Result<(), String> {
+    let mut ear = supervisor.listen(SOON).await.map_err(|error| error.to_string())?;
+    let serves = |status: &Status| {
+        status.session.phase == "serving" && status.gauges.server_pid.is_some_and(|pid| pid != killed)
+    };
+    while let Some(told) = ear.next().await {
+        match told {
+            Told::Status(status) if serves(&status) => return Ok(()),
+            Told::Event(event) if event.kind == crate::ledger::Kind::Degraded => {
+                return Err(format!("it cannot be started again: {}", excerpt(event.text.as_bytes())));
+            }
+            Told::Status(_) | Told::Event(_) | Told::Alive => {}
+        }
+    }
+    Err("its supervisor has ended".to_owned())
+}

@@ -1,0 +1,110 @@
+//! What `--call` asks for.
+
+use serde_json::Value;
+
+use super::super::rule::{CALL_ARGUMENTS, CALL_FAILED, CALL_INVALID, CALL_OUTPUT, CALL_UNKNOWN, Finding};
+use super::super::seen::{Answer, Kind, Life, Question};
+use super::ended;
+
+/// The members that a part of this type must have, each a text but for `resource`.
+const PARTS: [(&str, &[&str]); 5] = [
+    ("text", &["text"]),
+    ("image", &["data", "mimeType"]),
+    ("audio", &["data", "mimeType"]),
+    ("resource_link", &["uri", "name"]),
+    ("resource", &[]),
+];
+
+pub(super) fn judge(life: &Life) -> Vec<Finding> {
+    let tools = life.entries(Kind::Tools).unwrap_or_default();
+    let mut findings = Vec::new();
+    for (question, answer) in &life.asked {
+        let Question::Call { tool, arguments } = question else { continue };
+        let subject = format!("tool {tool}");
+        let mut find = |rule, seen: String| findings.push(Finding::of(rule, &subject, seen));
+        let listed = tools.iter().find(|entry| entry["name"] == **tool);
+        match listed {
+            // What it answers to that is of no interest.
+            None => {
+                find(&CALL_UNKNOWN, "the server lists no such tool".to_owned());
+                continue;
+            }
+            Some(listed) => {
+                if let Some(why) = misfit(&listed["inputSchema"], arguments) {
+                    find(&CALL_ARGUMENTS, format!("{arguments} does not fit: {why}"));
+                }
+            }
+        }
+        match answer {
+            Answer::Result { value, .. } => {
+                if let Some(why) = invalid(value) {
+                    find(&CALL_INVALID, why);
+                }
+                if value["isError"] == true {
+                    let told = value["content"][0]["text"].as_str().unwrap_or("it does not say why");
+                    find(&CALL_FAILED, format!("isError: {told}"));
+                } else if let Some(schema) = listed.and_then(|listed| listed.get("outputSchema")) {
+                    match value.get("structuredContent") {
+                        None => {
+                            find(
+                                &CALL_OUTPUT,
+                                "there is an outputSchema and no structuredContent".to_owned(),
+                            );
+                        }
+                        Some(content) => {
+                            if let Some(why) = misfit(schema, content) {
+                                find(&CALL_OUTPUT, format!("structuredContent does not fit: {why}"));
+                            }
+                        }
+                    }
+                }
+            }
+            Answer::Error { code, message } => {
+                let code = code.map_or_else(|| "without a code".to_owned(), |code| code.to_string());
+                find(&CALL_FAILED, format!("error {code}: {message}"));
+            }
+            Answer::Silence(waited) => find(&CALL_FAILED, format!("no answer within {} s", waited.as_secs())),
+            Answer::Gone(death) => find(&CALL_FAILED, ended(death)),
+            Answer::NotStarted(why) => find(&CALL_FAILED, why.clone()),
+        }
+    }
+    findings
+}
+
+/// Why a value does not fit a schema. `None` if it does, or if the schema cannot be used, which is told elsewhere.
+fn misfit(schema: &Value, value: &Value) -> Option<String> {
+    let validator = jsonschema::validator_for(schema).ok()?;
+    let whys: Vec<String> = validator
+        .iter_errors(value)
+        .take(3)
+        .map(|error| {
+            let place = error.instance_path().to_string();
+            if place.is_empty() { error.to_string() } else { format!("{error} (at {place})") }
+        })
+        .collect();
+    (!whys.is_empty()).then(|| whys.join("; "))
+}
+
+/// Why a call's result is none.
+fn invalid(result: &Value) -> Option<String> {
+    // One that asks for input first has no content yet.
+    if result["resultType"] == "input_required" {
+        return None;
+    }
+    let Some(parts) = result["content"].as_array() else { return Some("content is no array".to_owned()) };
+    parts.iter().enumerate().find_map(|(number, part)| {
+        let kind = part["type"].as_str();
+        let Some((kind, members)) = PARTS.iter().find(|(known, _)| Some(*known) == kind) else {
+            return Some(format!("content[{number}] is of the type {}", part["type"]));
+        };
+        if *kind == "resource" {
+            let resource = &part["resource"];
+            let whole =
+                resource["uri"].is_string() && (resource["text"].is_string() || resource["blob"].is_string());
+            return (!whole)
+                .then(|| format!("content[{number}].resource has no uri, or neither text nor blob"));
+        }
+        let missing = members.iter().find(|member| !part[**member].is_string())?;
+        Some(format!("content[{number}].{missing} is no text"))
+    })
+}

@@ -1,0 +1,74 @@
+//! How it leaves, and how it comes back after a crash.
+
+use std::collections::BTreeMap;
+
+use serde_json::Value;
+
+use super::super::rule::{CRASH_LISTS, CRASH_RECOVERY, Finding, LEAVE_EOF, LEAVE_PROCESSES, LEAVE_TERM};
+use super::super::seen::{Ending, Kind, Listing, Seen, Way};
+
+pub(super) fn judge(seen: &Seen) -> Vec<Finding> {
+    let endings: Vec<&Ending> = seen.lives().filter_map(|life| life.ending.as_ref()).collect();
+    let mut findings = Vec::new();
+    let late = |way: Way| endings.iter().any(|ending| ending.asked == way && ending.took.is_none());
+    if late(Way::EndOfInput) {
+        findings.push(Finding::new(&LEAVE_EOF, "it was still there 2 s after the end of its input"));
+    }
+    if late(Way::Term) || endings.iter().any(|ending| ending.obeyed_term == Some(false)) {
+        findings.push(Finding::new(&LEAVE_TERM, "it was still there 2 s after SIGTERM"));
+    }
+    if let Some(ending) = endings.iter().find(|ending| !ending.left.is_empty()) {
+        let when = match ending.asked {
+            Way::EndOfInput => "after the end of its input",
+            Way::Term => "after SIGTERM",
+            Way::Unasked => "after it had ended by itself",
+        };
+        findings.push(Finding::new(
+            &LEAVE_PROCESSES,
+            format!("{when} there still was {}", ending.left.join(", ")),
+        ));
+    }
+    findings
+}
+
+pub(super) fn judge_crash(seen: &Seen) -> Vec<Finding> {
+    let Some(drill) = &seen.drill else { return Vec::new() };
+    let recovery = match &drill.outcome {
+        Ok(recovery) => recovery,
+        Err(why) => return vec![Finding::new(&CRASH_RECOVERY, why.clone())],
+    };
+    let mut findings = Vec::new();
+    for before in &drill.before {
+        let after = recovery.lists.iter().find(|listing| listing.kind == before.kind);
+        let seen = match after {
+            Some(after) if after.fault.is_none() || before.fault.is_some() => differences(before, after),
+            Some(_) | None => Some("it was listed before, and is no more".to_owned()),
+        };
+        findings.extend(seen.map(|seen| Finding::of(&CRASH_LISTS, before.kind.method(), seen)));
+    }
+    findings
+}
+
+fn differences(before: &Listing, after: &Listing) -> Option<String> {
+    let (before, after) = (by_key(before.kind, &before.entries), by_key(after.kind, &after.entries));
+    let gone = before.keys().filter(|key| !after.contains_key(*key)).map(|key| format!("{key} is gone"));
+    let new = after.keys().filter(|key| !before.contains_key(*key)).map(|key| format!("{key} is new"));
+    let changed = before
+        .iter()
+        .filter(|(key, entry)| after.get(*key).is_some_and(|other| other != *entry))
+        .map(|(key, _)| format!("{key} has changed"));
+    let all: Vec<String> = gone.chain(new).chain(changed).collect();
+    (!all.is_empty()).then(|| all.join(", "))
+}
+
+/// Without `_meta`, which may differ from answer to answer.
+fn by_key(kind: Kind, entries: &[Value]) -> BTreeMap<String, Value> {
+    let pairs = entries.iter().map(|entry| {
+        let mut entry = entry.clone();
+        if let Some(members) = entry.as_object_mut() {
+            members.remove("_meta");
+        }
+        (entry[kind.key()].as_str().unwrap_or_default().to_owned(), entry)
+    });
+    pairs.collect()
+}

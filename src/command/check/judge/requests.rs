@@ -1,0 +1,113 @@
+//! What it does with requests that hosts make seldom, and with what is none.
+
+use super::super::rule::{
+    ANSWER_NULL_ID, ANSWER_TWICE, ANSWER_UNASKED, ARGUMENTS_ACCEPTED, ARGUMENTS_CODE, ARGUMENTS_UNANSWERED,
+    ASKS_UNOFFERED, Finding, ID_CHANGED, JUNK_FATAL, METHOD_UNKNOWN, METHOD_UNKNOWN_CODE, PING_UNANSWERED,
+    STRAYS_FATAL, TOOL_UNKNOWN,
+};
+use super::super::seen::{Answer, Question, Seen};
+use super::ended;
+
+const METHOD_NOT_FOUND: i64 = -32601;
+const INVALID_PARAMS: i64 = -32602;
+
+pub(super) fn judge(seen: &Seen) -> Vec<Finding> {
+    let mut findings = Vec::new();
+    let modern = seen.other.iter().filter(|life| life.greeting().is_some());
+    for life in [&seen.main].into_iter().chain(modern) {
+        for (question, answer) in &life.asked {
+            findings.extend(question_of(question, answer));
+        }
+    }
+    // A rule that both ways break is told once.
+    findings.dedup_by(|one, other| one.rule.name == other.rule.name && one.subject == other.subject);
+    let mut first =
+        |rule, tally: fn(&super::super::seen::Output) -> &super::super::seen::Tally, words: &str| {
+            if let Some(tally) = seen.lives().map(|life| tally(&life.output)).find(|tally| tally.count > 0) {
+                findings.push(Finding::new(rule, format!("{words} {}", tally.first.join(", "))));
+            }
+        };
+    first(&ANSWER_UNASKED, |output| &output.unasked, "nobody had asked with the id");
+    first(&ANSWER_TWICE, |output| &output.twice, "it answered again the request");
+    first(&ASKS_UNOFFERED, |output| &output.asks, "the client offers nothing, and was asked for");
+    if let Some(count) = seen.lives().map(|life| life.output.null_ids).max().filter(|count| *count > 0) {
+        findings.push(Finding::new(&ANSWER_NULL_ID, super::some(count, "error")));
+    }
+    findings
+}
+
+/// Why nothing came.
+fn nothing(answer: &Answer) -> Option<String> {
+    match answer {
+        Answer::Silence(waited) => {
+            Some(format!("it did not answer within {:.0} s", waited.as_secs_f64().max(1.0)))
+        }
+        Answer::Gone(death) => Some(ended(death)),
+        Answer::NotStarted(why) => Some(why.clone()),
+        Answer::Result { .. } | Answer::Error { .. } => None,
+    }
+}
+
+fn question_of(question: &Question, answer: &Answer) -> Option<Finding> {
+    let nothing = nothing(answer);
+    match question {
+        Question::Ping => Some(Finding::new(&PING_UNANSWERED, nothing?)),
+        Question::UnknownMethod => match (nothing, answer) {
+            (Some(nothing), _) => Some(Finding::new(&METHOD_UNKNOWN, nothing)),
+            (None, Answer::Result { .. }) => Some(Finding::new(&METHOD_UNKNOWN, "it answered with a result")),
+            (None, Answer::Error { code, message }) => {
+                let right = *code == Some(METHOD_NOT_FOUND);
+                (!right).then(|| Finding::new(&METHOD_UNKNOWN_CODE, told(*code, message)))
+            }
+            (None, Answer::Silence(_) | Answer::Gone(_) | Answer::NotStarted(_)) => None,
+        },
+        // No host does that, and the SDKs have no code in common for it.
+        Question::NoTool => arguments("a call without the name of a tool", nothing, answer)
+            .filter(|finding| finding.rule.name != ARGUMENTS_CODE.name),
+        Question::Arguments { tool, arguments: sent } => {
+            let finding = arguments(&format!("the arguments {sent}"), nothing, answer)?;
+            Some(Finding { subject: Some(format!("tool {tool}")), ..finding })
+        }
+        Question::UnknownTool => match answer {
+            Answer::Result { value, .. } if value["isError"] == true => None,
+            Answer::Error { code: Some(INVALID_PARAMS | METHOD_NOT_FOUND), .. } => None,
+            Answer::Result { .. } => Some(Finding::new(&TOOL_UNKNOWN, "it answered with a result")),
+            Answer::Error { code, message } => Some(Finding::new(&TOOL_UNKNOWN, told(*code, message))),
+            Answer::Silence(_) | Answer::Gone(_) | Answer::NotStarted(_) => {
+                Some(Finding::new(&TOOL_UNKNOWN, nothing?))
+            }
+        },
+        Question::Id { sent, got } => {
+            let instead =
+                if got.is_empty() { String::new() } else { format!(", and one to {} came", got.join(", ")) };
+            let nothing = nothing?;
+            let gone = matches!(answer, Answer::Gone(_));
+            let seen = if gone { nothing } else { format!("no answer to the id {sent} came{instead}") };
+            Some(Finding::new(&ID_CHANGED, seen))
+        }
+        Question::Stray(what) => Some(Finding::new(&STRAYS_FATAL, format!("after {what} {}", nothing?))),
+        Question::Junk(what) => Some(Finding::new(&JUNK_FATAL, format!("after {what} {}", nothing?))),
+        // Judged elsewhere.
+        Question::Initialize | Question::Call { .. } => None,
+    }
+}
+
+/// What becomes of a call that cannot be made.
+fn arguments(what: &str, nothing: Option<String>, answer: &Answer) -> Option<Finding> {
+    if let Some(nothing) = nothing {
+        return Some(Finding::new(&ARGUMENTS_UNANSWERED, format!("{what}: {nothing}")));
+    }
+    match answer {
+        Answer::Result { value, .. } if value["isError"] == true => None,
+        Answer::Result { .. } => Some(Finding::new(&ARGUMENTS_ACCEPTED, format!("it took {what}"))),
+        Answer::Error { code, message } if *code != Some(INVALID_PARAMS) => {
+            Some(Finding::new(&ARGUMENTS_CODE, format!("{what}: {}", told(*code, message))))
+        }
+        Answer::Error { .. } | Answer::Silence(_) | Answer::Gone(_) | Answer::NotStarted(_) => None,
+    }
+}
+
+fn told(code: Option<i64>, message: &str) -> String {
+    let code = code.map_or_else(|| "without a code".to_owned(), |code| code.to_string());
+    format!("it answered with the error {code}: {message}")
+}

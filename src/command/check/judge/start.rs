@@ -1,0 +1,171 @@
+//! Does it start, how fast, in which eras.
+
+use std::time::Duration;
+
+use serde_json::Value;
+
+use super::super::rule::{
+    Finding, GREETING_INVALID, GREETING_REFUSED, MODERN_INVALID, PROBE_INITIALIZE, PROBE_UNANSWERED,
+    START_FAILED, START_SILENT, START_SLOW, START_TOO_SLOW, START_TWICE,
+};
+use super::super::seen::{Answer, Era, Kind, Life, Question, Seen};
+use super::ended;
+
+/// Claude Code's limit.
+const TOO_SLOW: Duration = Duration::from_secs(30);
+/// That of clients that probe.
+const SLOW: Duration = Duration::from_secs(10);
+/// What a server may answer an `initialize` with.
+const REVISIONS: [&str; 5] = ["2024-10-07", "2024-11-05", "2025-03-26", "2025-06-18", "2025-11-25"];
+
+pub(super) fn judge(seen: &Seen) -> Vec<Finding> {
+    let main = &seen.main;
+    let mut findings = Vec::new();
+    match &main.opening {
+        Answer::NotStarted(why) => findings.push(Finding::new(&START_FAILED, why.clone())),
+        Answer::Gone(death) => findings.push(Finding::new(&START_FAILED, ended(death))),
+        Answer::Silence(waited) => {
+            findings.push(Finding::new(&START_SILENT, format!("it said nothing for {} s", waited.as_secs())));
+        }
+        Answer::Error { code, message } => {
+            findings.push(Finding::new(&GREETING_REFUSED, error(*code, message)));
+        }
+        Answer::Result { value, .. } => {
+            findings.extend(greeting(main.era, value));
+            findings.extend(speed(seen));
+            findings.extend(twice(&seen.pair));
+        }
+    }
+    if let Some(other) = &seen.other {
+        match other.era {
+            Era::Modern => findings.extend(probed(other)),
+            // It speaks the new way only, which it may.
+            Era::Legacy => {}
+        }
+    }
+    if let Some(modern) = seen.lives().find(|life| life.era == Era::Modern && life.greeting().is_some()) {
+        findings.extend(modern_members(modern));
+    }
+    findings
+}
+
+fn error(code: Option<i64>, message: &str) -> String {
+    let code = code.map_or_else(|| "without a code".to_owned(), |code| code.to_string());
+    format!("it answered with the error {code}: {message}")
+}
+
+fn greeting(era: Era, greeting: &Value) -> Option<Finding> {
+    let mut wrong = Vec::new();
+    if !greeting["capabilities"].is_object() {
+        wrong.push("capabilities is no object".to_owned());
+    }
+    if era == Era::Modern {
+        let versions = greeting["supportedVersions"].as_array();
+        if !versions.is_some_and(|list| !list.is_empty() && list.iter().all(Value::is_string)) {
+            wrong.push("supportedVersions is no list of versions".to_owned());
+        }
+    } else {
+        match greeting["protocolVersion"].as_str() {
+            None => wrong.push("protocolVersion is no text".to_owned()),
+            Some(version) if !REVISIONS.contains(&version) => {
+                wrong.push(format!("protocolVersion is {version:?}, which is no revision with initialize"));
+            }
+            Some(_) => {}
+        }
+        for member in ["name", "version"] {
+            if !greeting["serverInfo"][member].is_string() {
+                wrong.push(format!("serverInfo.{member} is no text"));
+            }
+        }
+    }
+    if greeting.get("instructions").is_some_and(|instructions| !instructions.is_string()) {
+        wrong.push("instructions is no text".to_owned());
+    }
+    (!wrong.is_empty()).then(|| Finding::new(&GREETING_INVALID, wrong.join("; ")))
+}
+
+/// How long each greeting took, in the order of the starts.
+pub(in super::super) fn starts(seen: &Seen) -> Vec<Duration> {
+    let after = |life: &Life| match &life.opening {
+        Answer::Result { after, .. } => Some(*after),
+        Answer::Error { .. } | Answer::Silence(_) | Answer::Gone(_) | Answer::NotStarted(_) => None,
+    };
+    seen.lives().filter_map(after).collect()
+}
+
+/// The fastest start counts: the first may have downloaded something, and two at once share the machine.
+fn speed(seen: &Seen) -> Option<Finding> {
+    let fastest = starts(seen).into_iter().min()?;
+    let rule = match fastest {
+        time if time > TOO_SLOW => &START_TOO_SLOW,
+        time if time > SLOW => &START_SLOW,
+        _ => return None,
+    };
+    Some(Finding::new(rule, format!("the fastest of its starts took {:.1} s", fastest.as_secs_f64())))
+}
+
+fn twice(pair: &[Life]) -> Option<Finding> {
+    pair.iter().enumerate().find_map(|(number, life)| {
+        let which = if number == 0 { "the first" } else { "the second" };
+        let seen = match &life.opening {
+            Answer::Result { .. } => return None,
+            Answer::Error { code, message } => error(*code, message),
+            Answer::Silence(waited) => format!("it said nothing for {} s", waited.as_secs()),
+            Answer::Gone(death) => ended(death),
+            Answer::NotStarted(why) => why.clone(),
+        };
+        Some(Finding::new(&START_TWICE, format!("of two at the same time {which} was not greeted: {seen}")))
+    })
+}
+
+fn probed(life: &Life) -> Vec<Finding> {
+    let mut findings = Vec::new();
+    let unanswered = |seen: String| Finding::new(&PROBE_UNANSWERED, seen);
+    match &life.opening {
+        Answer::Result { .. } | Answer::Error { .. } => {}
+        Answer::Silence(waited) => {
+            findings
+                .push(unanswered(format!("it did not answer server/discover within {} s", waited.as_secs())));
+        }
+        Answer::Gone(death) => findings.push(unanswered(format!("on server/discover {}", ended(death)))),
+        Answer::NotStarted(why) => findings.push(unanswered(why.clone())),
+    }
+    for (question, answer) in &life.asked {
+        if !matches!(question, Question::Initialize) {
+            continue;
+        }
+        let seen = match answer {
+            Answer::Result { .. } => continue,
+            Answer::Error { code, message } => error(*code, message),
+            Answer::Silence(waited) => format!("initialize was not answered within {} s", waited.as_secs()),
+            Answer::Gone(death) => ended(death),
+            Answer::NotStarted(why) => why.clone(),
+        };
+        findings.push(Finding::new(&PROBE_INITIALIZE, seen));
+    }
+    findings
+}
+
+fn modern_members(life: &Life) -> Vec<Finding> {
+    let discovered = life.greeting().map(|greeting| ("server/discover", greeting));
+    let lists = life.listings.iter().filter(|list| list.first.is_object());
+    let lists = lists.map(|listing| (Kind::method(listing.kind), &listing.first));
+    discovered
+        .into_iter()
+        .chain(lists)
+        .filter_map(|(method, result)| {
+            let mut missing = Vec::new();
+            if !result["resultType"].is_string() {
+                missing.push("resultType");
+            }
+            if !result["ttlMs"].is_number() {
+                missing.push("ttlMs");
+            }
+            if !result["cacheScope"].is_string() {
+                missing.push("cacheScope");
+            }
+            let seen = format!("its result lacks {}", missing.join(", "));
+            (!missing.is_empty()).then(|| Finding::of(&MODERN_INVALID, method, seen))
+        })
+        .collect()
+}

@@ -1,0 +1,506 @@
+//! One process, as a host has it: starts it, asks it, hears it, and sees it leave.
+//!
+//! Hears whatever comes on stdout and writes down what should not have come. Decides nothing about it.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::ffi::OsString;
+use std::time::Duration;
+
+use bytes::{Bytes, BytesMut};
+use serde_json::{Value, json};
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::time::{Instant, sleep, sleep_until};
+use tokio_util::codec::Decoder as _;
+
+use super::seen::{Answer, Death, Ending, Era, Output, Way};
+use crate::child::{Guardian, Process, Spec, Tail, left_of, spawn};
+use crate::engine::io::{Exit, GroupSignal};
+use crate::stream::{Sink, Source};
+use crate::wire::{Frame, Id, Line, LineCodec, Message, Parsed, salvage};
+
+/// The newest revision of each era.
+pub(super) const LEGACY: &str = "2025-11-25";
+pub(super) const MODERN: &str = "2026-07-28";
+/// How long hosts wait after each step of their ladder.
+const HOSTS_WAIT: Duration = Duration::from_secs(2);
+/// What was written before the end is read for this long after it.
+const DRAIN: Duration = Duration::from_millis(150);
+/// How long what a process has started may take to follow it.
+const FOLLOW: Duration = Duration::from_millis(500);
+/// Between two looks at that.
+const LOOK: Duration = Duration::from_millis(10);
+/// How long an answer may come after that to a later request.
+const STRAGGLE: Duration = Duration::from_secs(2);
+/// The longest line that is read, in bytes.
+const MAX_LINE: usize = 64 * 1024 * 1024;
+/// How much is read at once, in bytes.
+const ROOM: usize = 64 * 1024;
+/// How much of a text is shown, in characters.
+const SHOWN: usize = 120;
+/// The variable by which what a server has started is known again.
+const MARK: &str = "CHECKED_BY_MCP_SUPERVISE";
+
+/// What is started, and how.
+#[derive(Debug)]
+pub(super) struct Start<'s> {
+    pub(super) argv: Vec<OsString>,
+    /// Variables to set, or to leave out.
+    pub(super) env: Vec<(OsString, Option<OsString>)>,
+    pub(super) guardian: Option<&'s Guardian>,
+    /// How long an answer may take.
+    pub(super) patience: Duration,
+}
+
+/// A running process.
+#[derive(Debug)]
+pub(super) struct Peer {
+    process: Process,
+    born: Instant,
+    mark: String,
+    era: Era,
+    patience: Duration,
+    stdin: Option<Sink>,
+    stdout: Source,
+    stderr: Source,
+    stdout_open: bool,
+    stderr_open: bool,
+    exit: Option<Exit>,
+    codec: LineCodec,
+    heard: BytesMut,
+    errors: BytesMut,
+    tail: Tail,
+    /// What is still to be written.
+    outbox: BytesMut,
+    next_id: u64,
+    /// What is asked to see whether it is there. `None` for `ping`.
+    pings: Option<&'static str>,
+    /// The ids of all requests, and those that wait for no answer any more.
+    asked: BTreeSet<Id>,
+    answers: BTreeMap<Id, Value>,
+    answered: BTreeSet<Id>,
+    greeted: bool,
+    pub(super) output: Output,
+}
+
+impl Peer {
+    /// Starts it. An error is why it cannot be started, in the system's words.
+    pub(super) fn start(start: &Start<'_>, era: Era) -> Result<Self, String> {
+        let mark = uuid::Uuid::now_v7().to_string();
+        let mut env = start.env.clone();
+        env.push((MARK.into(), Some((&mark).into())));
+        let spec = Spec { argv: start.argv.clone(), env };
+        let child = spawn(&spec, start.guardian).map_err(|error| error.message)?;
+        Ok(Self {
+            process: child.process,
+            born: Instant::now(),
+            mark,
+            era,
+            patience: start.patience,
+            stdin: child.stdin,
+            stdout: child.stdout,
+            stderr: child.stderr,
+            stdout_open: true,
+            stderr_open: true,
+            exit: None,
+            codec: LineCodec::new(MAX_LINE),
+            heard: BytesMut::new(),
+            errors: BytesMut::new(),
+            tail: Tail::default(),
+            outbox: BytesMut::new(),
+            next_id: 0,
+            pings: None,
+            asked: BTreeSet::new(),
+            answers: BTreeMap::new(),
+            answered: BTreeSet::new(),
+            greeted: false,
+            output: Output::default(),
+        })
+    }
+
+    /// Whether it has ended, as far as is known.
+    pub(super) fn has_ended(&self) -> bool {
+        self.exit.is_some()
+    }
+
+    /// Opens the conversation, in the era's way and with this version. The time of the answer is that since the start of the
+    /// process, if nothing was asked before.
+    pub(super) async fn open(&mut self, version: &str) -> Answer {
+        let began = if self.next_id == 0 { self.born } else { Instant::now() };
+        let id = self.next();
+        match self.era {
+            Era::Legacy => {
+                let params = json!({"protocolVersion": version, "capabilities": {}, "clientInfo": client()});
+                self.send(&id, "initialize", params);
+            }
+            Era::Modern => self.send(&id, "server/discover", json!({})),
+        }
+        let answer = self.answer(&id, began, self.patience).await;
+        if matches!(answer, Answer::Result { .. }) {
+            self.greeted = true;
+            if self.era == Era::Legacy {
+                self.tell(json!({"jsonrpc": "2.0", "method": "notifications/initialized"}).to_string());
+            }
+        }
+        answer
+    }
+
+    /// What shows that it is there.
+    pub(super) async fn ping(&mut self) -> Answer {
+        self.ask(self.pinging(), json!({})).await
+    }
+
+    fn pinging(&self) -> &'static str {
+        match self.era {
+            Era::Legacy => self.pings.unwrap_or("ping"),
+            Era::Modern => "server/discover",
+        }
+    }
+
+    /// Asks with this method instead of `ping`, which it does not answer.
+    pub(super) fn ping_by(&mut self, method: &'static str) {
+        self.pings = Some(method);
+    }
+
+    /// Sends a request, and waits for its answer.
+    pub(super) async fn ask(&mut self, method: &str, params: Value) -> Answer {
+        let id = self.next();
+        self.send(&id, method, params);
+        self.answer(&id, Instant::now(), self.patience).await
+    }
+
+    /// The same with an id of one's own, as JSON, for a request that may be left unanswered: once a later one is answered,
+    /// no long wait is needed.
+    pub(super) async fn probe(&mut self, id: Option<&str>, method: &str, params: Value) -> Answer {
+        let id = id.and_then(Id::from_json).unwrap_or_else(|| self.next());
+        let began = Instant::now();
+        self.send(&id, method, params);
+        let sentinel = self.next();
+        self.send(&sentinel, self.pinging(), json!({}));
+        // The answers come in any order.
+        let first = self.answer(&sentinel, began, self.patience).await;
+        let wait = if matches!(first, Answer::Silence(_)) { Duration::ZERO } else { STRAGGLE };
+        self.answer(&id, began, began.elapsed() + wait).await
+    }
+
+    /// The answer to what clients of the new revision begin with. It is waited for as long as they do.
+    pub(super) async fn probe_opening(&mut self, patience: Duration) -> Answer {
+        let id = self.next();
+        self.send(&id, "server/discover", json!({}));
+        let answer = self.answer(&id, self.born, patience.min(self.patience)).await;
+        self.greeted |= matches!(answer, Answer::Result { .. });
+        answer
+    }
+
+    /// Goes on in another way.
+    pub(super) fn speak(&mut self, era: Era) {
+        self.era = era;
+    }
+
+    /// A ping with this id, as JSON.
+    pub(super) async fn ping_as(&mut self, id: &str) -> Answer {
+        self.probe(Some(id), self.pinging(), json!({})).await
+    }
+
+    /// Writes a line as it is.
+    pub(super) fn tell(&mut self, line: impl AsRef<[u8]>) {
+        self.outbox.extend_from_slice(line.as_ref());
+        self.outbox.extend_from_slice(b"\n");
+    }
+
+    fn next(&mut self) -> Id {
+        let id = self.next_id.to_string();
+        self.next_id += 1;
+        Id::from_json(&id).unwrap_or_else(|| unreachable!("a number is an id"))
+    }
+
+    fn send(&mut self, id: &Id, method: &str, mut params: Value) {
+        if self.era == Era::Modern {
+            params["_meta"] = json!({
+                "io.modelcontextprotocol/protocolVersion": MODERN,
+                "io.modelcontextprotocol/clientInfo": client(),
+                "io.modelcontextprotocol/clientCapabilities": {},
+            });
+        }
+        let method = Value::from(method);
+        self.tell(format!(
+            r#"{{"jsonrpc":"2.0","id":{},"method":{method},"params":{params}}}"#,
+            id.to_json()
+        ));
+        self.asked.insert(id.clone());
+    }
+
+    async fn answer(&mut self, id: &Id, began: Instant, patience: Duration) -> Answer {
+        let until = began + patience;
+        loop {
+            if let Some(mut answer) = self.answers.remove(id) {
+                let after = began.elapsed();
+                return match answer.get_mut("error") {
+                    None => Answer::Result { value: answer["result"].take(), after },
+                    Some(error) => Answer::Error {
+                        code: error["code"].as_i64(),
+                        message: error["message"].as_str().unwrap_or_default().to_owned(),
+                    },
+                };
+            }
+            match self.step(until).await {
+                Step::Heard => {}
+                Step::Late => return Answer::Silence(patience),
+                Step::Ended => return Answer::Gone(self.death()),
+            }
+        }
+    }
+
+    fn death(&self) -> Death {
+        let exit = self.exit.map_or_else(|| "it closed stdout".to_owned(), |exit| exit.to_string());
+        Death { exit, stderr: self.tail.text().trim_end().to_owned() }
+    }
+
+    /// Waits for whatever comes first, and takes it in.
+    async fn step(&mut self, until: Instant) -> Step {
+        if self.exit.is_some() && !self.stdout_open {
+            return Step::Ended;
+        }
+        if Instant::now() >= until {
+            return Step::Late;
+        }
+        self.heard.reserve(ROOM);
+        self.errors.reserve(ROOM);
+        let read = tokio::select! {
+            read = self.stdout.read_buf(&mut self.heard), if self.stdout_open => Some(read.unwrap_or(0)),
+            read = self.stderr.read_buf(&mut self.errors), if self.stderr_open => {
+                self.stderr_open = read.unwrap_or(0) > 0;
+                self.tail.push(&self.errors);
+                self.errors.clear();
+                None
+            }
+            written = write(&mut self.stdin, &self.outbox), if !self.outbox.is_empty() => {
+                let done = written.unwrap_or(self.outbox.len());
+                let _ = self.outbox.split_to(done);
+                None
+            }
+            exit = self.process.exited(), if self.exit.is_none() => {
+                self.exit = Some(exit);
+                None
+            }
+            () = sleep_until(until) => return Step::Late,
+        };
+        match read {
+            Some(0) => {
+                self.stdout_open = false;
+                self.finish();
+            }
+            Some(_) => self.take_all(),
+            None => {}
+        }
+        Step::Heard
+    }
+
+    fn take_all(&mut self) {
+        while let Ok(Some(line)) = self.codec.decode(&mut self.heard) {
+            self.take(line);
+        }
+    }
+
+    /// What is left at the end of stdout is a line without an end.
+    fn finish(&mut self) {
+        if let Ok(Some(line)) = self.codec.decode_eof(&mut self.heard) {
+            let start = match &line {
+                Line::Whole(bytes) => excerpt(bytes),
+                Line::Oversize(ends) => excerpt(&ends.head),
+            };
+            self.output.unfinished = Some(start);
+        }
+    }
+
+    fn take(&mut self, line: Line) {
+        let bytes = match line {
+            Line::Whole(bytes) => bytes,
+            Line::Oversize(ends) => {
+                self.output.longest = self.output.longest.max(ends.len);
+                self.output.noise.add(|| excerpt(&ends.head));
+                return;
+            }
+        };
+        self.output.longest = self.output.longest.max(bytes.len() as u64 - 1);
+        self.output.crlf += usize::from(bytes.ends_with(b"\r\n"));
+        self.output.bom |= bytes.starts_with("\u{feff}".as_bytes());
+        let frame = Frame::read(bytes);
+        match &frame.parsed {
+            Parsed::One(message) => self.hear(message, &frame.bytes),
+            Parsed::Batch(elements) if elements.iter().all(|element| element.message.is_err()) => {
+                self.output.noise.add(|| excerpt(&frame.bytes));
+            }
+            Parsed::Batch(elements) => {
+                self.output.batches.add(|| excerpt(&frame.bytes));
+                for element in elements {
+                    if let Ok(message) = &element.message {
+                        self.hear(message, &frame.bytes[element.range.clone()]);
+                    }
+                }
+            }
+            Parsed::Malformed(_) => {
+                let null_id = nothing_but_a_null_id(&frame.bytes);
+                if null_id {
+                    self.output.null_ids += 1;
+                } else {
+                    self.output.noise.add(|| excerpt(&frame.bytes));
+                }
+                // A host loses a message that is glued behind noise. What it was is asked for all the same, so that there is
+                // one finding and not one for each answer.
+                for found in salvage(&frame.bytes) {
+                    self.hear(&found.message, &frame.bytes[found.range]);
+                }
+            }
+        }
+    }
+
+    fn hear(&mut self, message: &Message, bytes: &[u8]) {
+        match message {
+            Message::Response(response) => {
+                let Some(id) = &response.id else { return };
+                if self.answered.contains(id) {
+                    self.output.twice.add(|| id.to_json());
+                } else if !self.asked.contains(id) {
+                    self.output.unasked.add(|| id.to_json());
+                } else {
+                    self.answered.insert(id.clone());
+                    self.answers.insert(id.clone(), serde_json::from_slice(bytes).unwrap_or_default());
+                }
+            }
+            Message::Request(request) => {
+                let method = request.method.to_string();
+                let id = request.id.to_json();
+                if method == "ping" {
+                    self.tell(format!(r#"{{"jsonrpc":"2.0","id":{id},"result":{{}}}}"#));
+                    return;
+                }
+                if self.greeted {
+                    self.output.asks.add(|| method);
+                } else {
+                    self.output.early.add(|| method);
+                }
+                let error = r#"{"code":-32601,"message":"this client offers no such thing"}"#;
+                self.tell(format!(r#"{{"jsonrpc":"2.0","id":{id},"error":{error}}}"#));
+            }
+            Message::Notification(notification) => {
+                let method = notification.method.to_string();
+                if !self.greeted && method != "notifications/message" {
+                    self.output.early.add(|| method);
+                }
+            }
+        }
+    }
+
+    /// Has it leave in this way, as hosts do, and sees to it that nothing of it is there afterwards.
+    pub(super) async fn leave(mut self, way: Way) -> (Output, Ending) {
+        let ended_before = self.has_ended();
+        let began = Instant::now();
+        let (mut took, mut obeyed_term) = (None, None);
+        match way {
+            Way::EndOfInput if !ended_before => {
+                self.write_out().await;
+                self.stdin = None;
+                took = self.gone_within(HOSTS_WAIT).await.then(|| began.elapsed());
+                if took.is_none() {
+                    let _ = self.process.terminate_leader();
+                    obeyed_term = Some(self.gone_within(HOSTS_WAIT).await);
+                }
+            }
+            Way::Term if !ended_before => {
+                let _ = self.process.terminate_leader();
+                took = self.gone_within(HOSTS_WAIT).await.then(|| began.elapsed());
+            }
+            Way::EndOfInput | Way::Term | Way::Unasked => {}
+        }
+        let asked = if ended_before { Way::Unasked } else { way };
+        let left_by_itself = self.has_ended();
+        let mut left = Vec::new();
+        if left_by_itself {
+            self.drain().await;
+            left = self.left_behind().await;
+        }
+        let _ = self.process.signal(GroupSignal::Kill);
+        if !left_by_itself {
+            // Not even a process that cannot be killed holds this up.
+            self.gone_within(HOSTS_WAIT).await;
+            self.drain().await;
+        }
+        self.process.forget(false);
+        (self.output, Ending { asked, took, obeyed_term, left })
+    }
+
+    /// Gives it what was still to be written, if it reads.
+    async fn write_out(&mut self) {
+        let until = Instant::now() + DRAIN;
+        while !self.outbox.is_empty() && self.stdin.is_some() {
+            if !matches!(self.step(until).await, Step::Heard) {
+                return;
+            }
+        }
+    }
+
+    async fn gone_within(&mut self, time: Duration) -> bool {
+        let until = Instant::now() + time;
+        while self.exit.is_none() {
+            if matches!(self.step(until).await, Step::Late) {
+                return false;
+            }
+        }
+        true
+    }
+
+    async fn drain(&mut self) {
+        let until = Instant::now() + DRAIN;
+        while self.stdout_open && matches!(self.step(until).await, Step::Heard) {}
+    }
+
+    async fn left_behind(&self) -> Vec<String> {
+        let until = Instant::now() + FOLLOW;
+        loop {
+            let left = left_of(self.process.pid(), (MARK, &self.mark));
+            if left.is_empty() || Instant::now() >= until {
+                let told = |it: &crate::child::Left| match it.pid {
+                    Some(pid) => format!("{} ({pid})", it.name),
+                    None => "a process of its group".to_owned(),
+                };
+                return left.iter().map(told).collect();
+            }
+            sleep(LOOK).await;
+        }
+    }
+}
+
+/// What came of waiting.
+enum Step {
+    Heard,
+    Late,
+    Ended,
+}
+
+/// How much was written. Whoever has closed its stdin gets no more.
+async fn write(stdin: &mut Option<Sink>, bytes: &[u8]) -> std::io::Result<usize> {
+    match stdin {
+        Some(stdin) => stdin.write(bytes).await,
+        None => Ok(bytes.len()),
+    }
+}
+
+fn client() -> Value {
+    json!({"name": "mcp-supervise-check", "version": env!("CARGO_PKG_VERSION")})
+}
+
+/// An error whose id is `null` is valid in no revision, and is what most servers mean by none.
+fn nothing_but_a_null_id(line: &Bytes) -> bool {
+    serde_json::from_slice::<Value>(line).is_ok_and(|value| {
+        value["jsonrpc"] == "2.0" && value.get("id") == Some(&Value::Null) && value.get("error").is_some()
+    })
+}
+
+/// The start of a text, in quotes where it is one.
+pub(super) fn excerpt(bytes: &[u8]) -> String {
+    let text = String::from_utf8_lossy(bytes);
+    let text = text.trim_end_matches(['\r', '\n']);
+    let shown: String = text.chars().take(SHOWN).collect();
+    let more = if shown.len() < text.len() { "..." } else { "" };
+    format!("{shown:?}{more}")
+}

@@ -1,0 +1,288 @@
+//! What was seen of a server: plain data, which looking fills and judging reads.
+
+use std::time::Duration;
+
+use serde_json::Value;
+
+/// How a server is spoken to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Era {
+    /// With `initialize`: 2024-11-05 to 2025-11-25.
+    Legacy,
+    /// Without: 2026-07-28.
+    Modern,
+}
+
+/// All of it.
+#[derive(Debug)]
+pub(super) struct Seen {
+    /// The life in which most was asked.
+    pub(super) main: Life,
+    /// The other way in which it was spoken to first. `None` if the first way was tried alone.
+    pub(super) other: Option<Life>,
+    /// Two that ran at the same time. Empty if there was nothing to greet.
+    pub(super) pair: Vec<Life>,
+    /// Under a supervisor. `None` if there was nothing to greet.
+    pub(super) drill: Option<Drill>,
+}
+
+impl Seen {
+    /// All processes that ran without a supervisor.
+    pub(super) fn lives(&self) -> impl Iterator<Item = &Life> {
+        [&self.main].into_iter().chain(&self.other).chain(&self.pair)
+    }
+
+    /// Whether there is a server at all.
+    pub(super) fn greeted(&self) -> bool {
+        self.main.greeting().is_some()
+    }
+}
+
+/// One process, from its start to its end.
+#[derive(Debug)]
+pub(super) struct Life {
+    pub(super) era: Era,
+    /// The answer to what opened the conversation.
+    pub(super) opening: Answer,
+    pub(super) listings: Vec<Listing>,
+    pub(super) asked: Vec<(Question, Answer)>,
+    pub(super) output: Output,
+    /// `None` if it never started.
+    pub(super) ending: Option<Ending>,
+}
+
+impl Life {
+    /// What it greeted with. `None` if it did not.
+    pub(super) fn greeting(&self) -> Option<&Value> {
+        match &self.opening {
+            Answer::Result { value, .. } => Some(value),
+            Answer::Error { .. } | Answer::Silence(_) | Answer::Gone(_) | Answer::NotStarted(_) => None,
+        }
+    }
+
+    /// The entries of a list. `None` if it was not listed.
+    pub(super) fn entries(&self, kind: Kind) -> Option<&[Value]> {
+        self.listings.iter().find(|listing| listing.kind == kind).map(|listing| &*listing.entries)
+    }
+}
+
+/// What came of a request.
+#[derive(Clone, Debug)]
+pub(super) enum Answer {
+    /// A result, this long after the request.
+    Result { value: Value, after: Duration },
+    /// An error. No code if it has none that is an integer.
+    Error { code: Option<i64>, message: String },
+    /// Nothing for this long.
+    Silence(Duration),
+    /// The process ended first.
+    Gone(Death),
+    /// The process could not be started, and why.
+    NotStarted(String),
+}
+
+/// How a process ended that was not asked to.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Death {
+    /// As `code 1` or `signal 9`.
+    pub(super) exit: String,
+    /// The last that it wrote to stderr.
+    pub(super) stderr: String,
+}
+
+/// What can be listed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Kind {
+    Tools,
+    Prompts,
+    Resources,
+    Templates,
+}
+
+impl Kind {
+    pub(super) const ALL: [Self; 4] = [Self::Tools, Self::Prompts, Self::Resources, Self::Templates];
+
+    /// The capability that promises it.
+    pub(super) fn capability(self) -> &'static str {
+        match self {
+            Self::Tools => "tools",
+            Self::Prompts => "prompts",
+            Self::Resources | Self::Templates => "resources",
+        }
+    }
+
+    pub(super) fn method(self) -> &'static str {
+        match self {
+            Self::Tools => "tools/list",
+            Self::Prompts => "prompts/list",
+            Self::Resources => "resources/list",
+            Self::Templates => "resources/templates/list",
+        }
+    }
+
+    /// The member of the result that has the entries.
+    pub(super) fn member(self) -> &'static str {
+        match self {
+            Self::Tools => "tools",
+            Self::Prompts => "prompts",
+            Self::Resources => "resources",
+            Self::Templates => "resourceTemplates",
+        }
+    }
+
+    /// One entry.
+    pub(super) fn word(self) -> &'static str {
+        match self {
+            Self::Tools => "tool",
+            Self::Prompts => "prompt",
+            Self::Resources => "resource",
+            Self::Templates => "template",
+        }
+    }
+
+    /// The member by which an entry is known.
+    pub(super) fn key(self) -> &'static str {
+        match self {
+            Self::Tools | Self::Prompts => "name",
+            Self::Resources => "uri",
+            Self::Templates => "uriTemplate",
+        }
+    }
+}
+
+/// A list, all pages together.
+#[derive(Debug)]
+pub(super) struct Listing {
+    pub(super) kind: Kind,
+    pub(super) entries: Vec<Value>,
+    /// The first page's result; `Null` if there is none.
+    pub(super) first: Value,
+    /// What kept it from being read to its end.
+    pub(super) fault: Option<ListFault>,
+}
+
+/// Why a list was not read to its end.
+#[derive(Clone, Debug)]
+pub(super) enum ListFault {
+    /// A page, from 1, was not answered with a result.
+    Failed(usize, Answer),
+    /// A page, from 1, has no array of entries.
+    NoEntries(usize),
+    /// A cursor came again, or there were this many pages.
+    Endless(usize),
+}
+
+/// What was asked besides.
+#[derive(Clone, Debug)]
+pub(super) enum Question {
+    Ping,
+    UnknownMethod,
+    /// A call that names no tool.
+    NoTool,
+    /// A call of a tool that is not there.
+    UnknownTool,
+    /// A call of a tool that only reads, with arguments that do not fit.
+    Arguments {
+        tool: String,
+        arguments: Value,
+    },
+    /// A ping with this id, as JSON, and the ids nobody knows that came instead.
+    Id {
+        sent: String,
+        got: Vec<String>,
+    },
+    /// A ping after a message that hosts send at times.
+    Stray(&'static str),
+    /// A ping after a line that is no message.
+    Junk(&'static str),
+    /// The `initialize` after a refused probe.
+    Initialize,
+    /// What `--call` asks for.
+    Call {
+        tool: String,
+        arguments: Value,
+    },
+}
+
+/// What stdout had that it should not have had.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Output {
+    pub(super) noise: Tally,
+    pub(super) batches: Tally,
+    pub(super) unasked: Tally,
+    pub(super) twice: Tally,
+    pub(super) early: Tally,
+    /// Methods of requests that need a capability, and none was offered.
+    pub(super) asks: Tally,
+    pub(super) null_ids: usize,
+    pub(super) crlf: usize,
+    pub(super) bom: bool,
+    /// The line without an end.
+    pub(super) unfinished: Option<String>,
+    /// The longest line, in bytes.
+    pub(super) longest: u64,
+}
+
+/// How many there were, and the first of them.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Tally {
+    pub(super) count: usize,
+    pub(super) first: Vec<String>,
+}
+
+impl Tally {
+    const KEPT: usize = 3;
+
+    pub(super) fn add(&mut self, text: impl FnOnce() -> String) {
+        self.count += 1;
+        if self.first.len() < Self::KEPT {
+            self.first.push(text());
+        }
+    }
+
+    /// Takes out what has come since there were `count`, as far as it was kept.
+    pub(super) fn take_from(&mut self, count: usize) -> Vec<String> {
+        self.count = count.min(self.count);
+        self.first.split_off(count.min(self.first.len()))
+    }
+}
+
+/// How a process left.
+#[derive(Clone, Debug)]
+pub(super) struct Ending {
+    pub(super) asked: Way,
+    /// How long that took. `None` if it did not leave in the time that hosts give.
+    pub(super) took: Option<Duration>,
+    /// Whether it then left in time after SIGTERM. `None` if it was not needed.
+    pub(super) obeyed_term: Option<bool>,
+    /// What was there afterwards.
+    pub(super) left: Vec<String>,
+}
+
+/// What a process is asked to leave by.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Way {
+    /// The end of its input.
+    EndOfInput,
+    /// SIGTERM.
+    Term,
+    /// Nothing: it had ended already, or was killed since it did not answer.
+    Unasked,
+}
+
+/// A crash under a supervisor.
+#[derive(Debug)]
+pub(super) struct Drill {
+    /// Lists before the crash.
+    pub(super) before: Vec<Listing>,
+    /// What came of it.
+    pub(super) outcome: Result<Recovery, String>,
+}
+
+/// A server that came back.
+#[derive(Debug)]
+pub(super) struct Recovery {
+    /// From the kill to the next server that serves.
+    pub(super) after: Duration,
+    pub(super) lists: Vec<Listing>,
+}

@@ -1,0 +1,42 @@
+//! For programs: one JSON object, whose members are in the manual.
+
+use serde_json::{Map, Value, json};
+
+use super::super::rule::Severity;
+use super::Report;
+
+pub(super) fn json(report: &Report) -> String {
+    let findings: Vec<Value> = report
+        .findings
+        .iter()
+        .map(|finding| {
+            let rule = finding.rule;
+            json!({
+                "rule": rule.name,
+                "severity": rule.severity.word(),
+                "part": rule.part.word(),
+                "subject": finding.subject,
+                "seen": finding.seen,
+                "why": rule.why,
+                "hint": rule.hint,
+            })
+        })
+        .collect();
+    let facts: Map<String, Value> =
+        report.facts.iter().map(|(label, fact)| ((*label).to_owned(), json!(fact))).collect();
+    let passed_over: Map<String, Value> =
+        report.passed_over.iter().map(|(part, why)| (part.word().to_owned(), json!(why))).collect();
+    let whole = json!({
+        "server": report.name,
+        "command": report.command,
+        "started": report.started,
+        "sound": report.is_sound(),
+        "errors": report.count(Severity::Error),
+        "warnings": report.count(Severity::Warning),
+        "allowed": report.allowed,
+        "facts": facts,
+        "findings": findings,
+        "notLookedAt": passed_over,
+    });
+    format!("{whole:#}\n")
+}

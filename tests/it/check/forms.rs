@@ -1,0 +1,179 @@
+//! The report in each of its forms.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::Path;
+use std::process::Command;
+
+use quick_junit::{NonSuccessKind, Report, TestCaseStatus};
+use serde_json::Value;
+
+use super::{check, check_in, path_of, sound};
+use crate::support::plan::fixture;
+
+/// With an error, a warning, an odd character and what an XML reader would stumble over.
+const TROUBLE: [&str; 6] = [
+    "--noise",
+    "colour",
+    "--tool",
+    r#"{"name": "a<b>&\"c\"", "description": "%0A::error::x", "inputSchema": {"type": "object"}}"#,
+    "--extra-tool",
+    "files.read",
+];
+
+/// The standard's own schema, as a crate for SARIF brings it with it.
+fn schema() -> Value {
+    let ask = ["metadata", "--format-version", "1", "--offline", "--locked"];
+    let top = env!("CARGO_MANIFEST_DIR");
+    let output = Command::new(env!("CARGO"))
+        .args(ask)
+        .current_dir(top)
+        .output()
+        .expect("cargo is there: it runs this");
+    let metadata: Value = serde_json::from_slice(&output.stdout).expect("it is JSON");
+    let crates = metadata["packages"].as_array().expect("there are crates");
+    let sarif = crates.iter().find(|it| it["name"] == "serde-sarif").expect("it is one of ours");
+    let manifest = Path::new(sarif["manifest_path"].as_str().expect("it has a path"));
+    let text = fs::read_to_string(manifest.with_file_name("src").join("schema.json")).expect("it is there");
+    // A bracket that a strict reader of patterns wants escaped.
+    serde_json::from_str(&text.replace("{2}]?$", "{2}\\\\]?$")).expect("it is JSON")
+}
+
+#[test]
+fn sarif_fits_its_schema() {
+    let validator = jsonschema::validator_for(&schema()).expect("it is a schema");
+    for server in [sound(&[]), sound(&TROUBLE), vec!["/no/such/server".to_owned()]] {
+        let done = check(&["--format", "sarif"], &server);
+        let log = done.json();
+        let errors: Vec<String> = validator.iter_errors(&log).map(|error| error.to_string()).collect();
+        assert_eq!(errors, Vec::<String>::new(), "{}", done.stdout);
+        serde_json::from_value::<serde_sarif::sarif::Sarif>(log.clone()).expect("a reader reads it");
+        let run = &log["runs"][0];
+        for result in run["results"].as_array().expect("there are results") {
+            let index =
+                usize::try_from(result["ruleIndex"].as_u64().expect("it is a number")).expect("it is small");
+            assert_eq!(run["tool"]["driver"]["rules"][index]["id"], result["ruleId"]);
+        }
+    }
+    assert!(!validator.is_valid(&serde_json::json!({"version": "2.1.0", "runs": [{"results": []}]})));
+}
+
+#[test]
+fn sarif_names_the_script_and_knows_a_finding_again() {
+    let folder = tempfile::tempdir().expect("the system has a folder for temporary files");
+    let script = folder.path().join("server.sh");
+    fs::write(&script, format!("exec {} --noise banner\n", path_of(&fixture()))).expect("it can be written");
+    let log = || check_in(folder.path(), &["--format", "sarif"], &["sh", "./server.sh"]).json();
+    let (first, second) = (log(), log());
+    let result = |log: &Value| log["runs"][0]["results"][0].clone();
+    let place = &result(&first)["locations"][0]["physicalLocation"]["artifactLocation"]["uri"];
+    assert_eq!(place, "server.sh");
+    assert_eq!(result(&first)["partialFingerprints"], result(&second)["partialFingerprints"]);
+}
+
+#[test]
+fn junit_is_read_by_a_reader_of_junit() {
+    let done = check(&["--format", "junit"], &sound(&TROUBLE));
+    assert_eq!(done.code, 85, "{}", done.stderr);
+    let report = Report::deserialize_from_str(&done.stdout).expect("it is JUnit XML");
+    let suite = &report.test_suites[0];
+    let by_name: BTreeMap<&str, _> = suite.test_cases.iter().map(|case| (case.name.as_str(), case)).collect();
+    let failed: Vec<&str> = suite
+        .test_cases
+        .iter()
+        .filter(|case| {
+            matches!(case.status, TestCaseStatus::NonSuccess { kind: NonSuccessKind::Failure, .. })
+        })
+        .map(|case| case.name.as_str())
+        .collect();
+    assert_eq!(failed, ["stdout-noise", "tool-name"]);
+    assert_eq!(suite.failures, 2);
+    // A warning that does not fail is told all the same.
+    let warning = by_name["tool-name-long"];
+    assert!(matches!(warning.status, TestCaseStatus::Success { .. }));
+    assert!(warning.system_out.as_ref().is_some_and(|out| out.as_str().contains("files.read")));
+    assert!(matches!(by_name["call-failed"].status, TestCaseStatus::Skipped { .. }));
+    assert!(matches!(by_name["leave-term"].status, TestCaseStatus::Success { .. }));
+}
+
+#[test]
+fn github_gets_one_line_a_finding_and_no_command_of_others() {
+    let done = check(&["--format", "github"], &sound(&TROUBLE));
+    let commands: Vec<&str> =
+        done.stdout.lines().filter(|line| line.trim_start().starts_with("::")).collect();
+    assert_eq!(commands.len(), 3, "{}", done.stdout);
+    assert!(
+        commands[0].starts_with("::error title=fixture-server 0.1.0%3A stdout-noise::"),
+        "{}",
+        commands[0]
+    );
+    assert!(commands.iter().any(|line| line.starts_with("::warning title=")), "{commands:?}");
+    // A server cannot give the runner commands: its own name is what comes first in the text.
+    let evil =
+        r#"{"name": "a b", "description": "x\n::set-output name=a::b", "inputSchema": {"type": "object"}}"#;
+    let done =
+        check(&["--format", "github", "--call", "nobody"], &sound(&["--tool", evil, "--last-words", "x"]));
+    assert!(
+        !done.stdout.lines().any(|line| line.trim_start().starts_with("::set-output")),
+        "{}",
+        done.stdout
+    );
+}
+
+#[test]
+fn text_fits_80_columns_and_moves_no_cursor() {
+    let done = check(&[], &sound(&TROUBLE));
+    assert!(!done.stdout.contains('\u{1b}'), "{}", done.stdout);
+    for line in done.stdout.lines() {
+        let own = !line.starts_with("        ") && !line.trim_start().contains('/');
+        assert!(!own || line.chars().count() <= 80, "{line}");
+    }
+    for words in [
+        "error stdout-noise\n",
+        "  seen  ",
+        "  why   ",
+        "  hint  ",
+        "not looked at: calls (no --call); baseline",
+    ] {
+        assert!(done.stdout.contains(words), "{words}: {}", done.stdout);
+    }
+    assert!(done.stdout.ends_with("not sound: 2 errors, 1 warning\n"), "{}", done.stdout);
+}
+
+#[test]
+fn a_baseline_is_the_same_each_time_and_shows_what_has_changed() {
+    let folder = tempfile::tempdir().expect("the system has a folder for temporary files");
+    let path = folder.path().join("baseline.json");
+    let file = path.to_str().expect("it is a text");
+    let missing = check(&["--baseline", file], &sound(&[]));
+    assert_eq!(missing.code, 87, "{}", missing.stderr);
+    assert!(missing.stderr.contains("hint: --write-baseline makes one"), "{}", missing.stderr);
+
+    let write = || check(&["--baseline", file, "--write-baseline"], &sound(&[]));
+    assert_eq!(write().code, 0);
+    let first = fs::read_to_string(&path).expect("it was written");
+    assert_eq!(write().code, 0);
+    assert_eq!(fs::read_to_string(&path).expect("it was written"), first);
+    assert_eq!(check(&["--baseline", file, "--fail-on", "warning"], &sound(&[])).code, 0);
+
+    // Somebody has changed one description.
+    fs::write(&path, first.replace("Stores a value under a key", "Stores a value"))
+        .expect("it can be written");
+    let done = check(&["--baseline", file], &sound(&[]));
+    assert_eq!(done.code, 85, "{}", done.stdout);
+    for line in [
+        "error baseline-changed tool put",
+        r#"-  "description": "Stores a value","#,
+        r#"+  "description": "Stores a value under a key","#,
+    ] {
+        assert!(done.stdout.contains(line), "{line}: {}", done.stdout);
+    }
+    for (text, words) in
+        [("{", "it is not JSON"), ("{}", "no member"), (r#"{"mcpSuperviseBaseline": 9}"#, "form 9")]
+    {
+        fs::write(&path, text).expect("it can be written");
+        let done = check(&["--baseline", file], &sound(&[]));
+        assert_eq!(done.code, 87, "{}", done.stderr);
+        assert!(done.stderr.contains(words), "{}", done.stderr);
+    }
+}
