@@ -36,6 +36,18 @@ soak:
     cargo build --release --examples
     SOAK_SECONDS="${SOAK_SECONDS:-600}" cargo test --release --test it -- --nocapture soak::nothing
 
+# The Debian package, with what the program prints about itself in it; needs `cargo install cargo-deb`
+deb:
+    #!/usr/bin/env bash
+    set -euo pipefail
+    cargo build --release --locked
+    release="${CARGO_TARGET_DIR:-target}/release"
+    mkdir -p "$release/completions"
+    "$release/mcp-supervise" completions bash >"$release/completions/mcp-supervise"
+    "$release/mcp-supervise" completions zsh >"$release/completions/_mcp-supervise"
+    "$release/mcp-supervise" completions fish >"$release/completions/mcp-supervise.fish"
+    cargo deb --no-build --no-strip --locked --output "$release/mcp-supervise.deb"
+
 # Every line of the unsafe code under valgrind; Debian and Ubuntu have it
 valgrind:
     cargo build --bin mcp-supervise --example fixture-server

@@ -48,6 +48,7 @@
 //! | [`disk`] | that what was written is on the disk | what is written |
 //! | [`cli`] | the command line, declarations only | what the commands do |
 //! | [`report`] | what a person sees; the only place that prints | tokio, doers |
+//! | [`command::check`] | looks at a server and judges what it saw: looking decides nothing, judging does nothing | the relay |
 //! | [`command::monitor`] | the page, the API and the metrics over all supervisors: knows them by their sockets and the store only | the engine, the relay |
 //! | [`command`] | brings the doers together; `run` is the only place where engine and doers meet | |
 //! | [`exit_code`] | our exit codes, as promises | |

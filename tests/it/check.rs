@@ -4,6 +4,7 @@
 
 mod forms;
 mod planted;
+mod workflow;
 
 use std::ffi::OsStr;
 use std::path::Path;

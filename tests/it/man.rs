@@ -21,9 +21,18 @@ fn the_page_in_the_tree_is_current() {
 #[test]
 fn the_readme_has_every_option_with_its_default() {
     let readme = include_str!("../../README.md");
-    let rows: Vec<&str> = readme.lines().filter(|line| line.starts_with("| `--")).collect();
+    let (before, check) = readme.split_once("## Is this server sound?").expect("there is such a section");
+    let (check, after) = check.split_once("\n## ").expect("another one follows");
     let definitions = cli::definitions();
-    let options: Vec<_> = definitions.get_opts().filter(|option| option.get_env().is_some()).collect();
+    let of_run: Vec<_> = definitions.get_opts().filter(|option| option.get_env().is_some()).collect();
+    let of_check = definitions.find_subcommand("check").expect("there is one").get_opts().collect();
+    rows_are(&[before, after].concat(), of_run);
+    rows_are(check, of_check);
+}
+
+/// Whether these options are the rows of a text's tables, each with its value and its default.
+fn rows_are(text: &str, options: Vec<&clap::Arg>) {
+    let rows: Vec<&str> = text.lines().filter(|line| line.starts_with("| `--")).collect();
     assert_eq!(rows.len(), options.len());
     for (row, option) in rows.iter().zip(options) {
         let (long, valued) = (option.get_long().unwrap_or_default(), option.get_action().takes_values());

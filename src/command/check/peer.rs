@@ -21,12 +21,10 @@ use crate::wire::{Frame, Id, Line, LineCodec, Message, Parsed, salvage};
 /// The newest revision of each era.
 pub(super) const LEGACY: &str = "2025-11-25";
 pub(super) const MODERN: &str = "2026-07-28";
-/// How long hosts wait after each step of their ladder.
+/// How long hosts wait after each step of their ladder. What a process has started has as long to follow it.
 const HOSTS_WAIT: Duration = Duration::from_secs(2);
 /// What was written before the end is read for this long after it.
 const DRAIN: Duration = Duration::from_millis(150);
-/// How long what a process has started may take to follow it.
-const FOLLOW: Duration = Duration::from_millis(500);
 /// Between two looks at that.
 const LOOK: Duration = Duration::from_millis(10);
 /// How long an answer may come after that to a later request.
@@ -416,6 +414,8 @@ impl Peer {
         let left_by_itself = self.has_ended();
         let mut left = Vec::new();
         if left_by_itself {
+            // A host has closed its side by then: what `npx` has started, and does not pass SIGTERM on to, sees that.
+            self.stdin = None;
             self.drain().await;
             left = self.left_behind().await;
         }
@@ -455,7 +455,7 @@ impl Peer {
     }
 
     async fn left_behind(&self) -> Vec<String> {
-        let until = Instant::now() + FOLLOW;
+        let until = Instant::now() + HOSTS_WAIT;
         loop {
             let left = left_of(self.process.pid(), (MARK, &self.mark));
             if left.is_empty() || Instant::now() >= until {
