@@ -36,17 +36,17 @@ soak:
     cargo build --release --examples
     SOAK_SECONDS="${SOAK_SECONDS:-600}" cargo test --release --test it -- --nocapture soak::nothing
 
-# The Debian package, with what the program prints about itself in it; needs `cargo install cargo-deb`
+# The Debian package, built, installed in a clean tree, used and removed; needs `cargo install cargo-deb`. It is
+# target/release/mcp-supervise.deb then
 deb:
-    #!/usr/bin/env bash
-    set -euo pipefail
-    cargo build --release --locked
-    release="${CARGO_TARGET_DIR:-target}/release"
-    mkdir -p "$release/completions"
-    "$release/mcp-supervise" completions bash >"$release/completions/mcp-supervise"
-    "$release/mcp-supervise" completions zsh >"$release/completions/_mcp-supervise"
-    "$release/mcp-supervise" completions fish >"$release/completions/mcp-supervise.fish"
-    cargo deb --no-build --no-strip --locked --output "$release/mcp-supervise.deb"
+    cargo build --release
+    cargo build --example fixture-server
+    tests/deb.sh "${CARGO_TARGET_DIR:-target}/release" "${CARGO_TARGET_DIR:-target}/debug/examples/fixture-server"
+
+# The completions, in bash, zsh and fish themselves
+completions:
+    cargo build
+    tests/completions.sh "${CARGO_TARGET_DIR:-target}/debug/mcp-supervise"
 
 # Every line of the unsafe code under valgrind; Debian and Ubuntu have it
 valgrind:

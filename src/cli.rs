@@ -21,7 +21,7 @@ use std::time::Duration;
 use clap::builder::{
     BoolishValueParser, NonEmptyStringValueParser, PathBufValueParser, TypedValueParser as _,
 };
-use clap::{ArgAction, CommandFactory, Parser, Subcommand, ValueEnum};
+use clap::{ArgAction, CommandFactory, Parser, Subcommand, ValueEnum, ValueHint};
 
 pub use parse::{Refusal, UsageError, is_setting, is_setting_of_setup, parse};
 
@@ -100,7 +100,13 @@ pub enum Command {
 )]
 pub struct Run {
     /// Run this server; what starts with a dash after its first word is the server's own
-    #[arg(value_name = "CMD", required = true, trailing_var_arg = true, num_args = 1..)]
+    #[arg(
+        value_name = "CMD",
+        required = true,
+        trailing_var_arg = true,
+        num_args = 1..,
+        value_hint = ValueHint::CommandWithArguments
+    )]
     pub command: Vec<OsString>,
 
     // `None`: the name is derived from the command, by `command::name`.

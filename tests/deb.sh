@@ -1,10 +1,20 @@
 #!/usr/bin/env bash
-# A Debian package: `deb.sh DEB [SERVER]` installs it in a clean directory tree, uses it from there, and removes it again; the
-# system's own packages are not touched. SERVER is an MCP server that needs nothing else. Needs dpkg and groff.
+# The Debian package: `deb.sh RELEASE SERVER` makes `mcp-supervise.deb` in RELEASE, the folder of Cargo's release build, installs
+# it in a clean directory tree, uses it from there, and removes it again; the system's own packages are not touched. SERVER is
+# an MCP server that needs nothing else. Needs cargo-deb, dpkg-dev and groff.
 set -euo pipefail
 
-deb=$(realpath "$1")
+release=$(realpath "$1")
 server=$(realpath "$2")
+deb=$release/mcp-supervise.deb
+cd "$(dirname "$0")/.."
+
+mkdir -p "$release/completions"
+"$release/mcp-supervise" completions bash >"$release/completions/mcp-supervise"
+"$release/mcp-supervise" completions zsh >"$release/completions/_mcp-supervise"
+"$release/mcp-supervise" completions fish >"$release/completions/mcp-supervise.fish"
+cargo deb --no-build --no-strip --locked --quiet --output "$deb"
+
 tree=$(mktemp -d)
 trap 'rm -rf "$tree"' EXIT
 fail() { echo "deb: $*" >&2; exit 1; }

@@ -4,8 +4,8 @@ use std::ffi::OsString;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use clap::ValueEnum;
 use clap::builder::{PathBufValueParser, TypedValueParser as _};
+use clap::{ValueEnum, ValueHint};
 
 use super::value;
 use crate::exit_code;
@@ -20,7 +20,13 @@ use crate::exit_code;
 )]
 pub struct Check {
     /// Check this server; what starts with a dash after its first word is the server's own
-    #[arg(value_name = "CMD", required = true, trailing_var_arg = true, num_args = 1..)]
+    #[arg(
+        value_name = "CMD",
+        required = true,
+        trailing_var_arg = true,
+        num_args = 1..,
+        value_hint = ValueHint::CommandWithArguments
+    )]
     pub command: Vec<OsString>,
 
     /// Call this tool too, as 'add {"a": 1, "b": 2}'; can be given several times
