@@ -6,6 +6,7 @@
 //! in [`parse`](mod@parse), how texts become durations and sizes in [`value`]. Nothing in here acts or prints.
 
 pub mod check;
+mod help;
 pub mod monitor;
 pub mod parse;
 pub mod session;
@@ -59,15 +60,15 @@ pub struct Cli {
 pub enum Command {
     /// Supervise one server on stdin and stdout, as without a command
     Run(Run),
-    /// Obtain a session from a daemon, store its token, and print or write the entry for the host's config
+    /// Obtain a session from a daemon, and the entry for a host's config
     Setup(setup::Setup),
     /// Show the servers that run, and those that ran before
     Status(sessions::Status),
-    /// Start a server anew, once it has done what it does; its host keeps the connection
+    /// Start a server anew; its host keeps the connection
     Restart(sessions::Target),
     /// End a server and its supervisor; its host loses it
     Stop(sessions::Target),
-    /// Show all servers of this user on a web page of this machine, with health, metrics and a WebSocket
+    /// Show all servers of this user on a web page, with API and metrics
     Monitor(monitor::Monitor),
     /// Tell whether a server is sound: a smoke test for CI
     Check(check::Check),
@@ -75,7 +76,7 @@ pub enum Command {
     Wrap(wrap::Wrap),
     /// Take the supervisor out of the configs of hosts again
     Unwrap(wrap::Wrap),
-    /// Show the whole story in ten seconds, with a built-in server that crashes and an API that ends its session
+    /// Show the whole story in ten seconds, with a server that crashes
     Demo {
         /// Be the server of the demo
         #[arg(long, hide = true)]

@@ -12,7 +12,7 @@ use clap::error::{ContextKind, ContextValue, ErrorKind};
 use clap::{CommandFactory, FromArgMatches};
 
 use super::setup::{Setup, VARIABLES};
-use super::{Cli, Command, Run, definitions, definitions_with};
+use super::{Cli, Command, Run, definitions, definitions_with, help};
 
 /// Why there is no [`Command`].
 #[derive(Debug)]
@@ -199,6 +199,7 @@ fn separated(definitions: clap::Command) -> clap::Command {
 }
 
 fn read(definitions: clap::Command, words: &[OsString]) -> Result<Cli, clap::Error> {
+    let definitions = if help::is_asked_for(words) { help::short(definitions) } else { definitions };
     Cli::from_arg_matches(&definitions.try_get_matches_from(words)?)
 }
 

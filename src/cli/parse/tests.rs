@@ -161,8 +161,9 @@ fn the_other_commands_are_found() {
 fn help_and_version_are_no_errors() {
     for (line, part) in [
         ("--help", "--max-restarts"),
-        ("-h", "--max-restarts"),
+        ("-h", "Print the version"),
         ("help", "--max-restarts"),
+        ("run -h", "--max-restarts"),
         ("run --help", "--max-restarts"),
         ("help run", "--max-restarts"),
         ("demo --help", "ten seconds"),
@@ -172,6 +173,24 @@ fn help_and_version_are_no_errors() {
             Err(Refusal::Show(text)) => assert!(text.contains(part), "{line}: {text}"),
             other => panic!("{line}: {other:?}"),
         }
+    }
+}
+
+#[test]
+fn help_fits_a_screen_of_80_columns() {
+    for (line, most) in [
+        ("-h", 25),
+        ("--help", 50),
+        ("check --help", 50),
+        ("wrap --help", 50),
+        ("status --help", 50),
+        ("setup -h", 70),
+    ] {
+        let Err(Refusal::Show(text)) = parse(words(line)) else { panic!("{line} shows nothing") };
+        let plain = anstream::adapter::strip_str(&text).to_string();
+        // As many as a terminal of 80 columns makes of them.
+        let lines: usize = plain.lines().map(|line| line.chars().count().div_ceil(80).max(1)).sum();
+        assert!(lines <= most, "{line}: {lines} lines\n{plain}");
     }
 }
 
