@@ -118,14 +118,21 @@ async fn back(supervisor: &Supervisor, killed: u32) -> Result<(), String> {
     let serves = |status: &Status| {
         status.session.phase == "serving" && status.gauges.server_pid.is_some_and(|pid| pid != killed)
     };
-    while let Some(told) = ear.next().await {
-        match told {
-            Told::Status(status) if serves(&status) => return Ok(()),
-            Told::Event(event) if event.kind == crate::ledger::Kind::Degraded => {
-                return Err(format!("it cannot be started again: {}", excerpt(event.text.as_bytes())));
+    loop {
+        tokio::select! {
+            told = ear.next() => match told {
+                Some(Told::Event(event)) if event.kind == crate::ledger::Kind::Degraded => {
+                    return Err(format!("it cannot be started again: {}", excerpt(event.text.as_bytes())));
+                }
+                Some(Told::Status(_) | Told::Event(_) | Told::Alive) => {}
+                None => return Err("its supervisor has ended".to_owned()),
+            },
+            // What is told is told a few times a second, and servers are faster.
+            () = sleep(LOOK) => {
+                if supervisor.status(SOON).await.is_ok_and(|status| serves(&status)) {
+                    return Ok(());
+                }
             }
-            Told::Status(_) | Told::Event(_) | Told::Alive => {}
         }
     }
-    Err("its supervisor has ended".to_owned())
 }
