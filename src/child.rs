@@ -44,7 +44,7 @@ use nix::unistd::{Pid, setsid};
 use crate::engine::io::{Exit, GroupSignal, SpawnFault};
 use crate::stream::{Sink, Source};
 use container::Container;
-pub use family::{Left, left_of};
+pub use family::{Left, end, left_of};
 pub use fault::executable;
 use guardian::Entry;
 pub use guardian::Guardian;

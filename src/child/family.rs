@@ -1,7 +1,7 @@
 //! What a child has left behind: processes of its group, and, on Linux, those that carry a mark in their environment, also
 //! in sessions of their own.
 //!
-//! It looks, and ends nothing. A process that has ended and is not reaped is none.
+//! A process that has ended and is not reaped is none.
 
 #[cfg(target_os = "linux")]
 use std::fs;
@@ -50,4 +50,14 @@ pub fn left_of(group: u32, _mark: (&str, &str)) -> Vec<Left> {
 
     let is_there = killpg(Pid::from_raw(group.cast_signed()), None).is_ok();
     is_there.then(|| Left { pid: None, name: String::new() }).into_iter().collect()
+}
+
+/// Ends them. Call it right after they were looked for: their numbers are others' some time later.
+pub fn end(left: &[Left]) {
+    use nix::sys::signal::{Signal, kill};
+    use nix::unistd::Pid;
+
+    for pid in left.iter().filter_map(|it| it.pid) {
+        let _ = kill(Pid::from_raw(pid.cast_signed()), Signal::SIGKILL);
+    }
 }

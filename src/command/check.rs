@@ -18,20 +18,27 @@ mod judge;
 mod look;
 mod peer;
 mod rule;
+mod schema;
+mod secrets;
 mod seen;
 mod show;
 
+use std::collections::BTreeMap;
 use std::ffi::OsString;
 use std::fs;
-use std::io::{self, IsTerminal as _};
+use std::io::{self, IsTerminal as _, Write as _};
+use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
+
+use tempfile::TempDir;
+use tokio::signal::unix::{SignalKind, signal};
 
 use self::baseline::Baseline;
 use self::judge::{judge, passed_over};
 use self::look::look;
 use self::peer::Start;
 use self::rule::{Finding, Severity};
-use self::seen::Seen;
+use self::seen::{Kind, Seen};
 use self::show::{Report, show};
 use super::failure::Failure;
 use super::name::name;
@@ -58,7 +65,10 @@ pub fn check(options: &Check, guardian: Option<Guardian>) -> i32 {
 fn run(options: &Check, guardian: Option<&Guardian>) -> Result<i32, Failure> {
     for rule in &options.allow {
         if rule::named(rule).is_none() {
-            return Err(Failure::usage(format!("there is no rule {rule:?}"), "the manual lists the rules"));
+            return Err(Failure::usage(
+                format!("there is no rule {rule:?}"),
+                "`mcp-supervise man | man -l -` lists the rules",
+            ));
         }
     }
     if options.command.first().is_none_or(|program| program.is_empty()) {
@@ -67,29 +77,84 @@ fn run(options: &Check, guardian: Option<&Guardian>) -> Result<i32, Failure> {
             "name the server's program",
         ));
     }
+    if options.timeout.is_zero() {
+        return Err(Failure::usage("--timeout 0 leaves no time for an answer", "write it as 60s"));
+    }
     // Before anything is started: nobody wants to wait for this.
     let before = options.baseline.as_deref().filter(|_| !options.write_baseline).map(read).transpose()?;
     let calls = calls(options)?;
-    let start =
-        Start { argv: options.command.clone(), env: without_settings(), guardian, patience: options.timeout };
+    let folder = folder()?;
+    let words: Vec<String> = options.command.iter().map(|word| word.to_string_lossy().into_owned()).collect();
+    let environment: Vec<_> = std::env::vars_os().collect();
+    let variables = environment.iter().map(|(name, value)| (name.as_os_str(), value.as_os_str()));
+    let arguments: Vec<_> = calls.iter().map(|(_, arguments)| arguments.clone()).collect();
+    let mask = secrets::mask(variables, &words, &arguments);
+    let start = Start {
+        argv: options.command.clone(),
+        env: without_settings(),
+        guardian,
+        patience: options.timeout,
+        mask: mask.clone(),
+    };
     let runtime =
         tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(Failure::start)?;
-    let seen = runtime
-        .block_on(look(&start, &calls, progress))
-        .map_err(|error| Failure::unexpected(format!("{error:#}")))?;
-    let report = report(options, &seen, before.as_ref());
+    let seen = runtime.block_on(async {
+        tokio::select! {
+            seen = look(&start, &calls, folder.path(), progress) => Ok(seen),
+            // The servers are left to the guardian, which ends them.
+            code = interrupted() => Err(code),
+        }
+    });
+    drop(folder);
+    let seen = match seen {
+        Ok(seen) => seen,
+        Err(signal) => {
+            return Err(Failure {
+                code: exit_code::SIGNAL + signal,
+                message: "the check was interrupted".to_owned(),
+                hint: None,
+            });
+        }
+    };
+    let report = report(options, &seen, before.as_ref(), &words, &mask);
     let text = show(&report, options.format).map_err(|error| Failure::unexpected(format!("{error:#}")))?;
     report::text(text).map_err(|error| Failure::unexpected(format!("failed to write to stdout: {error}")))?;
     if report.started
         && let Some(path) = options.baseline.as_deref().filter(|_| options.write_baseline)
     {
-        write(path, &Baseline::of(&seen.main))?;
+        write(path, &seen)?;
     }
     Ok(match (report.started, report.is_sound()) {
         (false, _) => exit_code::NOT_STARTED,
         (true, false) => exit_code::NOT_SOUND,
         (true, true) => exit_code::DONE,
     })
+}
+
+/// For the socket of the crash drill.
+fn folder() -> Result<TempDir, Failure> {
+    tempfile::Builder::new().prefix("mcp-supervise-check-").tempdir().map_err(|error| {
+        let place = std::env::temp_dir();
+        Failure {
+            code: exit_code::UNEXPECTED,
+            message: format!("failed to make a folder in {}: {error}", place.display()),
+            hint: Some("the variable TMPDIR names another place".to_owned()),
+        }
+    })
+}
+
+/// Waits for a signal that ends this, and says which. Without one that can be heard, for ever.
+async fn interrupted() -> i32 {
+    let kinds = [SignalKind::interrupt(), SignalKind::terminate(), SignalKind::hangup()];
+    let [Ok(mut interrupt), Ok(mut terminate), Ok(mut hangup)] = kinds.map(signal) else {
+        return std::future::pending().await;
+    };
+    let kind = tokio::select! {
+        _ = interrupt.recv() => SignalKind::interrupt(),
+        _ = terminate.recv() => SignalKind::terminate(),
+        _ = hangup.recv() => SignalKind::hangup(),
+    };
+    kind.as_raw_value()
 }
 
 /// The server is spoken to with the defaults, whatever a supervisor of it would be told.
@@ -121,29 +186,50 @@ fn read(path: &Path) -> Result<Baseline, Failure> {
         message: format!("the baseline {} cannot be used: {what}", path.display()),
         hint: Some(hint.to_owned()),
     };
-    let text = fs::read_to_string(path).map_err(|error| {
-        failure(error.to_string(), "--write-baseline makes one; look at it and commit it")
-    })?;
+    let makes = "--write-baseline makes one; look at it and commit it";
+    // A pipe would be waited for.
+    let about = fs::metadata(path).map_err(|error| failure(error.to_string(), makes))?;
+    if !about.is_file() {
+        return Err(failure("it is no file".to_owned(), makes));
+    }
+    let text = fs::read_to_string(path).map_err(|error| failure(error.to_string(), makes))?;
     Baseline::read(&text)
         .map_err(|why| failure(why, "make it anew with --write-baseline, and look at what has changed"))
 }
 
-fn write(path: &Path, baseline: &Baseline) -> Result<(), Failure> {
-    fs::write(path, baseline.text()).map_err(|error| Failure {
+/// All of it or nothing. What was there stays if the server does not tell all that it offers.
+fn write(path: &Path, seen: &Seen) -> Result<(), Failure> {
+    let failure = |what: String| Failure {
         code: exit_code::NO_BASELINE,
-        message: format!("the baseline {} cannot be written: {error}", path.display()),
+        message: format!("the baseline {} was not written: {what}", path.display()),
         hint: None,
-    })
+    };
+    let broken =
+        seen.main.listings.iter().find(|listing| listing.fault.is_some() && listing.kind != Kind::Templates);
+    if let Some(listing) = broken {
+        return Err(failure(format!("{} could not be read to its end", listing.kind.method())));
+    }
+    // A link stays one.
+    let path = fs::canonicalize(path).unwrap_or_else(|_| path.to_owned());
+    let place = path.parent().filter(|place| !place.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    let readable = fs::Permissions::from_mode(0o666);
+    let written = tempfile::Builder::new().prefix(".baseline-").permissions(readable).tempfile_in(place);
+    let written = written.and_then(|mut file| {
+        file.write_all(Baseline::of(&seen.main).text().as_bytes())?;
+        file.persist(&path).map_err(|error| error.error)
+    });
+    written.map_err(|error| failure(error.to_string()))?;
+    report::remark(format_args!("{} was written: look at it, and commit it", path.display()));
+    Ok(())
 }
 
-fn report(options: &Check, seen: &Seen, before: Option<&Baseline>) -> Report {
-    let words: Vec<String> = options.command.iter().map(|word| word.to_string_lossy().into_owned()).collect();
-    let mask = Mask::new(std::env::vars());
+fn report(options: &Check, seen: &Seen, before: Option<&Baseline>, words: &[String], mask: &Mask) -> Report {
     let mut findings = judge(seen, before);
     let found = findings.len();
     findings.retain(|finding| !options.allow.iter().any(|rule| rule == finding.rule.name));
     let allowed = found - findings.len();
-    let masked = |text: String| mask.apply(&text).into_owned();
+    // What others say can be as long as they like.
+    let masked = |text: String| limited(&mask.apply(&text));
     let findings = findings.into_iter().map(|finding| Finding {
         subject: finding.subject.map(masked),
         seen: masked(finding.seen),
@@ -151,12 +237,20 @@ fn report(options: &Check, seen: &Seen, before: Option<&Baseline>) -> Report {
     });
     Report {
         name: masked(facts::name(seen).unwrap_or_else(|| name(&options.command))),
-        command: mask.command(&words),
+        command: mask.command(words),
         file: words.iter().find_map(|word| script(word)),
         facts: facts::facts(seen).into_iter().map(|(label, fact)| (label, masked(fact))).collect(),
-        findings: findings.collect(),
+        findings: at_most(MOST_OF_A_RULE, findings),
         allowed,
-        passed_over: passed_over(seen, !options.call.is_empty(), before.is_some()),
+        passed_over: passed_over(
+            seen,
+            !options.call.is_empty(),
+            match (before, options.write_baseline) {
+                (Some(_), _) => None,
+                (None, true) => Some("--write-baseline writes it anew"),
+                (None, false) => Some("no --baseline"),
+            },
+        ),
         fail_on: match options.fail_on {
             FailOn::Error => Severity::Error,
             FailOn::Warning => Severity::Warning,
@@ -164,6 +258,37 @@ fn report(options: &Check, seen: &Seen, before: Option<&Baseline>) -> Report {
         started: seen.greeted(),
     }
 }
+
+/// The start of a text that is very long, in characters and lines.
+fn limited(text: &str) -> String {
+    let lines: Vec<&str> = text.lines().take(MOST_LINES).collect();
+    let short: String = lines.join("\n").chars().take(MOST_CHARACTERS).collect();
+    if short.len() < text.trim_end_matches('\n').len() { format!("{short} ...") } else { short }
+}
+
+/// So many findings of each rule, the last of which says how many there are besides.
+fn at_most(most: usize, findings: impl Iterator<Item = Finding>) -> Vec<Finding> {
+    let mut kept: Vec<Finding> = Vec::new();
+    let mut counts: BTreeMap<&str, (usize, usize)> = BTreeMap::new();
+    for finding in findings {
+        let (count, last) = counts.entry(finding.rule.name).or_default();
+        *count += 1;
+        if *count <= most {
+            *last = kept.len();
+            kept.push(finding);
+        }
+    }
+    for (count, last) in counts.into_values().filter(|(count, _)| *count > most) {
+        let more = format!("\n(and {} more like this)", count - most);
+        kept[last].seen.push_str(&more);
+    }
+    kept
+}
+
+/// How much of a text is shown, and how many findings of a rule.
+const MOST_LINES: usize = 80;
+const MOST_CHARACTERS: usize = 4000;
+const MOST_OF_A_RULE: usize = 50;
 
 /// A word that is a file below the current folder: the server's script, as a rule.
 fn script(word: &str) -> Option<String> {

@@ -7,9 +7,12 @@ mod planted;
 mod workflow;
 
 use std::ffi::OsStr;
+use std::os::unix::ffi::OsStringExt as _;
 use std::path::Path;
 use std::process::{Command, Stdio};
 
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
 use serde_json::Value;
 
 use crate::support::plan::{example, fixture};
@@ -82,7 +85,7 @@ fn nothing_is_found_in_a_sound_server() {
     assert_eq!(report["sound"], true);
     assert_eq!(report["server"], "fixture-server 0.1.0");
     assert_eq!(report["notLookedAt"], serde_json::json!({"baseline": "no --baseline"}));
-    assert_eq!(report["facts"]["speaks"], "2024-11-05, 2025-11-25");
+    assert_eq!(report["facts"]["speaks"], "2025-11-25");
     assert!(report["facts"]["recovers"].as_str().is_some_and(|text| text.ends_with("after it was killed")));
 }
 
@@ -92,6 +95,17 @@ fn a_server_of_both_eras_is_sound() {
     let done = check(&["--format", "json", "--call", r#"add {"left": 40, "right": 2}"#], &[&server]);
     assert_eq!((done.rules(), done.code), (Vec::new(), 0), "{}", done.stdout);
     assert!(done.json()["facts"]["speaks"].as_str().is_some_and(|text| text.contains("2026-07-28")));
+}
+
+#[test]
+fn a_server_of_the_new_era_alone_is_sound() {
+    let server = sound(&["--modern"]);
+    let done = check(&["--format", "json", "--call", "pid"], &server);
+    assert_eq!((done.rules(), done.code), (Vec::new(), 0), "{}", done.stdout);
+    assert_eq!(done.json()["facts"]["speaks"], "2026-07-28");
+    // It can be as slow to start as any other.
+    let slow = check(&["--format", "json", "--timeout", "5s"], &sound(&["--modern", "--slow-start", "300"]));
+    assert_eq!((slow.rules(), slow.code), (Vec::new(), 0), "{}", slow.stdout);
 }
 
 #[test]
@@ -128,6 +142,7 @@ fn what_cannot_be_understood_is_told_with_a_hint_and_nothing_is_started() {
         (&["--write-baseline"], "--baseline"),
         (&["--fail-on", "never"], "invalid value"),
         (&["--timeout", "soon"], "write it as"),
+        (&["--timeout", "0"], "leaves no time"),
     ] {
         let done = check(options, &sound(&["--pid-file", pids]));
         assert_eq!((done.code, &*done.stdout), (2, ""), "{options:?}: {}", done.stderr);
@@ -164,6 +179,50 @@ fn no_process_is_left_whatever_the_server_does() {
     for pid in text.lines().map(|line| line.parse().expect("a pid")) {
         assert!(eventually(|| is_gone(pid).then_some(())).is_some(), "{pid} is still there");
     }
+}
+
+#[test]
+fn what_a_server_leaves_behind_is_told_and_ended() {
+    for words in ["--helper", "--escape"] {
+        let done = check(&["--format", "json"], &sound(&[words]));
+        let report = done.json();
+        let findings = report["findings"].as_array().expect("there are findings");
+        let left = findings.iter().find(|finding| finding["rule"] == "leave-processes").expect("it is told");
+        let seen = left["seen"].as_str().expect("it is a text");
+        let (_, pid) = seen.rsplit_once('(').expect("it has a pid");
+        let pid = pid.trim_end_matches(')').parse().expect("it is a number");
+        assert!(eventually(|| is_gone(pid).then_some(())).is_some(), "{words}: {pid} is still there");
+    }
+}
+
+#[test]
+fn an_interrupted_check_leaves_nothing() {
+    let folder = tempfile::tempdir().expect("the system has a folder for temporary files");
+    let (pids, place) = (folder.path().join("pids"), folder.path().join("tmp"));
+    std::fs::create_dir(&place).expect("it can be made");
+    let server = sound(&["--never-greet", "--ignore-term", "--pid-file", &path_of(&pids)]);
+    let mut command = Command::new(env!("CARGO_BIN_EXE_mcp-supervise"));
+    command.args(["check", "--"]).args(&server).env("TMPDIR", &place).stdin(Stdio::null());
+    let child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().expect("it was built");
+    let pid =
+        eventually(|| std::fs::read_to_string(&pids).ok()?.trim().parse().ok()).expect("the server starts");
+    kill(Pid::from_raw(child.id().cast_signed()), Signal::SIGTERM).expect("it runs");
+    let output = child.wait_with_output().expect("it ends");
+    assert_eq!(output.status.code(), Some(128 + 15));
+    assert_eq!(output.stdout, b"");
+    assert!(eventually(|| is_gone(pid).then_some(())).is_some(), "{pid} is still there");
+    assert_eq!(std::fs::read_dir(&place).expect("it is there").count(), 0);
+}
+
+#[test]
+fn a_variable_that_is_no_text_does_no_harm() {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_mcp-supervise"));
+    command
+        .args(["check", "--"])
+        .args(sound(&[]))
+        .env("SOME", std::ffi::OsString::from_vec(vec![0xff, 0xfe]));
+    let output = command.output().expect("the program was built for this test");
+    assert_eq!(output.status.code(), Some(0), "{}", String::from_utf8_lossy(&output.stderr));
 }
 
 #[test]

@@ -5,6 +5,8 @@
 
 use serde_json::{Map, Value, json};
 
+use super::schema::misfit;
+
 /// Tools, with arguments that do not fit: `most` at most.
 pub(super) fn wrong(tools: &[Value], called: &[&str], most: usize) -> Vec<(String, Value)> {
     let may = |tool: &&Value| {
@@ -16,8 +18,8 @@ pub(super) fn wrong(tools: &[Value], called: &[&str], most: usize) -> Vec<(Strin
         let none = Some(json!({})).filter(|_| !required(tool).is_empty());
         none.into_iter().chain(mistyped(tool)).filter_map(|arguments| {
             // Schemas can say more than is understood here.
-            let schema = jsonschema::validator_for(&tool["inputSchema"]).ok()?;
-            (!schema.is_valid(&arguments)).then(|| (tool["name"].as_str().map(str::to_owned), arguments))
+            misfit(&tool["inputSchema"], &arguments)?;
+            Some((tool["name"].as_str().map(str::to_owned), arguments))
         })
     });
     wrong.filter_map(|(name, arguments)| Some((name?, arguments))).take(most).collect()

@@ -2,12 +2,12 @@
 
 use std::env;
 use std::ffi::OsString;
+use std::io;
+use std::path::Path;
 use std::time::Duration;
 
-use anyhow::{Context as _, Result};
 use nix::sys::signal::{Signal, killpg};
 use nix::unistd::Pid;
-use tempfile::TempDir;
 use tokio::time::{Instant, sleep, timeout};
 
 use super::look::lists;
@@ -15,70 +15,70 @@ use super::peer::{LEGACY, Peer, Start, excerpt};
 use super::seen::{Answer, Drill, Era, Kind, Recovery, Way};
 use crate::control::client::{Supervisor, Supervisors};
 use crate::control::{Status, Told};
+use crate::mask::Mask;
 
 /// How long a supervisor may take to say how it is.
 const SOON: Duration = Duration::from_secs(5);
 /// Between two looks for its socket.
 const LOOK: Duration = Duration::from_millis(5);
 
-/// Kills the server, and asks for these lists before and after.
-pub(super) async fn drill(start: &Start<'_>, era: Era, kinds: &[Kind]) -> Result<Drill> {
-    let folder = tempfile::Builder::new().prefix("mcp-supervise-check-").tempdir();
-    let folder = folder.with_context(|| {
-        let place = env::temp_dir();
-        format!("failed to make a folder in {}; the variable TMPDIR names another place", place.display())
-    })?;
-    let start = Start { argv: supervised(&start.argv, &folder)?, env: start.env.clone(), ..*start };
+/// Kills the server, and asks for these lists before and after. The supervisor's socket is in this folder.
+pub(super) async fn drill(start: &Start<'_>, folder: &Path, era: Era, kinds: &[Kind]) -> Drill {
+    let failed = |why: String| Drill { before: Vec::new(), outcome: Err(why) };
+    let argv = match supervised(&start.argv, folder) {
+        Ok(argv) => argv,
+        Err(error) => return failed(format!("it could not be tried: {error}")),
+    };
+    let start = Start { argv, env: start.env.clone(), mask: start.mask.clone(), ..*start };
     let mut peer = match Peer::start(&start, era) {
         Ok(peer) => peer,
-        Err(why) => return Ok(Drill { before: Vec::new(), outcome: Err(why) }),
+        Err(why) => return failed(why),
     };
     let mut before = Vec::new();
     let outcome = match peer.open(LEGACY).await {
         Answer::Result { .. } => {
             before = lists(&mut peer, kinds).await;
-            crash(&mut peer, &folder, kinds, start.patience).await
+            crash(&mut peer, &start, folder, (era, kinds)).await
         }
         Answer::Error { .. } | Answer::Silence(_) | Answer::Gone(_) | Answer::NotStarted(_) => {
             Err("it could not be tried: under a supervisor the server was not greeted".to_owned())
         }
     };
     let _ = peer.leave(Way::EndOfInput).await;
-    folder.close().context("failed to remove the folder of the crash drill")?;
-    Ok(Drill { before, outcome })
+    Drill { before, outcome }
 }
 
 /// With nothing stored, so that nothing of an earlier run is taken for the server's own.
-fn supervised(argv: &[OsString], folder: &TempDir) -> Result<Vec<OsString>> {
-    let myself = env::current_exe().context("failed to find this program")?;
+fn supervised(argv: &[OsString], folder: &Path) -> io::Result<Vec<OsString>> {
     let options: [OsString; 6] = [
         "run".into(),
         "--no-store".into(),
         "--log".into(),
         "error".into(),
         "--runtime-dir".into(),
-        folder.path().join("run").into(),
+        folder.join("run").into(),
     ];
-    Ok([myself.into_os_string()]
-        .into_iter()
-        .chain(options)
-        .chain(["--".into()])
-        .chain(argv.to_vec())
-        .collect())
+    let words = [env::current_exe()?.into_os_string()].into_iter().chain(options).chain(["--".into()]);
+    Ok(words.chain(argv.to_vec()).collect())
 }
 
 async fn crash(
     peer: &mut Peer,
-    folder: &TempDir,
-    kinds: &[Kind],
-    patience: Duration,
+    start: &Start<'_>,
+    folder: &Path,
+    (era, kinds): (Era, &[Kind]),
 ) -> Result<Recovery, String> {
-    let supervisor = &supervisor(&Supervisors::of(Some(&folder.path().join("run")))).await?;
+    let patience = start.patience;
+    let supervisor = &supervisor(&Supervisors::of(Some(&folder.join("run")))).await?;
     let status = supervisor.status(SOON).await.map_err(|error| error.to_string())?;
     let server = status.gauges.server_pid.ok_or("it was gone before it was killed")?;
     let began = Instant::now();
     killpg(Pid::from_raw(server.cast_signed()), Signal::SIGKILL).map_err(|error| error.to_string())?;
-    match timeout(patience, back(supervisor, server)).await {
+    if era == Era::Modern {
+        // Such a server hears nothing, and is not known to serve, before it is asked something.
+        let _ = peer.ping().await;
+    }
+    match timeout(patience, back(supervisor, server, &start.mask)).await {
         Ok(Ok(())) => {}
         Ok(Err(why)) => return Err(why),
         Err(_) => {
@@ -113,7 +113,7 @@ async fn supervisor(supervisors: &Supervisors) -> Result<Supervisor, String> {
 }
 
 /// Waits until another server serves.
-async fn back(supervisor: &Supervisor, killed: u32) -> Result<(), String> {
+async fn back(supervisor: &Supervisor, killed: u32, mask: &Mask) -> Result<(), String> {
     let mut ear = supervisor.listen(SOON).await.map_err(|error| error.to_string())?;
     let serves = |status: &Status| {
         status.session.phase == "serving" && status.gauges.server_pid.is_some_and(|pid| pid != killed)
@@ -122,7 +122,7 @@ async fn back(supervisor: &Supervisor, killed: u32) -> Result<(), String> {
         tokio::select! {
             told = ear.next() => match told {
                 Some(Told::Event(event)) if event.kind == crate::ledger::Kind::Degraded => {
-                    return Err(format!("it cannot be started again: {}", excerpt(event.text.as_bytes())));
+                    return Err(format!("it cannot be started again: {}", excerpt(mask, event.text.as_bytes())));
                 }
                 Some(Told::Status(_) | Told::Event(_) | Told::Alive) => {}
                 None => return Err("its supervisor has ended".to_owned()),

@@ -34,12 +34,16 @@ pub(super) fn judge(seen: &Seen, baseline: Option<&Baseline>) -> Vec<Finding> {
 }
 
 /// Parts that could not be looked at, or that nobody has asked for, and why, as a clause.
-pub(super) fn passed_over(seen: &Seen, calls: bool, baseline: bool) -> Vec<(Part, &'static str)> {
+pub(super) fn passed_over(
+    seen: &Seen,
+    calls: bool,
+    baseline: Option<&'static str>,
+) -> Vec<(Part, &'static str)> {
     let greeted = seen.greeted();
     let why = |part: Part| match part {
         Part::Start | Part::Stdout => None,
         Part::Calls if !calls => Some("no --call"),
-        Part::Baseline if !baseline => Some("no --baseline"),
+        Part::Baseline if baseline.is_some() => baseline,
         Part::Requests
         | Part::Lists
         | Part::Schemas
@@ -58,9 +62,9 @@ fn ended(death: &Death) -> String {
         lines.splice(FIRST_LINES..lines.len() - LAST_LINES, ["..."]);
     }
     if lines.is_empty() {
-        return format!("it ended with {}", death.exit);
+        return death.how.clone();
     }
-    format!("it ended with {}; it said on stderr:\n{}", death.exit, lines.join("\n"))
+    format!("{}; it said on stderr:\n{}", death.how, lines.join("\n"))
 }
 
 /// How many lines of stderr are shown.

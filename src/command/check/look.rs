@@ -4,11 +4,12 @@
 //! |---|---|---|
 //! | 1 | with `initialize` | lists, odd requests, calls, junk; the end of input |
 //! | 2 | with `server/discover` | whether it speaks 2026-07-28; else whether it survives the probe |
-//! | 3, 4 | at the same time, with an old version | whether two can run; SIGTERM, and the end of input with nothing done |
+//! | 3, 4 | at the same time | whether two can run; SIGTERM, and the end of input with nothing done |
 //! | 5, 6 | under the real supervisor | a crash |
 //!
 //! A server that only knows the new way is asked in the new way throughout.
 
+use std::path::Path;
 use std::time::Duration;
 
 use serde_json::{Value, json};
@@ -18,10 +19,10 @@ use super::drill;
 use super::peer::{LEGACY, Peer, Start};
 use super::seen::{Answer, Ending, Era, Kind, Life, ListFault, Listing, Output, Question, Seen, Way};
 
-/// The oldest revision, which servers of any age understand or answer with their own.
-const OLD: &str = "2024-11-05";
 /// A list with more pages than this is taken for endless.
 const MOST_PAGES: usize = 1000;
+/// A server that leaves as many requests in a row unanswered is not asked any more.
+const MOST_SILENCES: usize = 3;
 /// How many tools are called with wrong arguments.
 const WRONG_CALLS: usize = 3;
 /// Ids that clients use: a text, one that looks like a number, one with what JSON escapes, the largest that is exact in a float.
@@ -49,12 +50,12 @@ const JUNK: [(&str, &[u8]); 5] = [
 /// A tool, and arguments for it.
 pub(super) type Call = (String, Value);
 
-/// Looks at the server that `start` starts. `calls` are made too. `tell` hears what is looked at now.
-pub(super) async fn look(start: &Start<'_>, calls: &[Call], tell: impl Fn(&str)) -> anyhow::Result<Seen> {
+/// Looks at the server that `start` starts. `calls` are made too. `folder` is an empty one. `tell` hears what is looked at now.
+pub(super) async fn look(start: &Start<'_>, calls: &[Call], folder: &Path, tell: impl Fn(&str)) -> Seen {
     tell("its start, its lists, its answers");
     let main = ask_everything(start, Era::Legacy, calls).await;
-    if matches!(main.opening, Answer::NotStarted(_) | Answer::Silence(_) | Answer::Gone(_)) {
-        return Ok(Seen { main, other: None, pair: Vec::new(), drill: None });
+    if matches!(main.opening, Answer::NotStarted(_)) {
+        return Seen { main, other: None, pair: Vec::new(), drill: None };
     }
     tell("the revision of 2026-07-28");
     let greeted = main.greeting().is_some();
@@ -70,9 +71,9 @@ pub(super) async fn look(start: &Start<'_>, calls: &[Call], tell: impl Fn(&str))
         seen.pair = pair(start, seen.main.era).await;
         tell("a crash");
         let lists: Vec<Kind> = seen.main.listings.iter().map(|listing| listing.kind).collect();
-        seen.drill = Some(drill::drill(start, seen.main.era, &lists).await?);
+        seen.drill = Some(drill::drill(start, folder, seen.main.era, &lists).await);
     }
-    Ok(seen)
+    seen
 }
 
 /// A life that never was.
@@ -99,6 +100,13 @@ async fn ask_everything(start: &Start<'_>, era: Era, calls: &[Call]) -> Life {
         let kinds = offered(greeting);
         life.listings = lists(&mut peer, &kinds).await;
         life.asked = question(&mut peer, life.entries(Kind::Tools).unwrap_or_default(), &kinds, calls).await;
+        let made =
+            life.asked.iter().filter(|(question, _)| matches!(question, Question::Call { .. })).count();
+        life.asked.extend(calls.iter().skip(made).map(|(tool, arguments)| {
+            let why =
+                Answer::NotStarted("it was not made: the server was gone, or silent, before".to_owned());
+            (Question::Call { tool: tool.clone(), arguments: arguments.clone() }, why)
+        }));
     }
     let way = if life.greeting().is_some() { Way::EndOfInput } else { Way::Unasked };
     let (output, ending) = peer.leave(way).await;
@@ -144,11 +152,12 @@ async fn list(peer: &mut Peer, kind: Kind) -> Listing {
         if page == 1 {
             listing.first = result;
         }
-        if cursor.is_null() {
+        // Clients take an empty one for none too.
+        if cursor.is_null() || cursor == "" {
             break;
         }
         if cursors.contains(&cursor) || page == MOST_PAGES {
-            listing.fault = Some(ListFault::Endless(page));
+            listing.fault = Some(ListFault::Endless { pages: page, again: page < MOST_PAGES });
             break;
         }
         cursors.push(cursor);
@@ -164,12 +173,14 @@ async fn question(
     calls: &[Call],
 ) -> Vec<(Question, Answer)> {
     let mut asked = Vec::new();
+    let mut silent = 0;
     macro_rules! ask {
         ($question:expr, $answer:expr) => {{
             let answer = $answer;
+            silent = if matches!(answer, Answer::Silence(_)) { silent + 1 } else { 0 };
             let gone = matches!(answer, Answer::Gone(_));
             asked.push(($question, answer));
-            if gone {
+            if gone || silent == MOST_SILENCES {
                 return asked;
             }
         }};
@@ -178,22 +189,26 @@ async fn question(
         return asked;
     }
     ask!(Question::Ping, peer.ping().await);
-    if let (Some((_, Answer::Silence(_))), Some(kind)) = (asked.last(), kinds.first()) {
-        peer.ping_by(kind.method());
+    let mut pings = true;
+    if matches!(asked.last(), Some((_, Answer::Silence(_)))) {
+        match kinds.first() {
+            Some(kind) => peer.ping_by(kind.method()),
+            None => pings = false,
+        }
     }
-    ask!(Question::UnknownMethod, peer.probe(None, "mcp-supervise/unknown", json!({})).await);
+    ask!(Question::UnknownMethod, peer.ask("mcp-supervise/unknown", json!({})).await);
     if kinds.contains(&Kind::Tools) {
-        ask!(Question::NoTool, peer.probe(None, "tools/call", json!({})).await);
+        ask!(Question::NoTool, peer.ask("tools/call", json!({})).await);
         let nobody = json!({"name": "mcp-supervise-unknown-tool", "arguments": {}});
-        ask!(Question::UnknownTool, peer.probe(None, "tools/call", nobody).await);
+        ask!(Question::UnknownTool, peer.ask("tools/call", nobody).await);
         let called: Vec<&str> = calls.iter().map(|(tool, _)| &**tool).collect();
         for (tool, arguments) in arguments::wrong(tools, &called, WRONG_CALLS) {
             let params = json!({"name": tool, "arguments": arguments});
-            let answer = peer.probe(None, "tools/call", params).await;
+            let answer = peer.ask("tools/call", params).await;
             ask!(Question::Arguments { tool, arguments }, answer);
         }
     }
-    for id in IDS {
+    for id in IDS.into_iter().filter(|_| pings) {
         let before = (peer.output.unasked.count, peer.output.twice.count);
         let answer = peer.ping_as(id).await;
         // What came instead belongs to this question; a number that was used before is among it.
@@ -207,11 +222,11 @@ async fn question(
         let answer = peer.ask("tools/call", json!({"name": tool, "arguments": arguments})).await;
         ask!(Question::Call { tool: tool.clone(), arguments: arguments.clone() }, answer);
     }
-    for (what, line) in STRAYS {
+    for (what, line) in STRAYS.into_iter().filter(|_| pings) {
         peer.tell(line);
         ask!(Question::Stray(what), peer.ping().await);
     }
-    for (what, line) in JUNK {
+    for (what, line) in JUNK.into_iter().filter(|_| pings) {
         peer.tell(line);
         ask!(Question::Junk(what), peer.ping().await);
     }
@@ -220,11 +235,13 @@ async fn question(
 
 /// Speaks to it as clients of the new revision do first, and, where it refuses that, as they go on.
 async fn probe(start: &Start<'_>, knows_the_old_way: bool) -> Life {
+    // One that knows the new way only may take as long to start as any other.
+    let patience = if knows_the_old_way { PROBED } else { start.patience };
     let mut peer = match Peer::start(start, Era::Modern) {
         Ok(peer) => peer,
         Err(why) => return stillborn(Era::Modern, why),
     };
-    let opening = peer.probe_opening(PROBED).await;
+    let opening = peer.probe_opening(patience).await;
     let mut life = Life {
         era: Era::Modern,
         opening,
@@ -236,7 +253,7 @@ async fn probe(start: &Start<'_>, knows_the_old_way: bool) -> Life {
     if let Some(greeting) = life.greeting() {
         let kinds = offered(greeting);
         life.listings = lists(&mut peer, &kinds).await;
-        let unknown = peer.probe(None, "mcp-supervise/unknown", json!({})).await;
+        let unknown = peer.ask("mcp-supervise/unknown", json!({})).await;
         life.asked.push((Question::UnknownMethod, unknown));
     } else if matches!(life.opening, Answer::Error { .. }) && knows_the_old_way {
         peer.speak(Era::Legacy);
@@ -262,7 +279,7 @@ async fn pair(start: &Start<'_>, era: Era) -> Vec<Life> {
     for (way, peer) in both {
         match peer {
             Ok(mut peer) => {
-                let opening = peer.open(OLD).await;
+                let opening = peer.open(LEGACY).await;
                 opened.push((way, opening, Some(peer)));
             }
             Err(why) => opened.push((way, Answer::NotStarted(why), None)),

@@ -4,17 +4,20 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::ffi::OsString;
+use std::sync::LazyLock;
 use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
+use regex_lite::Regex;
 use serde_json::{Value, json};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
-use tokio::time::{Instant, sleep, sleep_until};
+use tokio::time::{Instant, sleep, sleep_until, timeout_at};
 use tokio_util::codec::Decoder as _;
 
 use super::seen::{Answer, Death, Ending, Era, Output, Way};
-use crate::child::{Guardian, Process, Spec, Tail, left_of, spawn};
+use crate::child::{Guardian, Left, Process, Spec, Tail, end, left_of, spawn};
 use crate::engine::io::{Exit, GroupSignal};
+use crate::mask::Mask;
 use crate::stream::{Sink, Source};
 use crate::wire::{Frame, Id, Line, LineCodec, Message, Parsed, salvage};
 
@@ -27,8 +30,8 @@ const HOSTS_WAIT: Duration = Duration::from_secs(2);
 const DRAIN: Duration = Duration::from_millis(150);
 /// Between two looks at that.
 const LOOK: Duration = Duration::from_millis(10);
-/// How long an answer may come after that to a later request.
-const STRAGGLE: Duration = Duration::from_secs(2);
+/// Of answers to its own requests no more than this waits for a process that does not read, in bytes.
+const OUTBOX: usize = 1024 * 1024;
 /// The longest line that is read, in bytes.
 const MAX_LINE: usize = 64 * 1024 * 1024;
 /// How much is read at once, in bytes.
@@ -47,6 +50,8 @@ pub(super) struct Start<'s> {
     pub(super) guardian: Option<&'s Guardian>,
     /// How long an answer may take.
     pub(super) patience: Duration,
+    /// What is shown of it is shown in pieces, and a piece of a secret is not known for one.
+    pub(super) mask: Mask,
 }
 
 /// A running process.
@@ -57,12 +62,15 @@ pub(super) struct Peer {
     mark: String,
     era: Era,
     patience: Duration,
+    mask: Mask,
     stdin: Option<Sink>,
     stdout: Source,
     stderr: Source,
     stdout_open: bool,
     stderr_open: bool,
     exit: Option<Exit>,
+    /// When nothing more was to be expected: its end, or that of its output.
+    over: Option<Instant>,
     codec: LineCodec,
     heard: BytesMut,
     errors: BytesMut,
@@ -94,12 +102,14 @@ impl Peer {
             mark,
             era,
             patience: start.patience,
+            mask: start.mask.clone(),
             stdin: child.stdin,
             stdout: child.stdout,
             stderr: child.stderr,
             stdout_open: true,
             stderr_open: true,
             exit: None,
+            over: None,
             codec: LineCodec::new(MAX_LINE),
             heard: BytesMut::new(),
             errors: BytesMut::new(),
@@ -133,11 +143,8 @@ impl Peer {
             Era::Modern => self.send(&id, "server/discover", json!({})),
         }
         let answer = self.answer(&id, began, self.patience).await;
-        if matches!(answer, Answer::Result { .. }) {
-            self.greeted = true;
-            if self.era == Era::Legacy {
-                self.tell(json!({"jsonrpc": "2.0", "method": "notifications/initialized"}).to_string());
-            }
+        if matches!(answer, Answer::Result { .. }) && self.era == Era::Legacy {
+            self.tell(json!({"jsonrpc": "2.0", "method": "notifications/initialized"}).to_string());
         }
         answer
     }
@@ -166,27 +173,11 @@ impl Peer {
         self.answer(&id, Instant::now(), self.patience).await
     }
 
-    /// The same with an id of one's own, as JSON, for a request that may be left unanswered: once a later one is answered,
-    /// no long wait is needed.
-    pub(super) async fn probe(&mut self, id: Option<&str>, method: &str, params: Value) -> Answer {
-        let id = id.and_then(Id::from_json).unwrap_or_else(|| self.next());
-        let began = Instant::now();
-        self.send(&id, method, params);
-        let sentinel = self.next();
-        self.send(&sentinel, self.pinging(), json!({}));
-        // The answers come in any order.
-        let first = self.answer(&sentinel, began, self.patience).await;
-        let wait = if matches!(first, Answer::Silence(_)) { Duration::ZERO } else { STRAGGLE };
-        self.answer(&id, began, began.elapsed() + wait).await
-    }
-
     /// The answer to what clients of the new revision begin with. It is waited for as long as they do.
     pub(super) async fn probe_opening(&mut self, patience: Duration) -> Answer {
         let id = self.next();
         self.send(&id, "server/discover", json!({}));
-        let answer = self.answer(&id, self.born, patience.min(self.patience)).await;
-        self.greeted |= matches!(answer, Answer::Result { .. });
-        answer
+        self.answer(&id, self.born, patience.min(self.patience)).await
     }
 
     /// Goes on in another way.
@@ -196,7 +187,16 @@ impl Peer {
 
     /// A ping with this id, as JSON.
     pub(super) async fn ping_as(&mut self, id: &str) -> Answer {
-        self.probe(Some(id), self.pinging(), json!({})).await
+        let id = Id::from_json(id).unwrap_or_else(|| self.next());
+        self.send(&id, self.pinging(), json!({}));
+        self.answer(&id, Instant::now(), self.patience).await
+    }
+
+    /// Answers one of its requests, unless it does not read.
+    fn reply(&mut self, line: &str) {
+        if self.outbox.len() < OUTBOX {
+            self.tell(line);
+        }
     }
 
     /// Writes a line as it is.
@@ -243,14 +243,19 @@ impl Peer {
             match self.step(until).await {
                 Step::Heard => {}
                 Step::Late => return Answer::Silence(patience),
+                // The last of it may have been the answer.
+                Step::Ended if self.answers.contains_key(id) => {}
                 Step::Ended => return Answer::Gone(self.death()),
             }
         }
     }
 
     fn death(&self) -> Death {
-        let exit = self.exit.map_or_else(|| "it closed stdout".to_owned(), |exit| exit.to_string());
-        Death { exit, stderr: self.tail.text().trim_end().to_owned() }
+        let how = self.exit.map_or_else(
+            || "it closed its stdout, and lives on".to_owned(),
+            |exit| format!("it ended with {exit}"),
+        );
+        Death { how, stderr: self.mask.apply(self.tail.text().trim_end()).into_owned() }
     }
 
     /// Waits for whatever comes first, and takes it in.
@@ -258,9 +263,16 @@ impl Peer {
         if self.exit.is_some() && !self.stdout_open {
             return Step::Ended;
         }
-        if Instant::now() >= until {
+        let now = Instant::now();
+        // One that has ended can have left its stdout to another process, and one that has closed it can live on.
+        let over = self.over.map(|over| over + DRAIN);
+        if over.is_some_and(|over| now >= over) {
+            return Step::Ended;
+        }
+        if now >= until {
             return Step::Late;
         }
+        let until = over.map_or(until, |over| over.min(until));
         self.heard.reserve(ROOM);
         self.errors.reserve(ROOM);
         let read = tokio::select! {
@@ -278,13 +290,15 @@ impl Peer {
             }
             exit = self.process.exited(), if self.exit.is_none() => {
                 self.exit = Some(exit);
+                self.over.get_or_insert_with(Instant::now);
                 None
             }
-            () = sleep_until(until) => return Step::Late,
+            () = sleep_until(until) => None,
         };
         match read {
             Some(0) => {
                 self.stdout_open = false;
+                self.over.get_or_insert_with(Instant::now);
                 self.finish();
             }
             Some(_) => self.take_all(),
@@ -303,8 +317,8 @@ impl Peer {
     fn finish(&mut self) {
         if let Ok(Some(line)) = self.codec.decode_eof(&mut self.heard) {
             let start = match &line {
-                Line::Whole(bytes) => excerpt(bytes),
-                Line::Oversize(ends) => excerpt(&ends.head),
+                Line::Whole(bytes) => excerpt(&self.mask, bytes),
+                Line::Oversize(ends) => excerpt(&self.mask, &ends.head),
             };
             self.output.unfinished = Some(start);
         }
@@ -315,7 +329,7 @@ impl Peer {
             Line::Whole(bytes) => bytes,
             Line::Oversize(ends) => {
                 self.output.longest = self.output.longest.max(ends.len);
-                self.output.noise.add(|| excerpt(&ends.head));
+                self.output.noise.add(|| excerpt(&self.mask, &ends.head));
                 return;
             }
         };
@@ -326,10 +340,10 @@ impl Peer {
         match &frame.parsed {
             Parsed::One(message) => self.hear(message, &frame.bytes),
             Parsed::Batch(elements) if elements.iter().all(|element| element.message.is_err()) => {
-                self.output.noise.add(|| excerpt(&frame.bytes));
+                self.output.noise.add(|| excerpt(&self.mask, &frame.bytes));
             }
             Parsed::Batch(elements) => {
-                self.output.batches.add(|| excerpt(&frame.bytes));
+                self.output.batches.add(|| excerpt(&self.mask, &frame.bytes));
                 for element in elements {
                     if let Ok(message) = &element.message {
                         self.hear(message, &frame.bytes[element.range.clone()]);
@@ -341,7 +355,7 @@ impl Peer {
                 if null_id {
                     self.output.null_ids += 1;
                 } else {
-                    self.output.noise.add(|| excerpt(&frame.bytes));
+                    self.output.noise.add(|| excerpt(&self.mask, &frame.bytes));
                 }
                 // A host loses a message that is glued behind noise. What it was is asked for all the same, so that there is
                 // one finding and not one for each answer.
@@ -361,15 +375,17 @@ impl Peer {
                 } else if !self.asked.contains(id) {
                     self.output.unasked.add(|| id.to_json());
                 } else {
+                    // What comes after it, in the same write too, comes after the greeting.
+                    self.greeted |= !response.is_error;
                     self.answered.insert(id.clone());
-                    self.answers.insert(id.clone(), serde_json::from_slice(bytes).unwrap_or_default());
+                    self.answers.insert(id.clone(), read(bytes));
                 }
             }
             Message::Request(request) => {
                 let method = request.method.to_string();
                 let id = request.id.to_json();
                 if method == "ping" {
-                    self.tell(format!(r#"{{"jsonrpc":"2.0","id":{id},"result":{{}}}}"#));
+                    self.reply(&format!(r#"{{"jsonrpc":"2.0","id":{id},"result":{{}}}}"#));
                     return;
                 }
                 if self.greeted {
@@ -378,7 +394,7 @@ impl Peer {
                     self.output.early.add(|| method);
                 }
                 let error = r#"{"code":-32601,"message":"this client offers no such thing"}"#;
-                self.tell(format!(r#"{{"jsonrpc":"2.0","id":{id},"error":{error}}}"#));
+                self.reply(&format!(r#"{{"jsonrpc":"2.0","id":{id},"error":{error}}}"#));
             }
             Message::Notification(notification) => {
                 let method = notification.method.to_string();
@@ -442,8 +458,15 @@ impl Peer {
     async fn gone_within(&mut self, time: Duration) -> bool {
         let until = Instant::now() + time;
         while self.exit.is_none() {
-            if matches!(self.step(until).await, Step::Late) {
+            if Instant::now() >= until {
                 return false;
+            }
+            if matches!(self.step(until).await, Step::Ended) {
+                // Its stdout is closed: its end is all that is left to wait for.
+                match timeout_at(until, self.process.exited()).await {
+                    Ok(exit) => self.exit = Some(exit),
+                    Err(_) => return false,
+                }
             }
         }
         true
@@ -459,10 +482,11 @@ impl Peer {
         loop {
             let left = left_of(self.process.pid(), (MARK, &self.mark));
             if left.is_empty() || Instant::now() >= until {
-                let told = |it: &crate::child::Left| match it.pid {
+                let told = |it: &Left| match it.pid {
                     Some(pid) => format!("{} ({pid})", it.name),
                     None => "a process of its group".to_owned(),
                 };
+                end(&left);
                 return left.iter().map(told).collect();
             }
             sleep(LOOK).await;
@@ -496,10 +520,34 @@ fn nothing_but_a_null_id(line: &Bytes) -> bool {
     })
 }
 
-/// The start of a text, in quotes where it is one.
-pub(super) fn excerpt(bytes: &[u8]) -> String {
+/// The answer, for what reads it. One that cannot be read is an error that says so.
+fn read(bytes: &[u8]) -> Value {
+    let whole = |error| json!({"error": {"message": format!("this answer cannot be read: {error}")}});
+    match serde_json::from_slice(bytes) {
+        Ok(answer) => answer,
+        // Half a pair of `\u` escapes, as of an emoji that was cut, which JavaScript writes and reads.
+        Err(error) => serde_json::from_str(&whole_pairs(&String::from_utf8_lossy(bytes)))
+            .unwrap_or_else(|_| whole(error)),
+    }
+}
+
+/// The text with U+FFFD in the place of halves of pairs.
+fn whole_pairs(text: &str) -> String {
+    static HALVES: LazyLock<Result<Regex, regex_lite::Error>> = LazyLock::new(|| {
+        Regex::new(r"(?i)(?:\\\\)|(\\ud[89ab][0-9a-f]{2}\\ud[c-f][0-9a-f]{2})|(\\ud[89a-f][0-9a-f]{2})")
+    });
+    let Ok(halves) = &*HALVES else { return text.to_owned() };
+    let replace = |found: &regex_lite::Captures<'_>| {
+        let whole = found.get(0).map_or("", |whole| whole.as_str());
+        if found.get(2).is_some() { "\\ufffd".to_owned() } else { whole.to_owned() }
+    };
+    halves.replace_all(text, replace).into_owned()
+}
+
+/// The start of a text, in quotes.
+pub(super) fn excerpt(mask: &Mask, bytes: &[u8]) -> String {
     let text = String::from_utf8_lossy(bytes);
-    let text = text.trim_end_matches(['\r', '\n']);
+    let text = mask.apply(text.trim_end_matches(['\r', '\n']));
     let shown: String = text.chars().take(SHOWN).collect();
     let more = if shown.len() < text.len() { "..." } else { "" };
     format!("{shown:?}{more}")

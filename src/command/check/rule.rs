@@ -275,7 +275,7 @@ rules! {
 
     LIST_DUPLICATE "list-duplicate" Error Lists
     "No name is listed twice"
-    "Model APIs refuse a request with two tools of one name, and with it the whole chat."
+    "Model APIs refuse a request with two tools of one name, and with it the whole chat; of two prompts one is never reached."
     "Name them apart."
 
     LIST_EMPTY "list-empty" Warning Lists
@@ -291,7 +291,7 @@ rules! {
     TOOL_NAME_LONG "tool-name-long" Warning Lists
     "Tool names are no longer than 64 characters, and have no dot"
     "Claude and OpenAI take 64 letters, digits, `_` and `-`, and hosts put the server's name in front."
-    "Shorten the name."
+    "Shorten the name, and write `_` for the dot."
 
     TOOL_DESCRIPTION "tool-description" Warning Lists
     "Each tool has a description"
@@ -317,6 +317,16 @@ rules! {
     "Each schema is a valid JSON Schema of type object"
     "Model APIs refuse a request with such a schema, and with it the whole chat."
     "Validate it against the draft that it names, 2020-12 where it names none."
+
+    SCHEMA_PATTERN "schema-pattern" Warning Schemas
+    "Patterns are regular expressions that strict readers take"
+    "Hosts that check arguments cannot use the schema, and refuse the tool or check nothing."
+    "Write the pattern as JavaScript takes it with the flag u."
+
+    SCHEMA_INTRICATE "schema-intricate" Warning Schemas
+    "A schema does not stand for more work than it is worth"
+    "Who checks arguments against it may never be done."
+    "Have fewer parts refer to each other."
 
     SCHEMA_REFERENCE "schema-reference" Error Schemas
     "Schemas refer to nothing outside themselves"

@@ -55,6 +55,12 @@ impl Life {
     /// What it greeted with. `None` if it did not.
     pub(super) fn greeting(&self) -> Option<&Value> {
         match &self.opening {
+            // Some answer whatever they do not know with a result.
+            Answer::Result { value, .. }
+                if self.era == Era::Modern && value.get("supportedVersions").is_none() =>
+            {
+                None
+            }
             Answer::Result { value, .. } => Some(value),
             Answer::Error { .. } | Answer::Silence(_) | Answer::Gone(_) | Answer::NotStarted(_) => None,
         }
@@ -81,11 +87,11 @@ pub(super) enum Answer {
     NotStarted(String),
 }
 
-/// How a process ended that was not asked to.
+/// How a process ended, or ended the conversation, that was not asked to.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Death {
-    /// As `code 1` or `signal 9`.
-    pub(super) exit: String,
+    /// A clause, as `it ended with code 1`.
+    pub(super) how: String,
     /// The last that it wrote to stderr.
     pub(super) stderr: String,
 }
@@ -168,8 +174,8 @@ pub(super) enum ListFault {
     Failed(usize, Answer),
     /// A page, from 1, has no array of entries.
     NoEntries(usize),
-    /// A cursor came again, or there were this many pages.
-    Endless(usize),
+    /// After this many pages a cursor came again, or there still was one.
+    Endless { pages: usize, again: bool },
 }
 
 /// What was asked besides.

@@ -6,7 +6,7 @@ use serde_json::Value;
 use crate::report::{self, folded};
 
 /// How wide the lines are, but for words that are longer.
-const WIDTH: usize = 100;
+const WIDTH: usize = 80;
 /// Where what is done begins, behind who does it.
 const INDENT: usize = 12;
 

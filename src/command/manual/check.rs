@@ -12,7 +12,7 @@ pub(super) fn check(definitions: &Command) -> Roff {
     paragraph(
         &mut roff,
         "mcp-supervise check tells whether a server is sound, and what each finding means in which host. It starts the server \
-         five times by itself, as hosts do, and once under a supervisor. It asks it in both eras of the protocol for its lists, \
+         four times by itself, as hosts do, and once under a supervisor. It asks it in both eras of the protocol for its lists, \
          for methods and tools that are not there, and with ids, late messages and lines that are no messages; lets two run at \
          the same time, has one leave by the end of its input and one by SIGTERM, and kills one. Answers are waited for \
          for --timeout, and the time that is given to leave is that of hosts: 2 s.",

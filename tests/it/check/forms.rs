@@ -168,6 +168,12 @@ fn a_baseline_is_the_same_each_time_and_shows_what_has_changed() {
     ] {
         assert!(done.stdout.contains(line), "{line}: {}", done.stdout);
     }
+    // A server that does not tell all that it offers is no reason to forget what it did.
+    let broken = check(&["--baseline", file, "--write-baseline"], &sound(&["--defect", "list-error"]));
+    assert_eq!(broken.code, 87, "{}", broken.stderr);
+    assert!(broken.stderr.contains("tools/list could not be read"), "{}", broken.stderr);
+    assert!(fs::read_to_string(&path).expect("it is there").contains("Stores a value"));
+
     for (text, words) in
         [("{", "it is not JSON"), ("{}", "no member"), (r#"{"mcpSuperviseBaseline": 9}"#, "form 9")]
     {

@@ -48,6 +48,11 @@ const TOOLS: &[(&str, &str)] = &[
         r#"{"name": "a", "description": "a", "inputSchema": {"type": "object", "anyOf": [{"required": []}]}}"#,
     ),
     (
+        "schema-pattern",
+        r#"{"name": "a", "description": "a", "inputSchema": {"type": "object", "properties": {"b": {"type": "string", "pattern": "(["}}}}"#,
+    ),
+    ("schema-intricate", INTRICATE),
+    (
         "schema-items",
         r#"{"name": "a", "description": "a", "inputSchema": {"type": "object", "properties": {"b": {"type": "array"}}}}"#,
     ),
@@ -61,6 +66,16 @@ const TOOLS: &[(&str, &str)] = &[
     ),
 ];
 
+/// Each part refers to the next as often as it takes.
+const INTRICATE: &str = r##"{"name": "a", "description": "a", "inputSchema": {"type": "object", "$defs": {
+    "a": {"not": {"allOf": [{"$ref": "#/$defs/b"}, {"$ref": "#/$defs/b"}, {"$ref": "#/$defs/b"}, {"$ref": "#/$defs/b"}, {"$ref": "#/$defs/b"}, {"$ref": "#/$defs/b"}]}},
+    "b": {"not": {"allOf": [{"$ref": "#/$defs/c"}, {"$ref": "#/$defs/c"}, {"$ref": "#/$defs/c"}, {"$ref": "#/$defs/c"}, {"$ref": "#/$defs/c"}, {"$ref": "#/$defs/c"}]}},
+    "c": {"not": {"allOf": [{"$ref": "#/$defs/d"}, {"$ref": "#/$defs/d"}, {"$ref": "#/$defs/d"}, {"$ref": "#/$defs/d"}, {"$ref": "#/$defs/d"}, {"$ref": "#/$defs/d"}]}},
+    "d": {"not": {"allOf": [{"$ref": "#/$defs/e"}, {"$ref": "#/$defs/e"}, {"$ref": "#/$defs/e"}, {"$ref": "#/$defs/e"}, {"$ref": "#/$defs/e"}, {"$ref": "#/$defs/e"}]}},
+    "e": {"not": {"allOf": [{"$ref": "#/$defs/f"}, {"$ref": "#/$defs/f"}, {"$ref": "#/$defs/f"}, {"$ref": "#/$defs/f"}, {"$ref": "#/$defs/f"}, {"$ref": "#/$defs/f"}]}},
+    "f": {"not": {"allOf": [{"$ref": "#/$defs/g"}, {"$ref": "#/$defs/g"}, {"$ref": "#/$defs/g"}, {"$ref": "#/$defs/g"}, {"$ref": "#/$defs/g"}, {"$ref": "#/$defs/g"}]}},
+    "g": {"type": "string"}}, "properties": {"b": {"$ref": "#/$defs/a"}, "c": {"$ref": "#/$defs/a"}}}}"##;
+
 /// A defect: the rules that find it, the options of the check, and those of the server. `{dir}` is an empty folder.
 type Planted = (&'static [&'static str], &'static [&'static str], &'static [&'static str]);
 
@@ -71,7 +86,7 @@ const PLANTED: &[Planted] = &[
     (&["greeting-refused"], &[], &["--reject-greeting"]),
     (&["greeting-invalid"], &[], &["--version", "1999-12-31"]),
     (&["probe-unanswered"], &[], &["--picky"]),
-    (&["probe-initialize"], &[], &["--defect", "probe-locks"]),
+    (&["probe-initialize"], &["--timeout", "1s"], &["--defect", "probe-locks"]),
     (&["modern-invalid"], &[], &["--defect", "modern-bare"]),
     (&["stdout-noise"], &[], &["--noise", "banner"]),
     (&["stdout-noise"], &[], &["--noise", "blank"]),
@@ -88,15 +103,15 @@ const PLANTED: &[Planted] = &[
     (&["stdout-long"], &["--call", r#"big {"bytes": 10485761}"#], &[]),
     (&["stdout-early"], &[], &["--defect", "early"]),
     (&["method-unknown"], &[], &["--defect", "method-result"]),
-    (&["method-unknown"], &[], &["--defect", "method-silent"]),
+    (&["method-unknown"], &["--timeout", "1s"], &["--defect", "method-silent"]),
     (&["method-unknown-code"], &[], &["--defect", "method-code"]),
     (&["ping-unanswered"], &["--timeout", "300ms"], &["--defect", "ping-silent"]),
-    (&["arguments-unanswered"], &[], &["--defect", "arguments-silent"]),
+    (&["arguments-unanswered"], &["--timeout", "1s"], &["--defect", "arguments-silent"]),
     (&["arguments-unanswered"], &[], &["--defect", "arguments-fatal"]),
     (&["arguments-accepted"], &[], &["--defect", "arguments-accepted"]),
     (&["arguments-code"], &[], &["--defect", "arguments-code"]),
     (&["tool-unknown"], &[], &["--defect", "tool-result"]),
-    (&["id-changed"], &[], &["--defect", "id-number"]),
+    (&["id-changed"], &["--timeout", "1s"], &["--defect", "id-number"]),
     (&["answer-unasked"], &[], &["--answer-unknown"]),
     (&["answer-twice"], &[], &["--answer-twice"]),
     (&["answer-null-id"], &[], &["--null-id-error"]),
@@ -107,6 +122,8 @@ const PLANTED: &[Planted] = &[
     (&["list-failed", "crash-recovery"], &["--timeout", "3s"], &["--die-at-method", "tools/list"]),
     (&["list-invalid"], &[], &["--defect", "list-bare"]),
     (&["list-endless"], &[], &["--defect", "list-endless"]),
+    // Whatever it is asked, in whichever way.
+    (&["start-failed", "stdout-noise"], &[], &["--noise", "banner", "--die-at-method", "initialize"]),
     (&["list-duplicate"], &[], &["--extra-tool", "echo"]),
     (&["list-empty"], &[], &["--empty-list"]),
     (

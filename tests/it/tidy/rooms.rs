@@ -269,11 +269,12 @@ pub(super) const ROOMS: &[Room] = &[
     judging("command::check::facts"),
     judging("command::check::arguments"),
     judging("command::check::baseline"),
+    judging("command::check::schema"),
     Room {
         name: "command::check::show",
         ours: &["command::check", "cli::check", "report"],
         but: &["command::check::look", "command::check::peer", "command::check::drill"],
-        crates: &["anyhow", "clap", "quick_junit", "serde_json", "sha2"],
+        crates: &["anyhow", "clap", "percent_encoding", "quick_junit", "serde_json", "sha2"],
         pure: NO_IO,
     },
     // Its server is a client of an API.

@@ -3,6 +3,7 @@
 use serde_json::Value;
 
 use super::super::rule::{CALL_ARGUMENTS, CALL_FAILED, CALL_INVALID, CALL_OUTPUT, CALL_UNKNOWN, Finding};
+use super::super::schema::misfit;
 use super::super::seen::{Answer, Kind, Life, Question};
 use super::ended;
 
@@ -43,7 +44,11 @@ pub(super) fn judge(life: &Life) -> Vec<Finding> {
                 if value["isError"] == true {
                     let told = value["content"][0]["text"].as_str().unwrap_or("it does not say why");
                     find(&CALL_FAILED, format!("isError: {told}"));
-                } else if let Some(schema) = listed.and_then(|listed| listed.get("outputSchema")) {
+                } else if let Some(schema) = listed
+                    .and_then(|listed| listed.get("outputSchema"))
+                    // One that asks for input first has no output yet.
+                    .filter(|_| value["resultType"] != "input_required")
+                {
                     match value.get("structuredContent") {
                         None => {
                             find(
@@ -69,20 +74,6 @@ pub(super) fn judge(life: &Life) -> Vec<Finding> {
         }
     }
     findings
-}
-
-/// Why a value does not fit a schema. `None` if it does, or if the schema cannot be used, which is told elsewhere.
-fn misfit(schema: &Value, value: &Value) -> Option<String> {
-    let validator = jsonschema::validator_for(schema).ok()?;
-    let whys: Vec<String> = validator
-        .iter_errors(value)
-        .take(3)
-        .map(|error| {
-            let place = error.instance_path().to_string();
-            if place.is_empty() { error.to_string() } else { format!("{error} (at {place})") }
-        })
-        .collect();
-    (!whys.is_empty()).then(|| whys.join("; "))
 }
 
 /// Why a call's result is none.

@@ -38,7 +38,8 @@ pub(super) fn judge_crash(seen: &Seen) -> Vec<Finding> {
         Err(why) => return vec![Finding::new(&CRASH_RECOVERY, why.clone())],
     };
     let mut findings = Vec::new();
-    for before in &drill.before {
+    // Resources are data, which comes and goes.
+    for before in drill.before.iter().filter(|listing| listing.kind != Kind::Resources) {
         let after = recovery.lists.iter().find(|listing| listing.kind == before.kind);
         let seen = match after {
             Some(after) if after.fault.is_none() || before.fault.is_some() => differences(before, after),

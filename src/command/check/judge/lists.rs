@@ -1,6 +1,6 @@
 //! What it offers: lists that are whole, names, descriptions, annotations.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use serde_json::Value;
 
@@ -12,6 +12,8 @@ use super::super::seen::{Answer, Kind, Life, ListFault, Listing};
 use super::ended;
 
 const METHOD_NOT_FOUND: i64 = -32601;
+/// How many wrong members are named.
+const MOST_FAULTS: usize = 5;
 /// What the protocol allows, and what model APIs do, in characters.
 const LONGEST_NAME: usize = 128;
 const LONG_NAME: usize = 64;
@@ -30,10 +32,16 @@ pub(super) fn judge(life: &Life) -> Vec<Finding> {
             .flat_map(|(number, entry)| entry_faults(listing.kind, number, entry))
             .collect();
         if !wrong.is_empty() {
-            findings.push(Finding::of(&LIST_INVALID, method, wrong.join("; ")));
+            let more = wrong.len().saturating_sub(MOST_FAULTS);
+            let more = (more > 0).then(|| format!("{more} more"));
+            let told = wrong.into_iter().take(MOST_FAULTS).chain(more).collect::<Vec<_>>().join("; ");
+            findings.push(Finding::of(&LIST_INVALID, method, told));
         }
-        findings.extend(duplicates(listing));
-        findings.extend(listing.entries.iter().flat_map(|entry| hidden(listing.kind, entry)));
+        // Of resources and templates the same one twice is one.
+        if matches!(listing.kind, Kind::Tools | Kind::Prompts) {
+            findings.extend(duplicates(listing));
+        }
+        findings.extend(listing.entries.iter().filter_map(|entry| hidden(listing.kind, entry)));
         if listing.kind == Kind::Tools {
             if listing.entries.is_empty() && listing.fault.is_none() {
                 findings.push(Finding::of(&LIST_EMPTY, method, "there is no tool"));
@@ -69,12 +77,21 @@ fn fault(listing: &Listing) -> Option<(&'static super::super::rule::Rule, String
         ListFault::NoEntries(page) => {
             (&LIST_INVALID, format!("page {page} has no array {}", listing.kind.member()))
         }
-        ListFault::Endless(pages) => (&LIST_ENDLESS, format!("a cursor came again after {pages} pages")),
+        ListFault::Endless { pages, again: true } => {
+            (&LIST_ENDLESS, format!("a cursor came again after {pages} pages"))
+        }
+        ListFault::Endless { pages, again: false } => {
+            (&LIST_ENDLESS, format!("after {pages} pages there still was a cursor"))
+        }
     })
 }
 
 fn entry_faults(kind: Kind, number: usize, entry: &Value) -> Vec<String> {
-    let place = format!("{}[{number}]", kind.member());
+    // By its name, where it has one.
+    let place = match entry[kind.key()].as_str() {
+        Some(key) => subject(kind, key),
+        None => format!("{}[{number}]", kind.member()),
+    };
     if !entry.is_object() {
         return vec![format!("{place} is no object")];
     }
@@ -88,13 +105,13 @@ fn entry_faults(kind: Kind, number: usize, entry: &Value) -> Vec<String> {
         texts
             .iter()
             .filter(|member| !entry[**member].is_string())
-            .map(|member| format!("{place}.{member} is no text")),
+            .map(|member| format!("{place}: {member} is no text")),
     );
     let optional = ["title", "description", "mimeType"].iter();
     wrong.extend(
         optional
             .filter(|member| entry.get(**member).is_some_and(|value| !value.is_string()))
-            .map(|member| format!("{place}.{member} is no text")),
+            .map(|member| format!("{place}: {member} is no text")),
     );
     if kind == Kind::Tools {
         for member in ["inputSchema", "outputSchema"] {
@@ -103,7 +120,7 @@ fn entry_faults(kind: Kind, number: usize, entry: &Value) -> Vec<String> {
                 continue;
             }
             if !schema.is_some_and(|schema| schema["type"] == "object") {
-                wrong.push(format!("{place}.{member} is not of type object"));
+                wrong.push(format!("{place}: {member} is not of type object"));
             }
         }
     }
@@ -111,7 +128,7 @@ fn entry_faults(kind: Kind, number: usize, entry: &Value) -> Vec<String> {
         let arguments = entry["arguments"].as_array().into_iter().flatten();
         let nameless = arguments.filter(|argument| !argument["name"].is_string()).count();
         if nameless > 0 {
-            wrong.push(format!("{place}.arguments has one without a name"));
+            wrong.push(format!("{place}: arguments has one without a name"));
         }
     }
     wrong
@@ -139,8 +156,10 @@ fn tool(tool: &Value) -> Vec<Finding> {
     let mut findings = Vec::new();
     let length = name.chars().count();
     let allowed = |letter: char| letter.is_ascii_alphanumeric() || matches!(letter, '_' | '-' | '.');
-    if let Some(letter) = name.chars().find(|letter| !allowed(*letter)) {
-        findings.push(Finding::of(&TOOL_NAME, &subject, format!("it has the character {letter:?}")));
+    let wrong: BTreeSet<char> = name.chars().filter(|letter| !allowed(*letter)).collect();
+    if !wrong.is_empty() {
+        let wrong: Vec<String> = wrong.iter().take(MOST_FAULTS).map(|letter| format!("{letter:?}")).collect();
+        findings.push(Finding::of(&TOOL_NAME, &subject, format!("it has {}", wrong.join(", "))));
     } else if name.is_empty() || length > LONGEST_NAME {
         findings.push(Finding::of(&TOOL_NAME, &subject, format!("it has {length} characters")));
     } else if length > LONG_NAME {
@@ -173,31 +192,47 @@ fn annotations(subject: &str, tool: &Value) -> Option<Finding> {
     })
 }
 
-/// Texts of an entry that a model is given.
-fn hidden(kind: Kind, entry: &Value) -> Vec<Finding> {
+/// Whatever of an entry a model is given: names and texts, those of arguments included.
+fn hidden(kind: Kind, entry: &Value) -> Option<Finding> {
     let subject = subject(kind, entry[kind.key()].as_str().unwrap_or_default());
-    let mut findings: Vec<Finding> = ["name", "title", "description"]
-        .iter()
-        .filter_map(|member| unseen(&subject, member, entry[*member].as_str()?))
-        .collect();
-    if kind == Kind::Tools {
-        let properties = entry["inputSchema"]["properties"].as_object().into_iter().flatten();
-        findings.extend(properties.filter_map(|(name, schema)| {
-            unseen(&subject, &format!("the description of {name}"), schema["description"].as_str()?)
-        }));
-    }
-    findings
+    let mut found = None;
+    texts(entry, "", &mut |place, text| found = found.take().or_else(|| unseen(&subject, place, text)));
+    found
 }
 
-/// Characters that are shown as nothing or turn the text around: tags, controls of direction, zero width, other controls.
+/// All texts in a value, each with the name of the member that it is, or is in.
+fn texts(value: &Value, place: &str, see: &mut impl FnMut(&str, &str)) {
+    match value {
+        Value::String(text) => see(place, text),
+        Value::Array(all) => all.iter().for_each(|inner| texts(inner, place, see)),
+        Value::Object(members) => {
+            for (name, inner) in members.iter().filter(|(name, _)| *name != "_meta") {
+                see("the name of a member", name);
+                texts(inner, name, see);
+            }
+        }
+        Value::Null | Value::Bool(_) | Value::Number(_) => {}
+    }
+}
+
+/// Characters that are shown as nothing or turn the text around: tags, controls of direction, fillers, other controls.
 fn unseen(subject: &str, place: &str, text: &str) -> Option<Finding> {
-    let is_unseen = |letter: char| {
-        letter.is_control() && !matches!(letter, '\n' | '\t' | '\r')
-            || matches!(letter,
-                '\u{200b}' | '\u{200e}'..='\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2060}'..='\u{206f}'
-                | '\u{feff}' | '\u{e0000}'..='\u{e007f}')
-    };
-    let found: Vec<char> = text.chars().filter(|letter| is_unseen(*letter)).collect();
+    // Three flags are written with tags behind a black one.
+    const FLAG: char = '\u{1f3f4}';
+    let mut in_flag = false;
+    let found: Vec<char> = text
+        .chars()
+        .filter(|letter| {
+            let is_tag = matches!(letter, '\u{e0000}'..='\u{e007f}');
+            in_flag = *letter == FLAG || in_flag && is_tag;
+            is_tag && !in_flag
+                || letter.is_control() && !matches!(letter, '\n' | '\t' | '\r')
+                || matches!(letter,
+                    '\u{ad}' | '\u{115f}' | '\u{1160}' | '\u{200b}' | '\u{200e}'..='\u{200f}'
+                    | '\u{202a}'..='\u{202e}' | '\u{2060}'..='\u{206f}' | '\u{3164}' | '\u{feff}' | '\u{ffa0}'
+                    | '\u{e0100}'..='\u{e01ef}')
+        })
+        .collect();
     let first = found.first()?;
     let count = super::some(found.len(), "hidden character");
     let seen = format!("{place} has {count}, the first is U+{:04X}", u32::from(*first));

@@ -1,5 +1,7 @@
 //! What it does with requests that hosts make seldom, and with what is none.
 
+use std::collections::BTreeSet;
+
 use super::super::rule::{
     ANSWER_NULL_ID, ANSWER_TWICE, ANSWER_UNASKED, ARGUMENTS_ACCEPTED, ARGUMENTS_CODE, ARGUMENTS_UNANSWERED,
     ASKS_UNOFFERED, Finding, ID_CHANGED, JUNK_FATAL, METHOD_UNKNOWN, METHOD_UNKNOWN_CODE, PING_UNANSWERED,
@@ -20,14 +22,21 @@ pub(super) fn judge(seen: &Seen) -> Vec<Finding> {
         }
     }
     // A rule that both ways break is told once.
-    findings.dedup_by(|one, other| one.rule.name == other.rule.name && one.subject == other.subject);
+    let mut told = BTreeSet::new();
+    findings.retain(|finding: &Finding| {
+        told.insert((finding.rule.name, finding.subject.clone(), finding.seen.clone()))
+    });
     let mut first =
         |rule, tally: fn(&super::super::seen::Output) -> &super::super::seen::Tally, words: &str| {
             if let Some(tally) = seen.lives().map(|life| tally(&life.output)).find(|tally| tally.count > 0) {
                 findings.push(Finding::new(rule, format!("{words} {}", tally.first.join(", "))));
             }
         };
-    first(&ANSWER_UNASKED, |output| &output.unasked, "nobody had asked with the id");
+    first(
+        &ANSWER_UNASKED,
+        |output| &output.unasked,
+        "it answered a request, or an answer, that was none, with the id",
+    );
     first(&ANSWER_TWICE, |output| &output.twice, "it answered again the request");
     first(&ASKS_UNOFFERED, |output| &output.asks, "the client offers nothing, and was asked for");
     if let Some(count) = seen.lives().map(|life| life.output.null_ids).max().filter(|count| *count > 0) {

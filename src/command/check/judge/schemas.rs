@@ -1,19 +1,20 @@
 //! The schemas of tools: valid, self-contained, and such that models' APIs take them.
 
+use std::collections::BTreeSet;
+
 use percent_encoding::percent_decode_str;
 use serde_json::Value;
 
 use super::super::rule::{
-    Finding, SCHEMA_INVALID, SCHEMA_ITEMS, SCHEMA_PROPERTY, SCHEMA_REFERENCE, SCHEMA_REQUIRED,
-    SCHEMA_TOP_LEVEL,
+    Finding, SCHEMA_INTRICATE, SCHEMA_INVALID, SCHEMA_ITEMS, SCHEMA_PATTERN, SCHEMA_PROPERTY,
+    SCHEMA_REFERENCE, SCHEMA_REQUIRED, SCHEMA_TOP_LEVEL,
 };
+use super::super::schema::{Fault, fault, walk};
 use super::super::seen::{Kind, Life};
 use super::lists::subject;
 
 /// In characters.
 const LONGEST_PROPERTY: usize = 64;
-/// No schema is nested deeper; one that is, is not looked at any further.
-const DEEPEST: usize = 64;
 
 pub(super) fn judge(life: &Life) -> Vec<Finding> {
     let tools = life.entries(Kind::Tools).unwrap_or_default();
@@ -27,17 +28,25 @@ fn tool(tool: &Value) -> Vec<Finding> {
         // One that is no object is told with the list.
         let Some(schema) = tool.get(member).filter(|schema| schema.is_object()) else { continue };
         let finding = |rule, seen: String| Finding::of(rule, &subject, format!("{member}: {seen}"));
-        let mut references = Vec::new();
-        walk(schema, 0, &mut |inner| {
-            let reference = inner["$ref"].as_str();
-            references
-                .extend(reference.filter(|reference| leads_nowhere(schema, reference)).map(str::to_owned));
+        let (mut named, mut references) = (Named::default(), BTreeSet::new());
+        walk(schema, &mut |inner| {
+            let text = |member: &str| inner[member].as_str();
+            named.anchors.extend([text("$anchor"), text("$dynamicAnchor")].into_iter().flatten());
+            named.anchors.extend(text("$id").and_then(|id| id.strip_prefix('#')));
+            named.ids.extend(text("$id"));
+            references.extend(text("$ref"));
         });
-        if let Some(reference) = references.first() {
-            findings
-                .push(finding(&SCHEMA_REFERENCE, format!("it refers to {reference}, which is not in it")));
-        } else if let Err(why) = valid(schema) {
-            findings.push(finding(&SCHEMA_INVALID, why));
+        if let Some(reference) = references.iter().find(|it| leads_nowhere(schema, &named, it)) {
+            let seen = format!("it refers to {reference}, which is not in it");
+            findings.push(finding(&SCHEMA_REFERENCE, seen));
+        } else {
+            findings.extend(fault(schema).map(|fault| match fault {
+                Fault::Invalid(why) => finding(&SCHEMA_INVALID, why),
+                Fault::Pattern(why) => finding(&SCHEMA_PATTERN, why),
+                Fault::Intricate => {
+                    finding(&SCHEMA_INTRICATE, "its references come to more than 200,000 parts".to_owned())
+                }
+            }));
         }
         if member == "outputSchema" {
             continue;
@@ -50,65 +59,25 @@ fn tool(tool: &Value) -> Vec<Finding> {
     findings
 }
 
-/// Against the draft that it names, and 2020-12 where it names none.
-fn valid(schema: &Value) -> Result<(), String> {
-    if let Some(draft) = schema["$schema"].as_str()
-        && !draft.contains("json-schema.org/")
-    {
-        return Err(format!("$schema is {draft:?}, which is no draft of JSON Schema"));
-    }
-    jsonschema::meta::validate(schema).map_err(|error| {
-        let place = error.instance_path().to_string();
-        if place.is_empty() { error.to_string() } else { format!("{error} (at {place})") }
-    })
+/// What a schema can refer to besides its parts: anchors, and what has an address of its own.
+#[derive(Default)]
+struct Named<'s> {
+    anchors: BTreeSet<&'s str>,
+    ids: Vec<&'s str>,
 }
 
 /// Whether a reference is to nothing inside the schema.
-fn leads_nowhere(schema: &Value, reference: &str) -> bool {
+fn leads_nowhere(schema: &Value, named: &Named<'_>, reference: &str) -> bool {
     match reference.strip_prefix('#') {
-        // An anchor is looked for by the validator.
         Some(pointer) if pointer.is_empty() || pointer.starts_with('/') => {
             schema.pointer(&percent_decode_str(pointer).decode_utf8_lossy()).is_none()
         }
-        Some(anchor) => !has_anchor(schema, anchor),
+        Some(anchor) => !named.anchors.contains(anchor),
         // The drafts themselves are known everywhere.
-        None => !reference.contains("json-schema.org/") && !has_id(schema, reference),
-    }
-}
-
-fn has_anchor(schema: &Value, anchor: &str) -> bool {
-    let mut found = false;
-    walk(schema, 0, &mut |inner| {
-        found |= inner["$anchor"] == *anchor
-            || inner["$dynamicAnchor"] == *anchor
-            || inner["$id"] == format!("#{anchor}");
-    });
-    found
-}
-
-fn has_id(schema: &Value, reference: &str) -> bool {
-    let base = reference.split('#').next().unwrap_or_default();
-    let mut found = false;
-    walk(schema, 0, &mut |inner| found |= inner["$id"].as_str().is_some_and(|id| id.ends_with(base)));
-    found
-}
-
-/// Goes over a schema and all that are in it, but not over examples and values, which are data.
-fn walk(schema: &Value, depth: usize, see: &mut impl FnMut(&Value)) {
-    if depth > DEEPEST {
-        return;
-    }
-    match schema {
-        Value::Object(members) => {
-            see(schema);
-            for (name, inner) in members {
-                if !matches!(&**name, "const" | "enum" | "default" | "examples" | "example") {
-                    walk(inner, depth + 1, see);
-                }
-            }
+        None => {
+            let base = reference.split('#').next().unwrap_or_default();
+            !reference.contains("json-schema.org/") && !named.ids.iter().any(|id| id.ends_with(base))
         }
-        Value::Array(all) => all.iter().for_each(|inner| walk(inner, depth + 1, see)),
-        Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => {}
     }
 }
 
@@ -131,7 +100,7 @@ fn arguments(schema: &Value) -> Vec<(&'static super::super::rule::Rule, String)>
     }
     let mut bare = Vec::new();
     for (name, inner) in properties.into_iter().flatten() {
-        walk(inner, 0, &mut |inner| {
+        walk(inner, &mut |inner| {
             let is_array = inner["type"] == "array"
                 || inner["type"].as_array().is_some_and(|types| types.iter().any(|kind| kind == "array"));
             if is_array && inner.get("items").is_none() && inner.get("prefixItems").is_none() {
@@ -140,6 +109,6 @@ fn arguments(schema: &Value) -> Vec<(&'static super::super::rule::Rule, String)>
         });
     }
     bare.dedup();
-    found.extend(bare.into_iter().map(|name| (&SCHEMA_ITEMS, format!("in {name} an array has no items"))));
+    found.extend(bare.into_iter().map(|name| (&SCHEMA_ITEMS, format!("in {name:?} an array has no items"))));
     found
 }

@@ -5,8 +5,8 @@ use std::time::Duration;
 use serde_json::Value;
 
 use super::super::rule::{
-    Finding, GREETING_INVALID, GREETING_REFUSED, MODERN_INVALID, PROBE_INITIALIZE, PROBE_UNANSWERED,
-    START_FAILED, START_SILENT, START_SLOW, START_TOO_SLOW, START_TWICE,
+    Finding, GREETING_INVALID, GREETING_REFUSED, ID_CHANGED, MODERN_INVALID, PROBE_INITIALIZE,
+    PROBE_UNANSWERED, START_FAILED, START_SILENT, START_SLOW, START_TOO_SLOW, START_TWICE,
 };
 use super::super::seen::{Answer, Era, Kind, Life, Question, Seen};
 use super::ended;
@@ -25,7 +25,15 @@ pub(super) fn judge(seen: &Seen) -> Vec<Finding> {
         Answer::NotStarted(why) => findings.push(Finding::new(&START_FAILED, why.clone())),
         Answer::Gone(death) => findings.push(Finding::new(&START_FAILED, ended(death))),
         Answer::Silence(waited) => {
-            findings.push(Finding::new(&START_SILENT, format!("it said nothing for {} s", waited.as_secs())));
+            let seen = format!("it did not answer for {} s", waited.as_secs());
+            findings.push(Finding::new(&START_SILENT, seen));
+            if main.output.unasked.count > 0 {
+                let ids = main.output.unasked.first.join(", ");
+                findings.push(Finding::new(
+                    &ID_CHANGED,
+                    format!("no answer to the id 0 came, and one to {ids} did"),
+                ));
+            }
         }
         Answer::Error { code, message } => {
             findings.push(Finding::new(&GREETING_REFUSED, error(*code, message)));
@@ -38,9 +46,9 @@ pub(super) fn judge(seen: &Seen) -> Vec<Finding> {
     }
     if let Some(other) = &seen.other {
         match other.era {
-            Era::Modern => findings.extend(probed(other)),
-            // It speaks the new way only, which it may.
-            Era::Legacy => {}
+            Era::Modern if main.greeting().is_some() => findings.extend(probed(other)),
+            // Not even the old way did it understand, or it speaks the new way only, which it may.
+            Era::Modern | Era::Legacy => {}
         }
     }
     if let Some(modern) = seen.lives().find(|life| life.era == Era::Modern && life.greeting().is_some()) {

@@ -24,12 +24,13 @@ pub(super) fn judge(seen: &Seen) -> Vec<Finding> {
     let mut tell = |rule: &'static Rule, tally: Option<&Tally>, what: &str| {
         if let Some(tally) = tally {
             let shown = tally.first.join("\n");
-            findings
-                .push(Finding::new(rule, format!("{} {what}, such as:\n{shown}", some(tally.count, "line"))));
+            let verb = if tally.count == 1 { "is" } else { "are" };
+            let what = what.replace("{is}", verb);
+            findings.push(Finding::new(rule, format!("{} {what}:\n{shown}", some(tally.count, "line"))));
         }
     };
-    tell(&STDOUT_NOISE, most(|output| &output.noise), "on stdout that are no message");
-    tell(&STDOUT_BATCH, most(|output| &output.batches), "with an array of messages");
+    tell(&STDOUT_NOISE, most(|output| &output.noise), "that {is} no message, of which the first");
+    tell(&STDOUT_BATCH, most(|output| &output.batches), "with an array of messages, of which the first");
     if let Some(tally) = most(|output| &output.early) {
         let seen = format!("before the greeting came {}", tally.first.join(", "));
         findings.push(Finding::new(&STDOUT_EARLY, seen));

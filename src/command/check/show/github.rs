@@ -3,6 +3,7 @@
 use std::fmt::Write as _;
 
 use super::{Report, text, told};
+use crate::report::plain;
 
 pub(super) fn github(report: &Report) -> String {
     let mut out = String::new();
@@ -13,7 +14,7 @@ pub(super) fn github(report: &Report) -> String {
             properties.push(format!("file={}", property(file)));
         }
         properties.push(format!("title={}", property(&format!("{}: {}", report.name, rule.name))));
-        let message = data(&format!("{}\n{}\nhint: {}", told(finding), rule.why, rule.hint));
+        let message = data(&plain(&format!("{}\n{}\nhint: {}", told(finding), rule.why, rule.hint)));
         let _ = writeln!(out, "::{} {}::{message}", rule.severity.word(), properties.join(","));
     }
     // A line of somebody else's in it must be no command.

@@ -16,6 +16,8 @@ pub(super) fn junit(report: &Report) -> Result<String> {
     let mut document = Document::new("mcp-supervise check");
     document.add_test_suite(suite);
     let text = document.to_string().context("failed to write the report as JUnit XML")?;
+    // XML has no such characters, not even as references.
+    let text = text.replace(['\u{fffe}', '\u{ffff}'], "\u{fffd}");
     Ok(if text.ends_with('\n') { text } else { format!("{text}\n") })
 }
 
@@ -29,7 +31,7 @@ fn case(report: &Report, rule: &'static Rule) -> TestCase {
         (Some(first), _) if report.fails(first) => {
             let mut status = TestCaseStatus::non_success(NonSuccessKind::Failure);
             status.set_type(rule.name);
-            status.set_message(format!("{}: {}", rule.says, texts[0].lines().next().unwrap_or_default()));
+            status.set_message(texts[0].lines().collect::<Vec<_>>().join(" "));
             status.set_description(explained());
             status
         }

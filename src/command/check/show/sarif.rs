@@ -3,12 +3,15 @@
 //! A finding is about what a server does and not about a line. It is shown at the server's script, where the command
 //! names one below the current folder, since GitHub shows only what has a place; and by its logical name, `tool echo`.
 
+use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use serde_json::{Value, json};
 use sha2::{Digest as _, Sha256};
 
 use super::super::rule::{Finding, RULES};
 use super::{Report, told};
 
+/// What a path in a URI has as it is.
+const PATH: &AsciiSet = &NON_ALPHANUMERIC.remove(b'/').remove(b'-').remove(b'_').remove(b'.').remove(b'~');
 const SCHEMA: &str =
     "https://docs.oasis-open.org/sarif/sarif/v2.1.0/errata01/os/schemas/sarif-schema-2.1.0.json";
 
@@ -26,7 +29,7 @@ pub(super) fn sarif(report: &Report) -> String {
             })
         })
         .collect();
-    let results: Vec<Value> = report.findings.iter().map(|finding| result(report, finding)).collect();
+    let results: Vec<Value> = (0..report.findings.len()).map(|number| result(report, number)).collect();
     let whole = json!({
         "$schema": SCHEMA,
         "version": "2.1.0",
@@ -44,7 +47,11 @@ pub(super) fn sarif(report: &Report) -> String {
     format!("{whole:#}\n")
 }
 
-fn result(report: &Report, finding: &Finding) -> Value {
+fn result(report: &Report, number: usize) -> Value {
+    let finding = &report.findings[number];
+    // One thing can break a rule twice.
+    let same = |other: &&Finding| other.rule.name == finding.rule.name && other.subject == finding.subject;
+    let nth = report.findings[..number].iter().filter(same).count();
     let rule = finding.rule;
     let index = RULES.iter().position(|other| other.name == rule.name);
     let mut location = json!({"logicalLocations": [{
@@ -56,7 +63,7 @@ fn result(report: &Report, finding: &Finding) -> Value {
     }]});
     if let Some(file) = &report.file {
         location["physicalLocation"] = json!({
-            "artifactLocation": {"uri": file, "uriBaseId": "%SRCROOT%"},
+            "artifactLocation": {"uri": utf8_percent_encode(file, PATH).to_string(), "uriBaseId": "%SRCROOT%"},
             "region": {"startLine": 1},
         });
     }
@@ -67,14 +74,14 @@ fn result(report: &Report, finding: &Finding) -> Value {
         "message": {"text": format!("{}. {}", told(finding), rule.hint)},
         "locations": [location],
         // By it a finding is known again in a later run.
-        "partialFingerprints": {"mcpSupervise/v1": fingerprint(report, finding)},
+        "partialFingerprints": {"mcpSupervise/v1": fingerprint(report, finding, nth)},
     })
 }
 
 /// Of the server, the rule and the subject: what was seen may have a time or a number in it.
-fn fingerprint(report: &Report, finding: &Finding) -> String {
+fn fingerprint(report: &Report, finding: &Finding, nth: usize) -> String {
     let name = report.name.split(' ').next().unwrap_or_default();
     let subject = finding.subject.as_deref().unwrap_or_default();
-    let hash = Sha256::digest([name, finding.rule.name, subject].join("\n"));
+    let hash = Sha256::digest([name, finding.rule.name, subject, &nth.to_string()].join("\n"));
     hash.iter().take(8).fold(String::new(), |hex, byte| hex + &format!("{byte:02x}"))
 }

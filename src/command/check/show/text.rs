@@ -13,10 +13,10 @@ const WIDTH: usize = 80;
 
 pub(super) fn text(report: &Report) -> String {
     let bold = Style::new().bold();
-    let mut text = format!("{bold}{}{bold:#}\n", plain(&report.name));
-    text.push_str(&folded("  command   ", &plain(&report.command), 12, WIDTH));
+    let mut text = format!("{bold}{}{bold:#}\n", line(&report.name));
+    text.push_str(&folded("  command   ", &line(&report.command), 12, WIDTH));
     for (label, fact) in &report.facts {
-        text.push_str(&folded(&format!("  {label:<10}"), &plain(fact), 12, WIDTH));
+        text.push_str(&folded(&format!("  {label:<10}"), &line(fact), 12, WIDTH));
     }
     for finding in &report.findings {
         let rule = finding.rule;
@@ -25,7 +25,7 @@ pub(super) fn text(report: &Report) -> String {
             Severity::Warning => AnsiColor::Yellow.on_default().bold(),
         };
         let subject =
-            finding.subject.as_ref().map(|subject| format!(" {}", plain(subject))).unwrap_or_default();
+            finding.subject.as_ref().map(|subject| format!(" {}", line(subject))).unwrap_or_default();
         let _ = writeln!(text, "\n{colour}{}{colour:#} {}{subject}", rule.severity.word(), rule.name);
         let mut lines = finding.seen.lines();
         let first = plain(lines.next().unwrap_or_default());
@@ -58,4 +58,9 @@ pub(super) fn text(report: &Report) -> String {
     };
     let _ = writeln!(text, "{colour}{verdict}{colour:#}: {}", report.summary());
     text
+}
+
+/// A text of others on one line, so that it is not taken for ours.
+fn line(text: &str) -> String {
+    plain(text).replace(['\n', '\t'], " ")
 }
