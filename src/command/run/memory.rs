@@ -51,11 +51,12 @@ pub(super) fn rest() {
     forget_code();
 }
 
-/// Tells the system that none of the program's code is needed at once. That costs nothing but a look at its page tables
-/// for each part that is needed all the same, some microseconds for all that a message meets.
+/// Tells the system that nothing of the program's file is needed at once: its code, its constants, and what the loader has
+/// read to place them. That costs nothing but a look at its page tables for each part that is needed all the same, some
+/// microseconds for all that a message meets.
 ///
-/// Only code that is as it is in the program's file: what a debugger or a patch has changed, or what a file system may no
-/// longer have, stays.
+/// Only what is as it is in the program's file: what the loader, a debugger or a patch has changed, or what a file system may
+/// no longer have, stays.
 fn forget_code() {
     #[cfg(target_os = "linux")]
     {
@@ -65,33 +66,51 @@ fn forget_code() {
         let lasts = statfs("/proc/self/exe")
             .is_ok_and(|found| ![FUSE_SUPER_MAGIC, NFS_SUPER_MAGIC].contains(&found.filesystem_type()));
         let maps = std::fs::read_to_string("/proc/self/smaps").unwrap_or_default();
-        let Some((from, to)) = own_code(&maps, forget_code as fn() as usize).filter(|_| lasts) else {
-            return;
-        };
-        let Some(start) = std::ptr::NonNull::new(std::ptr::with_exposed_provenance_mut(from)) else { return };
-        #[expect(unsafe_code, reason = "the call has no safe wrapper")]
-        // SAFETY: the range is the mapping that this function is in, which stays as long as the program runs, and no page of
-        // it differs from the file, so what is read there again is the same.
-        let _ = unsafe { madvise(start, to - from, MmapAdvise::MADV_DONTNEED) };
+        for (from, to) in unchanged(&maps, forget_code as fn() as usize).into_iter().filter(|_| lasts) {
+            let Some(start) = std::ptr::NonNull::new(std::ptr::with_exposed_provenance_mut(from)) else {
+                return;
+            };
+            #[expect(unsafe_code, reason = "the call has no safe wrapper")]
+            // SAFETY: the range is a mapping of this program's file that cannot be written to, which stays as long as the
+            // program runs, and no page of it differs from the file, so what is read there again is the same.
+            let _ = unsafe { madvise(start, to - from, MmapAdvise::MADV_DONTNEED) };
+        }
     }
 }
 
-/// The mapping of code that holds this address, if it is one of a file, and nothing in it was changed. `maps` is what the
-/// system has in `/proc/self/smaps`.
+/// The mappings, of the file whose code is at this address, that nobody may write to and in which nothing was changed. `maps`
+/// is what the system has in `/proc/self/smaps`.
 #[cfg(target_os = "linux")]
-fn own_code(maps: &str, address: usize) -> Option<(usize, usize)> {
-    let mut lines = maps.lines();
-    let range = lines.find_map(|line| {
+fn unchanged(maps: &str, address: usize) -> Vec<(usize, usize)> {
+    struct Mapping<'m> {
+        range: (usize, usize),
+        mode: &'m str,
+        path: &'m str,
+        changed: bool,
+    }
+    let mut all: Vec<Mapping<'_>> = Vec::new();
+    for line in maps.lines() {
+        if let Some(size) = line.strip_prefix("Anonymous:") {
+            if let Some(last) = all.last_mut() {
+                last.changed = size.trim() != "0 kB";
+            }
+            continue;
+        }
         let mut fields = line.split_whitespace();
-        let (from, to) = fields.next()?.split_once('-')?;
         let number = |text| usize::from_str_radix(text, 16).ok();
-        let (from, to) = (number(from)?, number(to)?);
-        let is_code =
-            fields.next() == Some("r-xp") && fields.nth(3).is_some_and(|path| path.starts_with('/'));
-        (is_code && (from..to).contains(&address)).then_some((from, to))
-    })?;
-    let changed = lines.find_map(|line| line.strip_prefix("Anonymous:"))?;
-    (changed.trim() == "0 kB").then_some(range)
+        let range = fields.next().and_then(|range| range.split_once('-'));
+        let range = range.and_then(|(from, to)| Some((number(from)?, number(to)?)));
+        if let (Some(range), Some(mode)) = (range, fields.next()) {
+            let path = fields.nth(3).unwrap_or_default();
+            // What is not told of is taken for changed.
+            all.push(Mapping { range, mode, path, changed: true });
+        }
+    }
+    let holds = |mapping: &&Mapping<'_>| (mapping.range.0..mapping.range.1).contains(&address);
+    let code = all.iter().find(holds).filter(|code| code.mode == "r-xp" && code.path.starts_with('/'));
+    let Some(path) = code.map(|code| code.path) else { return Vec::new() };
+    let ours = all.iter().filter(|it| it.path == path && matches!(it.mode, "r-xp" | "r--p") && !it.changed);
+    ours.map(|mapping| mapping.range).collect()
 }
 
 /// Gives back what the allocator holds and nobody uses. The one of glibc keeps for ever what it once had to ask for.
@@ -130,14 +149,16 @@ mod tests {
                  7000-8000 rw-p 00000000 00:00 0 [heap]\nAnonymous: 4 kB\n"
             )
         };
-        let own = |maps: &str, address| super::own_code(maps, address);
-        assert_eq!(own(&maps("0", "r-xp", "/bin/x"), 0x2fff), Some((0x2000, 0x5000)));
-        assert_eq!(own(&maps("4", "r-xp", "/bin/x"), 0x2fff), None, "somebody has changed it");
-        assert_eq!(own(&maps("0", "rwxp", "/bin/x"), 0x2fff), None);
-        assert_eq!(own(&maps("0", "r-xp", "[vdso]"), 0x2fff), None);
-        assert_eq!(own(&maps("0", "r-xp", "/bin/x"), 0x5000), None, "the address is elsewhere");
+        let own = |maps: &str, address| super::unchanged(maps, address);
+        let (constants, code) = ((0x1000, 0x2000), (0x2000, 0x5000));
+        assert_eq!(own(&maps("0", "r-xp", "/bin/x"), 0x2fff), [constants, code]);
+        assert_eq!(own(&maps("4", "r-xp", "/bin/x"), 0x2fff), [constants], "somebody has changed it");
+        assert_eq!(own(&maps("0", "rwxp", "/bin/x"), 0x2fff), []);
+        assert_eq!(own(&maps("0", "r-xp", "[vdso]"), 0x2fff), []);
+        assert_eq!(own(&maps("0", "r-xp", "/bin/y"), 0x2fff), [code], "the constants are another file's");
+        assert_eq!(own(&maps("0", "r-xp", "/bin/x"), 0x5000), [], "the address is elsewhere");
         let real = std::fs::read_to_string("/proc/self/smaps").unwrap();
-        assert!(own(&real, super::forget_code as fn() as usize).is_some());
+        assert!(own(&real, super::forget_code as fn() as usize).len() > 1);
         super::rest();
     }
 
