@@ -31,7 +31,7 @@ pub struct Check {
 
     /// Call this tool too, as 'add {"a": 1, "b": 2}'; can be given several times
     #[arg(long, value_name = "CALL", value_parser = value::call)]
-    pub call: Vec<Call>,
+    pub call: Vec<value::Call>,
 
     // `None`: nothing is compared.
     /// Compare what the server offers with this file
@@ -57,15 +57,6 @@ pub struct Check {
     /// Wait this long for the server's greeting, and for each answer
     #[arg(long, value_name = "DURATION", default_value = "60s", value_parser = value::duration)]
     pub timeout: Duration,
-}
-
-/// A tool, and its arguments as a JSON object.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Call {
-    /// Its name.
-    pub tool: String,
-    /// The JSON text of an object.
-    pub arguments: String,
 }
 
 /// From when on a check fails.

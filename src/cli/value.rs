@@ -5,8 +5,6 @@ use std::ffi::OsString;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use super::check::Call;
-
 /// No wait is longer than this: the engine adds durations to points in time, and must never overflow.
 const LONGEST: Duration = Duration::from_secs(365 * 24 * 60 * 60);
 
@@ -51,6 +49,15 @@ pub fn age(text: &str) -> Result<Duration, String> {
             duration(text).map_err(|why| why.replace("250ms, 10s, 5m or 1h", "90d, 12h or 30m"))
         }
     }
+}
+
+/// A tool, and its arguments as a JSON object.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Call {
+    /// Its name.
+    pub tool: String,
+    /// The JSON text of an object.
+    pub arguments: String,
 }
 
 /// A call: the name of a tool, and its arguments as a JSON object, which may be left out. The JSON is read later.

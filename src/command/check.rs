@@ -15,6 +15,8 @@ mod baseline;
 mod drill;
 mod facts;
 mod judge;
+mod lines;
+mod listing;
 mod look;
 mod peer;
 mod rule;
@@ -171,7 +173,7 @@ fn progress(what: &str) {
 }
 
 fn calls(options: &Check) -> Result<Vec<look::Call>, Failure> {
-    let call = |call: &crate::cli::check::Call| {
+    let call = |call: &crate::cli::value::Call| {
         let arguments = serde_json::from_str(&call.arguments).map_err(|error| {
             Failure::usage(format!("--call {}: {error}", call.tool), "arguments are a JSON object")
         })?;

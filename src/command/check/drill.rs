@@ -10,8 +10,9 @@ use nix::sys::signal::{Signal, killpg};
 use nix::unistd::Pid;
 use tokio::time::{Instant, sleep, timeout};
 
-use super::look::lists;
-use super::peer::{LEGACY, Peer, Start, excerpt};
+use super::lines::excerpt;
+use super::listing::lists;
+use super::peer::{LEGACY, Peer, Start};
 use super::seen::{Answer, Drill, Era, Kind, Recovery, Way};
 use crate::control::client::{Supervisor, Supervisors};
 use crate::control::{Status, Told};

@@ -4,16 +4,15 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::ffi::OsString;
-use std::sync::LazyLock;
 use std::time::Duration;
 
-use bytes::{Bytes, BytesMut};
-use regex_lite::Regex;
+use bytes::BytesMut;
 use serde_json::{Value, json};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::time::{Instant, sleep, sleep_until, timeout_at};
 use tokio_util::codec::Decoder as _;
 
+use super::lines::{excerpt, nothing_but_a_null_id, read};
 use super::seen::{Answer, Death, Ending, Era, Output, Way};
 use crate::child::{Guardian, Left, Process, Spec, Tail, end, left_of, spawn};
 use crate::engine::io::{Exit, GroupSignal};
@@ -36,8 +35,6 @@ const OUTBOX: usize = 1024 * 1024;
 const MAX_LINE: usize = 64 * 1024 * 1024;
 /// How much is read at once, in bytes.
 const ROOM: usize = 64 * 1024;
-/// How much of a text is shown, in characters.
-const SHOWN: usize = 120;
 /// The variable by which what a server has started is known again.
 const MARK: &str = "CHECKED_BY_MCP_SUPERVISE";
 
@@ -511,44 +508,4 @@ async fn write(stdin: &mut Option<Sink>, bytes: &[u8]) -> std::io::Result<usize>
 
 fn client() -> Value {
     json!({"name": "mcp-supervise-check", "version": env!("CARGO_PKG_VERSION")})
-}
-
-/// An error whose id is `null` is valid in no revision, and is what most servers mean by none.
-fn nothing_but_a_null_id(line: &Bytes) -> bool {
-    serde_json::from_slice::<Value>(line).is_ok_and(|value| {
-        value["jsonrpc"] == "2.0" && value.get("id") == Some(&Value::Null) && value.get("error").is_some()
-    })
-}
-
-/// The answer, for what reads it. One that cannot be read is an error that says so.
-fn read(bytes: &[u8]) -> Value {
-    let whole = |error| json!({"error": {"message": format!("this answer cannot be read: {error}")}});
-    match serde_json::from_slice(bytes) {
-        Ok(answer) => answer,
-        // Half a pair of `\u` escapes, as of an emoji that was cut, which JavaScript writes and reads.
-        Err(error) => serde_json::from_str(&whole_pairs(&String::from_utf8_lossy(bytes)))
-            .unwrap_or_else(|_| whole(error)),
-    }
-}
-
-/// The text with U+FFFD in the place of halves of pairs.
-fn whole_pairs(text: &str) -> String {
-    static HALVES: LazyLock<Result<Regex, regex_lite::Error>> = LazyLock::new(|| {
-        Regex::new(r"(?i)(?:\\\\)|(\\ud[89ab][0-9a-f]{2}\\ud[c-f][0-9a-f]{2})|(\\ud[89a-f][0-9a-f]{2})")
-    });
-    let Ok(halves) = &*HALVES else { return text.to_owned() };
-    let replace = |found: &regex_lite::Captures<'_>| {
-        let whole = found.get(0).map_or("", |whole| whole.as_str());
-        if found.get(2).is_some() { "\\ufffd".to_owned() } else { whole.to_owned() }
-    };
-    halves.replace_all(text, replace).into_owned()
-}
-
-/// The start of a text, in quotes.
-pub(super) fn excerpt(mask: &Mask, bytes: &[u8]) -> String {
-    let text = String::from_utf8_lossy(bytes);
-    let text = mask.apply(text.trim_end_matches(['\r', '\n']));
-    let shown: String = text.chars().take(SHOWN).collect();
-    let more = if shown.len() < text.len() { "..." } else { "" };
-    format!("{shown:?}{more}")
 }

@@ -271,6 +271,13 @@ pub(super) const ROOMS: &[Room] = &[
     judging("command::check::baseline"),
     judging("command::check::schema"),
     Room {
+        name: "command::check::lines",
+        ours: &["mask"],
+        but: NOTHING,
+        crates: &["bytes", "regex_lite", "serde_json"],
+        pure: NO_IO,
+    },
+    Room {
         name: "command::check::show",
         ours: &["command::check", "cli::check", "report"],
         but: &["command::check::look", "command::check::peer", "command::check::drill"],
