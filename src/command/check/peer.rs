@@ -9,7 +9,7 @@ use std::time::Duration;
 use bytes::BytesMut;
 use serde_json::{Value, json};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
-use tokio::time::{Instant, sleep, sleep_until, timeout_at};
+use tokio::time::{Instant, sleep, sleep_until};
 use tokio_util::codec::Decoder as _;
 
 use super::lines::{excerpt, nothing_but_a_null_id, read};
@@ -66,8 +66,10 @@ pub(super) struct Peer {
     stdout_open: bool,
     stderr_open: bool,
     exit: Option<Exit>,
-    /// When nothing more was to be expected: its end, or that of its output.
-    over: Option<Instant>,
+    /// When that was seen.
+    ended: Option<Instant>,
+    /// When the end of its stdout was seen.
+    closed: Option<Instant>,
     codec: LineCodec,
     heard: BytesMut,
     errors: BytesMut,
@@ -106,7 +108,8 @@ impl Peer {
             stdout_open: true,
             stderr_open: true,
             exit: None,
-            over: None,
+            ended: None,
+            closed: None,
             codec: LineCodec::new(MAX_LINE),
             heard: BytesMut::new(),
             errors: BytesMut::new(),
@@ -237,8 +240,11 @@ impl Peer {
                     },
                 };
             }
-            match self.step(until).await {
+            // One that has closed its stdout answers no more, and may be about to end.
+            let closing = self.closed.map(|closed| closed + HOSTS_WAIT);
+            match self.step(closing.map_or(until, |closing| closing.min(until))).await {
                 Step::Heard => {}
+                Step::Late if closing.is_some() => return Answer::Gone(self.death()),
                 Step::Late => return Answer::Silence(patience),
                 // The last of it may have been the answer.
                 Step::Ended if self.answers.contains_key(id) => {}
@@ -257,13 +263,11 @@ impl Peer {
 
     /// Waits for whatever comes first, and takes it in.
     async fn step(&mut self, until: Instant) -> Step {
-        if self.exit.is_some() && !self.stdout_open {
-            return Step::Ended;
-        }
         let now = Instant::now();
-        // One that has ended can have left its stdout to another process, and one that has closed it can live on.
-        let over = self.over.map(|over| over + DRAIN);
-        if over.is_some_and(|over| now >= over) {
+        // One that has ended can have left its pipes to another process.
+        let over = self.ended.map(|ended| ended + DRAIN);
+        let read_to_the_end = !self.stdout_open && !self.stderr_open;
+        if over.is_some_and(|over| read_to_the_end || now >= over) {
             return Step::Ended;
         }
         if now >= until {
@@ -287,7 +291,7 @@ impl Peer {
             }
             exit = self.process.exited(), if self.exit.is_none() => {
                 self.exit = Some(exit);
-                self.over.get_or_insert_with(Instant::now);
+                self.ended = Some(Instant::now());
                 None
             }
             () = sleep_until(until) => None,
@@ -295,7 +299,7 @@ impl Peer {
         match read {
             Some(0) => {
                 self.stdout_open = false;
-                self.over.get_or_insert_with(Instant::now);
+                self.closed = Some(Instant::now());
                 self.finish();
             }
             Some(_) => self.take_all(),
@@ -455,15 +459,8 @@ impl Peer {
     async fn gone_within(&mut self, time: Duration) -> bool {
         let until = Instant::now() + time;
         while self.exit.is_none() {
-            if Instant::now() >= until {
+            if matches!(self.step(until).await, Step::Late) {
                 return false;
-            }
-            if matches!(self.step(until).await, Step::Ended) {
-                // Its stdout is closed: its end is all that is left to wait for.
-                match timeout_at(until, self.process.exited()).await {
-                    Ok(exit) => self.exit = Some(exit),
-                    Err(_) => return false,
-                }
             }
         }
         true
