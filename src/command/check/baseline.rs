@@ -26,14 +26,8 @@ impl Baseline {
     /// What this server offers.
     pub(super) fn of(life: &Life) -> Self {
         let entries = KINDS.into_iter().flat_map(|kind| {
-            let entries = life.entries(kind).unwrap_or_default();
-            entries.iter().map(move |entry| {
-                let mut entry = entry.clone();
-                if let Some(members) = entry.as_object_mut() {
-                    members.remove("_meta");
-                }
-                ((kind, entry[kind.key()].as_str().unwrap_or_default().to_owned()), entry)
-            })
+            let entries = kind.definitions(life.entries(kind).unwrap_or_default());
+            entries.into_iter().map(move |(name, entry)| ((kind, name), entry))
         });
         let instructions = life.greeting().and_then(|greeting| greeting["instructions"].as_str());
         Self { definitions: entries.collect(), instructions: instructions.map(str::to_owned) }

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::judge::starts;
+use super::judge::{some, starts};
 use super::seen::{Ending, Era, Kind, Seen, Way};
 
 /// What it calls itself. `None` before it has.
@@ -26,10 +26,7 @@ pub(super) fn facts(seen: &Seen) -> Vec<(&'static str, String)> {
     facts.push(("starts", format!("in {}", starts.join(", "))));
     let offers: Vec<String> = Kind::ALL
         .into_iter()
-        .filter_map(|kind| {
-            let count = seen.main.entries(kind)?.len();
-            Some(format!("{count} {}{}", kind.word(), if count == 1 { "" } else { "s" }))
-        })
+        .filter_map(|kind| Some(some(seen.main.entries(kind)?.len(), kind.word())))
         .collect();
     facts.push(("offers", if offers.is_empty() { "no lists".to_owned() } else { offers.join(", ") }));
     let endings: Vec<&Ending> = seen.lives().filter_map(|life| life.ending.as_ref()).collect();

@@ -14,7 +14,7 @@ mod tests;
 pub(super) use self::start::starts;
 use super::baseline::Baseline;
 use super::rule::{Finding, Part};
-use super::seen::{Death, Seen};
+use super::seen::{Answer, Death, Seen};
 
 /// What is found, by part, and within that in the order in which it was seen.
 pub(super) fn judge(seen: &Seen, baseline: Option<&Baseline>) -> Vec<Finding> {
@@ -55,6 +55,20 @@ pub(super) fn passed_over(
     Part::ALL.into_iter().filter_map(|part| Some((part, why(part)?))).collect()
 }
 
+/// What is wrong with an answer that is no result, as a clause. `None` for a result.
+fn trouble(answer: &Answer) -> Option<String> {
+    Some(match answer {
+        Answer::Result { .. } => return None,
+        Answer::Error { code, message } => {
+            let code = code.map_or_else(|| "without a code".to_owned(), |code| code.to_string());
+            format!("it answered with the error {code}: {message}")
+        }
+        Answer::Silence(waited) => format!("it did not answer within {} s", waited.as_secs().max(1)),
+        Answer::Gone(death) => ended(death),
+        Answer::NotStarted(why) => why.clone(),
+    })
+}
+
 /// How a process ended, with what it said: the first of it, which may name the error, and the last.
 fn ended(death: &Death) -> String {
     let mut lines: Vec<&str> = death.stderr.lines().filter(|line| !line.trim().is_empty()).collect();
@@ -72,6 +86,6 @@ const FIRST_LINES: usize = 2;
 const LAST_LINES: usize = 6;
 
 /// `1 line`, `3 lines`.
-fn some(count: usize, noun: &str) -> String {
+pub(super) fn some(count: usize, noun: &str) -> String {
     format!("{count} {noun}{}", if count == 1 { "" } else { "s" })
 }

@@ -18,7 +18,7 @@ use super::arguments;
 use super::drill;
 use super::listing::lists;
 use super::peer::{LEGACY, Peer, Start};
-use super::seen::{Answer, Ending, Era, Kind, Life, Output, Question, Seen, Way};
+use super::seen::{Answer, Era, Kind, Life, Question, Seen, Way};
 
 /// A server that leaves as many requests in a row unanswered is not asked any more.
 const MOST_SILENCES: usize = 3;
@@ -75,26 +75,13 @@ pub(super) async fn look(start: &Start<'_>, calls: &[Call], folder: &Path, tell:
     seen
 }
 
-/// A life that never was.
-fn stillborn(era: Era, why: String) -> Life {
-    let (opening, output) = (Answer::NotStarted(why), Output::default());
-    Life { era, opening, listings: Vec::new(), asked: Vec::new(), output, ending: None }
-}
-
 async fn ask_everything(start: &Start<'_>, era: Era, calls: &[Call]) -> Life {
     let mut peer = match Peer::start(start, era) {
         Ok(peer) => peer,
-        Err(why) => return stillborn(era, why),
+        Err(why) => return Life::opened(era, Answer::NotStarted(why)),
     };
     let opening = peer.open(LEGACY).await;
-    let mut life = Life {
-        era,
-        opening,
-        listings: Vec::new(),
-        asked: Vec::new(),
-        output: Output::default(),
-        ending: None,
-    };
+    let mut life = Life::opened(era, opening);
     if let Some(greeting) = life.greeting() {
         let kinds = offered(greeting);
         life.listings = lists(&mut peer, &kinds).await;
@@ -195,17 +182,10 @@ async fn probe(start: &Start<'_>, knows_the_old_way: bool) -> Life {
     let patience = if knows_the_old_way { PROBED } else { start.patience };
     let mut peer = match Peer::start(start, Era::Modern) {
         Ok(peer) => peer,
-        Err(why) => return stillborn(Era::Modern, why),
+        Err(why) => return Life::opened(Era::Modern, Answer::NotStarted(why)),
     };
     let opening = peer.probe_opening(patience).await;
-    let mut life = Life {
-        era: Era::Modern,
-        opening,
-        listings: Vec::new(),
-        asked: Vec::new(),
-        output: Output::default(),
-        ending: None,
-    };
+    let mut life = Life::opened(Era::Modern, opening);
     if let Some(greeting) = life.greeting() {
         let kinds = offered(greeting);
         life.listings = lists(&mut peer, &kinds).await;
@@ -243,15 +223,13 @@ async fn pair(start: &Start<'_>, era: Era) -> Vec<Life> {
     }
     let mut lives = Vec::new();
     for (way, opening, peer) in opened {
-        let greeted = matches!(opening, Answer::Result { .. });
-        let (output, ending): (Output, Option<Ending>) = match peer {
-            Some(peer) => {
-                let (output, ending) = peer.leave(if greeted { way } else { Way::Unasked }).await;
-                (output, Some(ending))
-            }
-            None => (Output::default(), None),
-        };
-        lives.push(Life { era, opening, listings: Vec::new(), asked: Vec::new(), output, ending });
+        let mut life = Life::opened(era, opening);
+        if let Some(peer) = peer {
+            let way = if life.greeting().is_some() { way } else { Way::Unasked };
+            let (output, ending) = peer.leave(way).await;
+            (life.output, life.ending) = (output, Some(ending));
+        }
+        lives.push(life);
     }
     lives
 }

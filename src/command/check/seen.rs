@@ -1,5 +1,6 @@
 //! What was seen of a server: plain data, which looking fills and judging reads.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use serde_json::Value;
@@ -52,6 +53,12 @@ pub(super) struct Life {
 }
 
 impl Life {
+    /// One of which nothing more is known yet.
+    pub(super) fn opened(era: Era, opening: Answer) -> Self {
+        let (listings, asked) = (Vec::new(), Vec::new());
+        Self { era, opening, listings, asked, output: Output::default(), ending: None }
+    }
+
     /// What it greeted with. `None` if it did not.
     pub(super) fn greeting(&self) -> Option<&Value> {
         match &self.opening {
@@ -106,6 +113,18 @@ pub(super) enum Kind {
 }
 
 impl Kind {
+    /// Entries by what they are known by, without `_meta`, which may differ from answer to answer.
+    pub(super) fn definitions(self, entries: &[Value]) -> BTreeMap<String, Value> {
+        let pairs = entries.iter().map(|entry| {
+            let mut entry = entry.clone();
+            if let Some(members) = entry.as_object_mut() {
+                members.remove("_meta");
+            }
+            (entry[self.key()].as_str().unwrap_or_default().to_owned(), entry)
+        });
+        pairs.collect()
+    }
+
     pub(super) const ALL: [Self; 4] = [Self::Tools, Self::Prompts, Self::Resources, Self::Templates];
 
     /// The capability that promises it.

@@ -6,6 +6,7 @@ mod junit;
 mod sarif;
 mod text;
 
+use super::judge::some;
 use super::rule::{Finding, Part, Severity};
 use crate::cli::check::Format;
 
@@ -49,10 +50,7 @@ impl Report {
 
     /// `1 error, 2 warnings`.
     fn summary(&self) -> String {
-        let some = |severity: Severity| {
-            let count = self.count(severity);
-            format!("{count} {}{}", severity.word(), if count == 1 { "" } else { "s" })
-        };
+        let some = |severity: Severity| some(self.count(severity), severity.word());
         let allowed = if self.allowed > 0 { format!(", {} allowed", self.allowed) } else { String::new() };
         format!("{}, {}{allowed}", some(Severity::Error), some(Severity::Warning))
     }

@@ -5,7 +5,7 @@ use serde_json::Value;
 use super::super::rule::{CALL_ARGUMENTS, CALL_FAILED, CALL_INVALID, CALL_OUTPUT, CALL_UNKNOWN, Finding};
 use super::super::schema::misfit;
 use super::super::seen::{Answer, Kind, Life, Question};
-use super::ended;
+use super::trouble;
 
 /// The members that a part of this type must have, each a text but for `resource`.
 const PARTS: [(&str, &[&str]); 5] = [
@@ -64,13 +64,11 @@ pub(super) fn judge(life: &Life) -> Vec<Finding> {
                     }
                 }
             }
-            Answer::Error { code, message } => {
-                let code = code.map_or_else(|| "without a code".to_owned(), |code| code.to_string());
-                find(&CALL_FAILED, format!("error {code}: {message}"));
+            Answer::Error { .. } | Answer::Silence(_) | Answer::Gone(_) | Answer::NotStarted(_) => {
+                if let Some(why) = trouble(answer) {
+                    find(&CALL_FAILED, why);
+                }
             }
-            Answer::Silence(waited) => find(&CALL_FAILED, format!("no answer within {} s", waited.as_secs())),
-            Answer::Gone(death) => find(&CALL_FAILED, ended(death)),
-            Answer::NotStarted(why) => find(&CALL_FAILED, why.clone()),
         }
     }
     findings

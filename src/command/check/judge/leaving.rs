@@ -1,9 +1,5 @@
 //! How it leaves, and how it comes back after a crash.
 
-use std::collections::BTreeMap;
-
-use serde_json::Value;
-
 use super::super::rule::{CRASH_LISTS, CRASH_RECOVERY, Finding, LEAVE_EOF, LEAVE_PROCESSES, LEAVE_TERM};
 use super::super::seen::{Ending, Kind, Listing, Seen, Way};
 
@@ -51,7 +47,7 @@ pub(super) fn judge_crash(seen: &Seen) -> Vec<Finding> {
 }
 
 fn differences(before: &Listing, after: &Listing) -> Option<String> {
-    let (before, after) = (by_key(before.kind, &before.entries), by_key(after.kind, &after.entries));
+    let (before, after) = (before.kind.definitions(&before.entries), after.kind.definitions(&after.entries));
     let gone = before.keys().filter(|key| !after.contains_key(*key)).map(|key| format!("{key} is gone"));
     let new = after.keys().filter(|key| !before.contains_key(*key)).map(|key| format!("{key} is new"));
     let changed = before
@@ -60,16 +56,4 @@ fn differences(before: &Listing, after: &Listing) -> Option<String> {
         .map(|(key, _)| format!("{key} has changed"));
     let all: Vec<String> = gone.chain(new).chain(changed).collect();
     (!all.is_empty()).then(|| all.join(", "))
-}
-
-/// Without `_meta`, which may differ from answer to answer.
-fn by_key(kind: Kind, entries: &[Value]) -> BTreeMap<String, Value> {
-    let pairs = entries.iter().map(|entry| {
-        let mut entry = entry.clone();
-        if let Some(members) = entry.as_object_mut() {
-            members.remove("_meta");
-        }
-        (entry[kind.key()].as_str().unwrap_or_default().to_owned(), entry)
-    });
-    pairs.collect()
 }

@@ -9,7 +9,7 @@ use super::super::rule::{
     LIST_FAILED, LIST_INVALID, TEXT_HIDDEN, TOOL_DESCRIPTION, TOOL_NAME, TOOL_NAME_LONG,
 };
 use super::super::seen::{Answer, Kind, Life, ListFault, Listing};
-use super::ended;
+use super::trouble;
 
 const METHOD_NOT_FOUND: i64 = -32601;
 /// How many wrong members are named.
@@ -62,18 +62,7 @@ fn fault(listing: &Listing) -> Option<(&'static super::super::rule::Rule, String
         {
             return None;
         }
-        ListFault::Failed(page, answer) => {
-            let seen = match answer {
-                Answer::Error { code, message } => {
-                    let code = code.map_or_else(|| "without a code".to_owned(), |code| code.to_string());
-                    format!("the error {code}: {message}")
-                }
-                Answer::Silence(waited) => format!("no answer within {} s", waited.as_secs()),
-                Answer::Gone(death) => ended(death),
-                Answer::Result { .. } | Answer::NotStarted(_) => return None,
-            };
-            (&LIST_FAILED, format!("page {page}: {seen}"))
-        }
+        ListFault::Failed(page, answer) => (&LIST_FAILED, format!("page {page}: {}", trouble(answer)?)),
         ListFault::NoEntries(page) => {
             (&LIST_INVALID, format!("page {page} has no array {}", listing.kind.member()))
         }

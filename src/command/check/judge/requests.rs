@@ -8,7 +8,7 @@ use super::super::rule::{
     STRAYS_FATAL, TOOL_UNKNOWN,
 };
 use super::super::seen::{Answer, Question, Seen};
-use super::ended;
+use super::trouble;
 
 const METHOD_NOT_FOUND: i64 = -32601;
 const INVALID_PARAMS: i64 = -32602;
@@ -45,30 +45,22 @@ pub(super) fn judge(seen: &Seen) -> Vec<Finding> {
     findings
 }
 
-/// Why nothing came.
+/// Why nothing came. `None` if something did, were it an error.
 fn nothing(answer: &Answer) -> Option<String> {
-    match answer {
-        Answer::Silence(waited) => {
-            Some(format!("it did not answer within {:.0} s", waited.as_secs_f64().max(1.0)))
-        }
-        Answer::Gone(death) => Some(ended(death)),
-        Answer::NotStarted(why) => Some(why.clone()),
-        Answer::Result { .. } | Answer::Error { .. } => None,
-    }
+    trouble(answer).filter(|_| !matches!(answer, Answer::Error { .. }))
 }
 
 fn question_of(question: &Question, answer: &Answer) -> Option<Finding> {
     let nothing = nothing(answer);
     match question {
         Question::Ping => Some(Finding::new(&PING_UNANSWERED, nothing?)),
-        Question::UnknownMethod => match (nothing, answer) {
-            (Some(nothing), _) => Some(Finding::new(&METHOD_UNKNOWN, nothing)),
-            (None, Answer::Result { .. }) => Some(Finding::new(&METHOD_UNKNOWN, "it answered with a result")),
-            (None, Answer::Error { code, message }) => {
-                let right = *code == Some(METHOD_NOT_FOUND);
-                (!right).then(|| Finding::new(&METHOD_UNKNOWN_CODE, told(*code, message)))
+        Question::UnknownMethod => match answer {
+            Answer::Error { code: Some(METHOD_NOT_FOUND), .. } => None,
+            Answer::Error { .. } => Some(Finding::new(&METHOD_UNKNOWN_CODE, trouble(answer)?)),
+            Answer::Result { .. } | Answer::Silence(_) | Answer::Gone(_) | Answer::NotStarted(_) => {
+                let seen = nothing.unwrap_or_else(|| "it answered with a result".to_owned());
+                Some(Finding::new(&METHOD_UNKNOWN, seen))
             }
-            (None, Answer::Silence(_) | Answer::Gone(_) | Answer::NotStarted(_)) => None,
         },
         // No host does that, and the SDKs have no code in common for it.
         Question::NoTool => arguments("a call without the name of a tool", nothing, answer)
@@ -80,10 +72,13 @@ fn question_of(question: &Question, answer: &Answer) -> Option<Finding> {
         Question::UnknownTool => match answer {
             Answer::Result { value, .. } if value["isError"] == true => None,
             Answer::Error { code: Some(INVALID_PARAMS | METHOD_NOT_FOUND), .. } => None,
-            Answer::Result { .. } => Some(Finding::new(&TOOL_UNKNOWN, "it answered with a result")),
-            Answer::Error { code, message } => Some(Finding::new(&TOOL_UNKNOWN, told(*code, message))),
-            Answer::Silence(_) | Answer::Gone(_) | Answer::NotStarted(_) => {
-                Some(Finding::new(&TOOL_UNKNOWN, nothing?))
+            Answer::Result { .. }
+            | Answer::Error { .. }
+            | Answer::Silence(_)
+            | Answer::Gone(_)
+            | Answer::NotStarted(_) => {
+                let seen = trouble(answer).unwrap_or_else(|| "it answered with a result".to_owned());
+                Some(Finding::new(&TOOL_UNKNOWN, seen))
             }
         },
         Question::Id { sent, got } => {
@@ -109,14 +104,9 @@ fn arguments(what: &str, nothing: Option<String>, answer: &Answer) -> Option<Fin
     match answer {
         Answer::Result { value, .. } if value["isError"] == true => None,
         Answer::Result { .. } => Some(Finding::new(&ARGUMENTS_ACCEPTED, format!("it took {what}"))),
-        Answer::Error { code, message } if *code != Some(INVALID_PARAMS) => {
-            Some(Finding::new(&ARGUMENTS_CODE, format!("{what}: {}", told(*code, message))))
+        Answer::Error { code, .. } if *code != Some(INVALID_PARAMS) => {
+            Some(Finding::new(&ARGUMENTS_CODE, format!("{what}: {}", trouble(answer)?)))
         }
         Answer::Error { .. } | Answer::Silence(_) | Answer::Gone(_) | Answer::NotStarted(_) => None,
     }
-}
-
-fn told(code: Option<i64>, message: &str) -> String {
-    let code = code.map_or_else(|| "without a code".to_owned(), |code| code.to_string());
-    format!("it answered with the error {code}: {message}")
 }

@@ -9,7 +9,7 @@ use super::super::rule::{
     PROBE_UNANSWERED, START_FAILED, START_SILENT, START_SLOW, START_TOO_SLOW, START_TWICE,
 };
 use super::super::seen::{Answer, Era, Kind, Life, Question, Seen};
-use super::ended;
+use super::trouble;
 
 /// Claude Code's limit.
 const TOO_SLOW: Duration = Duration::from_secs(30);
@@ -21,12 +21,11 @@ const REVISIONS: [&str; 5] = ["2024-10-07", "2024-11-05", "2025-03-26", "2025-06
 pub(super) fn judge(seen: &Seen) -> Vec<Finding> {
     let main = &seen.main;
     let mut findings = Vec::new();
+    let mut find = |rule| findings.extend(trouble(&main.opening).map(|seen| Finding::new(rule, seen)));
     match &main.opening {
-        Answer::NotStarted(why) => findings.push(Finding::new(&START_FAILED, why.clone())),
-        Answer::Gone(death) => findings.push(Finding::new(&START_FAILED, ended(death))),
-        Answer::Silence(waited) => {
-            let seen = format!("it did not answer for {} s", waited.as_secs());
-            findings.push(Finding::new(&START_SILENT, seen));
+        Answer::NotStarted(_) | Answer::Gone(_) => find(&START_FAILED),
+        Answer::Silence(_) => {
+            find(&START_SILENT);
             if main.output.unasked.count > 0 {
                 let ids = main.output.unasked.first.join(", ");
                 findings.push(Finding::new(
@@ -35,9 +34,7 @@ pub(super) fn judge(seen: &Seen) -> Vec<Finding> {
                 ));
             }
         }
-        Answer::Error { code, message } => {
-            findings.push(Finding::new(&GREETING_REFUSED, error(*code, message)));
-        }
+        Answer::Error { .. } => find(&GREETING_REFUSED),
         Answer::Result { value, .. } => {
             findings.extend(greeting(main.era, value));
             findings.extend(speed(seen));
@@ -55,11 +52,6 @@ pub(super) fn judge(seen: &Seen) -> Vec<Finding> {
         findings.extend(modern_members(modern));
     }
     findings
-}
-
-fn error(code: Option<i64>, message: &str) -> String {
-    let code = code.map_or_else(|| "without a code".to_owned(), |code| code.to_string());
-    format!("it answered with the error {code}: {message}")
 }
 
 fn greeting(era: Era, greeting: &Value) -> Option<Finding> {
@@ -115,43 +107,19 @@ fn speed(seen: &Seen) -> Option<Finding> {
 fn twice(pair: &[Life]) -> Option<Finding> {
     pair.iter().enumerate().find_map(|(number, life)| {
         let which = if number == 0 { "the first" } else { "the second" };
-        let seen = match &life.opening {
-            Answer::Result { .. } => return None,
-            Answer::Error { code, message } => error(*code, message),
-            Answer::Silence(waited) => format!("it said nothing for {} s", waited.as_secs()),
-            Answer::Gone(death) => ended(death),
-            Answer::NotStarted(why) => why.clone(),
-        };
+        let seen = trouble(&life.opening)?;
         Some(Finding::new(&START_TWICE, format!("of two at the same time {which} was not greeted: {seen}")))
     })
 }
 
 fn probed(life: &Life) -> Vec<Finding> {
-    let mut findings = Vec::new();
-    let unanswered = |seen: String| Finding::new(&PROBE_UNANSWERED, seen);
-    match &life.opening {
-        Answer::Result { .. } | Answer::Error { .. } => {}
-        Answer::Silence(waited) => {
-            findings
-                .push(unanswered(format!("it did not answer server/discover within {} s", waited.as_secs())));
-        }
-        Answer::Gone(death) => findings.push(unanswered(format!("on server/discover {}", ended(death)))),
-        Answer::NotStarted(why) => findings.push(unanswered(why.clone())),
-    }
-    for (question, answer) in &life.asked {
-        if !matches!(question, Question::Initialize) {
-            continue;
-        }
-        let seen = match answer {
-            Answer::Result { .. } => continue,
-            Answer::Error { code, message } => error(*code, message),
-            Answer::Silence(waited) => format!("initialize was not answered within {} s", waited.as_secs()),
-            Answer::Gone(death) => ended(death),
-            Answer::NotStarted(why) => why.clone(),
-        };
-        findings.push(Finding::new(&PROBE_INITIALIZE, seen));
-    }
-    findings
+    let refused = matches!(life.opening, Answer::Error { .. });
+    let probe = trouble(&life.opening).filter(|_| !refused);
+    let probe = probe.map(|seen| Finding::new(&PROBE_UNANSWERED, format!("on server/discover {seen}")));
+    let greetings = life.asked.iter().filter(|(question, _)| matches!(question, Question::Initialize));
+    let greetings =
+        greetings.filter_map(|(_, answer)| Some(Finding::new(&PROBE_INITIALIZE, trouble(answer)?)));
+    probe.into_iter().chain(greetings).collect()
 }
 
 fn modern_members(life: &Life) -> Vec<Finding> {
