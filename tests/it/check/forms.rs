@@ -10,6 +10,7 @@ use serde_json::Value;
 
 use super::{check, check_in, path_of, sound};
 use crate::support::plan::fixture;
+use crate::support::terminal::Terminal;
 
 /// With an error, a warning, an odd character and what an XML reader would stumble over.
 const TROUBLE: [&str; 6] = [
@@ -138,6 +139,25 @@ fn text_fits_80_columns_and_moves_no_cursor() {
         assert!(done.stdout.contains(words), "{words}: {}", done.stdout);
     }
     assert!(done.stdout.ends_with("not sound: 2 errors, 1 warning\n"), "{}", done.stdout);
+}
+
+#[test]
+fn colour_is_for_terminals_that_want_it_and_so_is_what_is_looked_at_now() {
+    for (variable, coloured) in
+        [(None, true), (Some(("NO_COLOR", "1")), false), (Some(("TERM", "dumb")), false)]
+    {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_mcp-supervise"));
+        command.args(["check", "--"]).args(sound(&["--noise", "banner"])).env("TERM", "xterm");
+        // Whatever this test itself runs under.
+        for name in ["NO_COLOR", "CLICOLOR", "CLICOLOR_FORCE", "CI"] {
+            command.env_remove(name);
+        }
+        command.envs(variable);
+        let (status, shown) = Terminal::start(command).end();
+        assert_eq!(status.code(), Some(85), "{shown}");
+        assert_eq!(shown.contains('\u{1b}'), coloured, "{variable:?}: {shown:?}");
+        assert!(shown.contains("looking at a crash"), "{shown}");
+    }
 }
 
 #[test]
