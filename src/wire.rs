@@ -14,6 +14,7 @@ mod json;
 mod laws;
 mod message;
 mod method;
+mod page;
 mod salvage;
 
 pub use codec::{ENDS, Line, LineCodec, NOISE_LIMIT, Oversize};
@@ -23,4 +24,5 @@ pub use message::{
     peek,
 };
 pub use method::Method;
+pub use page::{Declared, ListPage};
 pub use salvage::{SALVAGE_STARTS, Salvaged, ends, salvage};

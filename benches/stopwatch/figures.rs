@@ -2,6 +2,7 @@
 
 mod cost;
 mod gateway;
+mod growth;
 mod memory;
 mod outside;
 mod recovery;
@@ -29,6 +30,7 @@ const FIGURES: &[(&str, Measure)] = &[
     ("memory", memory::rows),
     ("recovery", recovery::rows),
     ("cost", cost::rows),
+    ("growth", growth::rows),
     ("gateway", gateway::rows),
     ("outside", outside::rows),
 ];

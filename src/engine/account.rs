@@ -3,6 +3,10 @@
 use super::note::{Note, Peer};
 use super::replay::string_at;
 use super::{Engine, planted};
+use crate::wire::{ListPage, edit};
+
+/// The member of `_meta` in which a server of the modern era says who it is.
+const SERVER_INFO: &str = "io.modelcontextprotocol/serverInfo";
 
 /// What was handed on since the start, in bytes with line feeds.
 #[derive(Debug, Default)]
@@ -24,19 +28,27 @@ impl Engine {
 
     /// Who the host says that it is, at this place of its line.
     pub(super) fn name_host(&mut self, place: &[&str], line: &[u8]) {
-        self.name(Peer::Host, place, line);
+        self.name(Peer::Host, edit::find_in(line, place));
     }
 
     /// Who a server says that it is, in the result of a greeting, or in an answer of the modern era.
     pub(super) fn name_server(&mut self, line: &[u8]) {
-        if !self.name(Peer::Server, &["result", "serverInfo"], line) {
-            self.name(Peer::Server, &["result", "_meta", "io.modelcontextprotocol/serverInfo"], line);
+        let Some(result) = edit::find_in(line, &["result"]) else { return };
+        if !self.name(Peer::Server, edit::find(result, &["serverInfo"])) {
+            self.name(Peer::Server, edit::find(result, &["_meta", SERVER_INFO]));
         }
     }
 
-    fn name(&mut self, peer: Peer, place: &[&str], line: &[u8]) -> bool {
+    /// The same in a page of a list.
+    pub(super) fn name_server_of(&mut self, page: &ListPage<'_>) {
+        if !self.name(Peer::Server, page.server_info) {
+            self.name(Peer::Server, page.meta.and_then(|meta| edit::find(meta, &[SERVER_INFO])));
+        }
+    }
+
+    fn name(&mut self, peer: Peer, info: Option<&str>) -> bool {
         let text = |member| {
-            let text = string_at(line, &[place, &[member]].concat())?;
+            let text = string_at(info?.as_bytes(), &[member])?;
             Some(self.said_by_server(&text.replace(char::is_control, " ")))
         };
         let Some(name) = text("name") else { return false };

@@ -112,23 +112,26 @@ pub(super) fn request(id: &Id, method: &str, params: &str) -> Bytes {
 /// The answer of a server to its greeting, with `listChanged` in the capabilities that it names: the host hears of a list
 /// that has changed only if it was told that it may, and a restarted server may have other lists.
 pub(super) fn with_list_changed(line: &Bytes, at: &[&str]) -> Bytes {
-    let mut line = line.clone();
+    let path = [at, &["capabilities"]].concat();
+    let Some(told) = edit::find_in(line, &path) else { return line.clone() };
+    let mut capabilities = Bytes::copy_from_slice(told.as_bytes());
     for kind in ["tools", "prompts", "resources"] {
-        let path = [at, &["capabilities", kind]].concat();
-        let Some(capability) = edit::find_in(&line, &path) else { continue };
+        let Some(capability) = edit::find_in(&capabilities, &[kind]) else { continue };
         let Some(rest) = capability.strip_prefix('{') else { continue };
-        let flag = [&path[..], &["listChanged"]].concat();
-        line = match edit::find_in(&line, &flag) {
+        capabilities = match edit::find(capability, &["listChanged"]) {
             Some("true") => continue,
-            Some(_) => edit::replace(&line, &flag, "true"),
+            Some(_) => edit::replace(&capabilities, &[kind, "listChanged"], "true"),
             None => {
                 let comma = if rest.trim_start().starts_with('}') { "" } else { "," };
                 let with = format!("{{\"listChanged\":true{comma}{rest}");
-                edit::replace(&line, &path, &with)
+                edit::replace(&capabilities, &[kind], &with)
             }
         };
     }
-    line
+    if capabilities == told.as_bytes() {
+        return line.clone();
+    }
+    edit::replace(line, &path, &String::from_utf8_lossy(&capabilities))
 }
 
 /// A notification that a call need not be finished.

@@ -1,45 +1,38 @@
-//! The book of good answers: the lists of this run as the server last gave them, and what its tools declare.
+//! The book of good answers: the lists of this run as the server last gave them, and what its [tools](super::tools) declare.
 //!
 //! Lists are kept as the bytes of their result, page by page, and served when the server cannot be asked. Pages of two
 //! generations are never mixed, and a good list is never replaced by an empty one. What earlier runs have left counts as
 //! of generation 0.
 
 use std::collections::BTreeMap;
+use std::ops::Range;
 
 use bytes::Bytes;
-use serde::Deserialize;
-use serde::de::IgnoredAny;
-use serde_json::value::RawValue;
 
+use super::compare::SeenPage as Seen;
 use super::io::Gen;
-use crate::wire::edit;
+use super::tools::Tools;
+use crate::wire::ListPage;
 
 /// The most bytes of pages that are kept.
 const BOOK_BYTES: usize = 16 * 1024 * 1024;
 
+/// The list of tools.
+pub(super) const TOOLS: &str = "tools/list";
 /// The lists that can be served from the book, and the member of their result that must not be empty.
 const LISTS: [(&str, &str); 4] = [
-    ("tools/list", "tools"),
+    (TOOLS, "tools"),
     ("prompts/list", "prompts"),
     ("resources/list", "resources"),
     ("resources/templates/list", "resourceTemplates"),
 ];
-
-/// What a tool declares of itself, as last seen.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(super) struct Tool {
-    /// It may be called twice: it says that it only reads or that it is idempotent, and does not contradict itself.
-    pub repeatable: bool,
-    /// It has an output schema: a result without structured content would be refused by the host.
-    pub typed: bool,
-}
 
 /// The pages and the tools.
 #[derive(Debug, Default)]
 pub(super) struct Book {
     /// By method, and within that by cursor (its JSON text; empty for the first page).
     pages: BTreeMap<&'static str, Pages>,
-    tools: BTreeMap<String, Tool>,
+    pub(super) tools: Tools,
     bytes: usize,
 }
 
@@ -48,43 +41,45 @@ struct Pages {
     from: Gen,
     /// Whether there is an entry on any of them.
     filled: bool,
-    by_cursor: BTreeMap<String, Bytes>,
+    by_cursor: BTreeMap<String, Page>,
 }
 
-#[derive(Deserialize)]
-struct ToolPage<'a> {
-    #[serde(borrow)]
-    tools: Vec<&'a RawValue>,
-}
-
-#[derive(Deserialize)]
-#[serde(rename_all = "camelCase")]
-struct ToolEntry {
-    name: String,
-    #[serde(default)]
-    annotations: Option<Annotations>,
-    #[serde(default)]
-    output_schema: Option<IgnoredAny>,
-}
-
-#[derive(Default, Deserialize)]
-#[serde(default)]
-struct Annotations {
-    #[serde(rename = "readOnlyHint")]
-    read_only: Option<bool>,
-    #[serde(rename = "destructiveHint")]
-    destructive: Option<bool>,
-    #[serde(rename = "idempotentHint")]
-    idempotent: Option<bool>,
-}
-
-impl From<ToolEntry> for Tool {
-    fn from(entry: ToolEntry) -> Self {
-        let hints = entry.annotations.unwrap_or_default();
-        let contradiction = hints.read_only == Some(true) && hints.destructive == Some(true);
-        let safe = hints.read_only == Some(true) || hints.idempotent == Some(true);
-        Self { repeatable: safe && !contradiction, typed: entry.output_schema.is_some() }
+impl Pages {
+    fn bytes(&self) -> usize {
+        self.by_cursor.values().map(|page| page.result.len()).sum()
     }
+}
+
+/// A page as it is kept: what is known of it is not read again.
+#[derive(Clone, Debug)]
+pub(super) struct Page {
+    /// The JSON text of its result.
+    pub(super) result: Bytes,
+    /// Where in it stands how long it may be kept.
+    ttl: Option<Range<usize>>,
+    /// What it is compared by.
+    pub(super) seen: Seen,
+}
+
+impl Page {
+    pub(super) fn of(page: &ListPage<'_>) -> Self {
+        let result = Bytes::copy_from_slice(page.result.as_bytes());
+        Self { result, ttl: page.ttl.clone(), seen: Seen::of(page) }
+    }
+
+    /// Its result, to be given again: it is stale at once, where it says how long it lasts.
+    pub(super) fn stale(&self) -> String {
+        let text = String::from_utf8_lossy(&self.result);
+        match &self.ttl {
+            Some(ttl) => format!("{}0{}", &text[..ttl.start], &text[ttl.end..]),
+            None => text.into_owned(),
+        }
+    }
+}
+
+/// The member under which the result of this list has its entries.
+pub(super) fn member_of(list: &str) -> &'static str {
+    LISTS.iter().find(|(known, _)| *known == list).map_or("", |(_, member)| member)
 }
 
 /// Whether this method asks for a list.
@@ -98,21 +93,18 @@ pub(super) fn list_named(method: &str) -> Option<&'static str> {
 }
 
 impl Book {
-    /// A child has answered a list request with this result. Gives what is worth to be kept beyond this run.
+    /// A child has answered a list request with this page. Gives what is worth to be kept beyond this run.
     pub(super) fn learn(
         &mut self,
         child: Gen,
-        method: &str,
+        method: &'static str,
         cursor: Option<&str>,
-        result: &str,
+        page: &ListPage<'_>,
     ) -> Option<Bytes> {
-        let (method, member) = LISTS.iter().find(|(list, _)| *list == method)?;
-        // A result without the list itself is not one that could be served.
-        edit::find(result, &[member])?;
-        if *member == "tools" {
-            self.learn_tools(result, cursor.is_none());
+        if method == TOOLS {
+            self.tools.learn(child, cursor, page);
         }
-        self.keep(child, method, member, cursor, result)
+        self.keep(child, method, cursor, page)
     }
 
     /// Keeps a page, if it is not worse than what is kept. Gives it if it is worth to be kept beyond this run.
@@ -120,14 +112,13 @@ impl Book {
         &mut self,
         child: Gen,
         method: &'static str,
-        member: &str,
         cursor: Option<&str>,
-        result: &str,
+        page: &ListPage<'_>,
     ) -> Option<Bytes> {
-        let list = edit::find(result, &[member]).filter(|list| list.starts_with('['))?;
-        let empty = list.trim_matches(['[', ']', ' ', '\t']).is_empty();
+        // A result without the list itself is not one that could be served.
+        let filled = page.filled?;
         let pages = self.pages.entry(method).or_default();
-        if empty && pages.filled {
+        if !filled && pages.filled {
             return None;
         }
         if pages.from != child && cursor.is_some() {
@@ -135,37 +126,33 @@ impl Book {
             return None;
         }
         if pages.from != child || cursor.is_none() {
-            self.bytes -= pages.by_cursor.values().map(Bytes::len).sum::<usize>();
+            self.bytes -= pages.bytes();
             pages.by_cursor.clear();
             pages.from = child;
             pages.filled = false;
         }
-        pages.filled |= !empty;
+        pages.filled |= filled;
         let cursor = cursor.unwrap_or_default().to_owned();
-        if self.bytes + result.len() > BOOK_BYTES {
+        if self.bytes + page.result.len() > BOOK_BYTES {
             return None;
         }
-        self.bytes += result.len();
-        let page = Bytes::copy_from_slice(result.as_bytes());
-        self.bytes -= pages.by_cursor.insert(cursor, page.clone()).map_or(0, |old| old.len());
-        (!empty).then_some(page)
+        self.bytes += page.result.len();
+        let kept = Page::of(page);
+        let result = kept.result.clone();
+        self.bytes -= pages.by_cursor.insert(cursor, kept).map_or(0, |old| old.result.len());
+        filled.then_some(result)
     }
 
     /// An earlier run has left this page. What this run has seen is better.
-    pub(super) fn recall(&mut self, method: &str, cursor: Option<&str>, result: &Bytes) {
-        let Ok(text) = std::str::from_utf8(result) else { return };
-        let Some((method, member)) = LISTS.iter().find(|(list, _)| *list == method) else { return };
+    pub(super) fn recall(&mut self, method: &'static str, cursor: Option<&str>, page: &ListPage<'_>) {
         let of_this_run = self.pages.get(method).is_some_and(|pages| pages.from != Gen(0) && pages.filled);
-        if of_this_run {
+        if of_this_run || page.filled.is_none() {
             return;
         }
-        if *member == "tools" {
-            // What a server of this run has said of a tool holds.
-            let known = std::mem::take(&mut self.tools);
-            self.learn_tools(text, false);
-            self.tools.extend(known);
+        if method == TOOLS {
+            self.tools.recall(page);
         }
-        self.keep(Gen(0), method, member, cursor, text);
+        self.keep(Gen(0), method, cursor, page);
     }
 
     /// Forgets what earlier runs have left.
@@ -174,42 +161,19 @@ impl Book {
         self.pages.retain(|_, pages| {
             let recalled = pages.from == Gen(0);
             if recalled {
-                *bytes -= pages.by_cursor.values().map(Bytes::len).sum::<usize>();
+                *bytes -= pages.bytes();
             }
             !recalled
         });
     }
 
-    /// One tool that is declared oddly does not make the others unknown.
-    fn learn_tools(&mut self, result: &str, anew: bool) {
-        let Ok(page) = serde_json::from_str::<ToolPage<'_>>(result) else { return };
-        if anew && !page.tools.is_empty() {
-            self.tools.clear();
-        }
-        for entry in page.tools {
-            if let Ok(entry) = serde_json::from_str::<ToolEntry>(entry.get()) {
-                self.tools.insert(entry.name.clone(), entry.into());
-            } else if let Some(name) =
-                edit::find(entry.get(), &["name"]).and_then(|name| serde_json::from_str(name).ok())
-            {
-                let typed = edit::find(entry.get(), &["outputSchema"]).is_some();
-                self.tools.insert(name, Tool { repeatable: false, typed });
-            }
-        }
-    }
-
     /// The result of the last good page of this list, as JSON text.
-    pub(super) fn page(&self, method: &str, cursor: Option<&str>) -> Option<&Bytes> {
+    pub(super) fn page(&self, method: &str, cursor: Option<&str>) -> Option<&Page> {
         self.pages.get(method)?.by_cursor.get(cursor.unwrap_or_default())
     }
 
     /// The child that the known pages of this list come from; 0 for an earlier run.
     pub(super) fn is_from(&self, method: &str) -> Gen {
         self.pages.get(method).map_or(Gen(0), |pages| pages.from)
-    }
-
-    /// What this tool declares; the cautious reading if it has not been seen.
-    pub(super) fn tool(&self, name: Option<&str>) -> Tool {
-        name.and_then(|name| self.tools.get(name)).copied().unwrap_or_default()
     }
 }

@@ -5,33 +5,30 @@
 //! list from an earlier run.
 
 use std::collections::BTreeMap;
-use std::hash::{DefaultHasher, Hash as _, Hasher as _};
 
 use bytes::Bytes;
-use serde_json::Value;
 
 use super::io::Gen;
 use super::phase::Phase;
 use super::replay::Own;
 use super::{Engine, book, planted};
-use crate::wire::{Response, edit};
+use crate::wire::{ListPage, Response};
 
 /// The most pages of one list that are remembered; a longer list counts as changed by every restart.
 const PAGES: usize = 1024;
 
 /// One page as the host has seen it.
 #[derive(Clone, Debug, PartialEq, Eq)]
-struct Page {
-    /// A hash of all that matters in it.
+pub(super) struct SeenPage {
+    /// A digest of all that matters in it.
     digest: u64,
     /// The cursor of the page after it, as JSON text. `None` for the last page.
     next: Option<Box<str>>,
 }
 
-impl Page {
-    fn of(result: &str) -> Self {
-        let next = edit::find(result, &["nextCursor"]).filter(|next| *next != "null").map(Into::into);
-        Self { digest: digest(result), next }
+impl SeenPage {
+    pub(super) fn of(page: &ListPage<'_>) -> Self {
+        Self { digest: page.digest, next: page.next.map(Into::into) }
     }
 }
 
@@ -40,7 +37,7 @@ impl Page {
 struct List {
     /// The child that has it: given by it, or compared with its own. Generation 0 for what came from the disk.
     of: Gen,
-    pages: Vec<Page>,
+    pages: Vec<SeenPage>,
 }
 
 /// The lists that this host has asked for.
@@ -49,9 +46,7 @@ pub(super) struct Seen(BTreeMap<&'static str, List>);
 
 impl Seen {
     /// The host is given a page. `of` is the child that it comes from.
-    pub(super) fn shown(&mut self, of: Gen, method: &str, cursor: Option<&str>, result: &str) {
-        let Some(method) = book::list_named(method) else { return };
-        let page = Page::of(result);
+    pub(super) fn shown(&mut self, of: Gen, method: &'static str, cursor: Option<&str>, page: SeenPage) {
         if cursor.is_none() {
             self.0.insert(method, List { of, pages: vec![page] });
         } else if let Some(list) = self.0.get_mut(method)
@@ -76,16 +71,16 @@ enum Verdict {
     Differs,
     /// As far as the host has seen it, it is the same.
     Same,
-    /// The next page is to be looked at: its cursor, as JSON text.
-    Next(String),
+    /// The next page is to be looked at.
+    Next,
 }
 
 impl List {
-    fn judge(&self, number: usize, page: &Page) -> Verdict {
+    fn judge(&self, number: usize, page: &SeenPage) -> Verdict {
         let Some(seen) = self.pages.get(number) else { return Verdict::Same };
         match (&page.next, self.pages.len() > number + 1) {
             _ if seen.digest != page.digest => Verdict::Differs,
-            (Some(next), true) => Verdict::Next(next.to_string()),
+            (Some(_), true) => Verdict::Next,
             (None, true) => Verdict::Differs,
             (Some(_), false) if seen.next.is_none() => Verdict::Differs,
             (None, false) if seen.next.is_some() => Verdict::Differs,
@@ -102,23 +97,23 @@ impl Engine {
         }
         self.compare_due = false;
         for method in self.seen.unlike(self.generation) {
-            let under_way = self.child.as_ref().is_some_and(|child| {
-                child
-                    .own
-                    .values()
-                    .any(|own| matches!(own, Own::Compare { method: asked, .. } if *asked == method))
-            });
             // What the host asks itself it sees itself.
             let asked = self
                 .inflight
                 .any(|pending| &*pending.method == method && pending.detail.is_none() && !pending.cancelled);
-            if !under_way && !asked && self.can_tell_list_changed(method) {
+            if !self.is_asked_for(method) && !asked && self.can_tell_list_changed(method) {
                 self.ask_for_page(method, 0, None);
             }
         }
     }
 
-    fn ask_for_page(&mut self, method: &'static str, page: usize, cursor: Option<String>) {
+    /// Whether the living child has been asked for a page of this list under an id of ours.
+    pub(super) fn is_asked_for(&self, method: &str) -> bool {
+        let asks = |own: &Own| matches!(own, Own::Compare { method: asked, .. } if *asked == method);
+        self.child.as_ref().is_some_and(|child| child.own.values().any(asks))
+    }
+
+    pub(super) fn ask_for_page(&mut self, method: &'static str, page: usize, cursor: Option<String>) {
         let id = self.fresh_own_id(method);
         let line = self.own_request(&id, method, cursor.as_deref());
         if let Some(child) = &mut self.child {
@@ -130,22 +125,31 @@ impl Engine {
     /// A child has answered one of these requests.
     pub(super) fn compared(&mut self, own: &Own, response: &Response, line: &Bytes) {
         let Own::Compare { method, page, cursor } = own else { return };
-        let generation = self.generation;
-        if response.is_error {
-            return;
+        let read = ListPage::in_line(line, book::member_of(method)).filter(|_| !response.is_error);
+        let Some(read) = read else { return self.has_no_more_pages(method) };
+        self.learn_page(self.generation, method, cursor.as_deref(), &read);
+        let is_list = read.filled.is_some();
+        let read = SeenPage::of(&read);
+        self.judge_doubted();
+        let compares = self.compare_page(method, *page, &read);
+        let wanted = compares && self.phase == Phase::Serving
+            // A child of the modern era comes to serve by this very answer, and is compared then.
+            || is_list && self.asks_of_doubted(method) && self.may_be_asked();
+        match read.next.filter(|_| wanted && page + 1 < PAGES) {
+            Some(next) => self.ask_for_page(method, page + 1, Some(next.into())),
+            None => self.has_no_more_pages(method),
         }
-        self.learn_page(generation, method, cursor.as_deref(), line);
-        let Some(result) = edit::find_in(line, &["result"]) else { return };
+    }
+
+    /// Compares a page with the one that the host has seen. Whether the next one is to be looked at.
+    fn compare_page(&mut self, method: &'static str, number: usize, page: &SeenPage) -> bool {
+        let generation = self.generation;
         let Some(list) = self.seen.0.get_mut(method).filter(|list| list.of != generation) else {
-            // The host has asked for it itself meanwhile.
-            return;
+            // The host has asked for it itself meanwhile, or never has.
+            return false;
         };
-        match list.judge(*page, &Page::of(result)) {
-            Verdict::Next(cursor) if self.phase == Phase::Serving => {
-                self.ask_for_page(method, page + 1, Some(cursor));
-            }
-            // It is on its way out: the next child is compared.
-            Verdict::Next(_) => {}
+        match list.judge(number, page) {
+            Verdict::Next => return true,
             Verdict::Same => {
                 list.of = generation;
                 if planted!(self, AlwaysListChanged) {
@@ -159,50 +163,26 @@ impl Engine {
                 }
             }
         }
+        false
     }
-}
-
-/// A hash of a page without what may differ between two answers that say the same.
-fn digest(result: &str) -> u64 {
-    let mut hasher = DefaultHasher::new();
-    let Ok(mut value) = serde_json::from_str::<Value>(result) else {
-        result.hash(&mut hasher);
-        return hasher.finish();
-    };
-    if let Some(members) = value.as_object_mut() {
-        for name in ["_meta", "ttlMs", "nextCursor"] {
-            members.remove(name);
-        }
-        for item in members.values_mut().filter_map(Value::as_array_mut).flatten() {
-            item.as_object_mut().map(|item| item.remove("_meta"));
-        }
-    }
-    // Members are sorted by name: their order does not matter.
-    value.to_string().hash(&mut hasher);
-    hasher.finish()
 }
 
 #[cfg(test)]
 mod tests {
-    use super::{Gen, List, Page, Seen, Verdict, digest};
+    use super::{Gen, List, ListPage, Seen, SeenPage, Verdict};
 
-    #[test]
-    fn what_may_differ_between_two_same_answers_does_not_matter() {
-        let one = r#"{"tools":[{"name":"a","_meta":{"x":1}}],"ttlMs":5,"nextCursor":"p","_meta":{"y":2}}"#;
-        let other = r#"{ "_meta":{"y":3},"tools":[ {"_meta":{},"name":"a"}] }"#;
-        assert_eq!(digest(one), digest(other));
-        assert_ne!(digest(one), digest(r#"{"tools":[{"name":"b"}]}"#));
-        assert_ne!(digest(one), digest(r#"{"tools":[{"name":"a","description":"new"}]}"#));
+    fn page_of(result: &str) -> SeenPage {
+        SeenPage::of(&ListPage::of_result(result, "tools").unwrap())
     }
 
     #[test]
     fn pages_are_compared_by_their_place() {
         let page = |name: &str, next: Option<&str>| {
             let next = next.map_or_else(String::new, |next| format!(",\"nextCursor\":{next}"));
-            Page::of(&format!("{{\"tools\":[{{\"name\":\"{name}\"}}]{next}}}"))
+            page_of(&format!("{{\"tools\":[{{\"name\":\"{name}\"}}]{next}}}"))
         };
         let list = List { of: Gen(1), pages: vec![page("a", Some("\"1\"")), page("b", None)] };
-        assert_eq!(list.judge(0, &page("a", Some("7"))), Verdict::Next("7".to_owned()));
+        assert_eq!(list.judge(0, &page("a", Some("7"))), Verdict::Next);
         assert_eq!(list.judge(0, &page("a", None)), Verdict::Differs);
         assert_eq!(list.judge(0, &page("x", Some("7"))), Verdict::Differs);
         assert_eq!(list.judge(1, &page("b", None)), Verdict::Same);
@@ -214,13 +194,13 @@ mod tests {
     #[test]
     fn a_first_page_begins_a_list_anew_and_a_stray_page_is_no_part_of_it() {
         let mut seen = Seen::default();
-        seen.shown(Gen(1), "tools/list", None, r#"{"tools":[],"nextCursor":"a"}"#);
-        seen.shown(Gen(1), "tools/list", Some("\"b\""), r#"{"tools":[1]}"#);
+        seen.shown(Gen(1), "tools/list", None, page_of(r#"{"tools":[],"nextCursor":"a"}"#));
+        seen.shown(Gen(1), "tools/list", Some("\"b\""), page_of(r#"{"tools":[1]}"#));
         assert_eq!(seen.0["tools/list"].pages.len(), 1);
-        seen.shown(Gen(2), "tools/list", Some("\"a\""), r#"{"tools":[2]}"#);
+        seen.shown(Gen(2), "tools/list", Some("\"a\""), page_of(r#"{"tools":[2]}"#));
         assert_eq!((seen.0["tools/list"].pages.len(), seen.0["tools/list"].of), (2, Gen(1)));
         assert_eq!(seen.unlike(Gen(1)), Vec::<&str>::new());
-        seen.shown(Gen(2), "tools/list", None, r#"{"tools":[]}"#);
+        seen.shown(Gen(2), "tools/list", None, page_of(r#"{"tools":[]}"#));
         assert_eq!((seen.unlike(Gen(1)), seen.0["tools/list"].pages.len()), (vec!["tools/list"], 1));
     }
 }

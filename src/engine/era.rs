@@ -165,7 +165,8 @@ impl Engine {
         matches!(self.opening, Opening::Enveloped | Opening::Probe)
             && self.phase == Phase::Starting
             && child.is_ready()
-            && child.own.is_empty()
+            // What we ask for ourselves holds up nobody.
+            && child.own.values().all(|own| matches!(own, Own::Compare { .. }))
             && !self
                 .inflight
                 // A server need not answer what was cancelled.

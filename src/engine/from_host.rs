@@ -245,7 +245,7 @@ impl Engine {
         if is_greeting {
             self.timers.disarm(Timer::Greeting);
         }
-        if self.inflight.len() - self.inflight.owed() > CANCELLED {
+        if self.inflight.cancelled() > CANCELLED {
             let oldest = self.inflight.oldest_cancelled().cloned();
             oldest.and_then(|id| self.inflight.take(&id));
         }

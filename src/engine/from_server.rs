@@ -3,12 +3,13 @@
 use bytes::Bytes;
 
 use super::answers;
+use super::compare::SeenPage;
 use super::era::DISCOVER;
 use super::io::{Gen, Output};
 use super::note::{DropCause, Note};
 use super::{Doom, Engine, Greeting, as_array, book, listen, planted};
 use crate::wire::{
-    Element, Frame, Id, Line, Malformed, Message, Notification, Parsed, Request, Response, edit, ends,
+    Element, Frame, Id, Line, ListPage, Malformed, Message, Notification, Parsed, Request, Response, ends,
     salvage,
 };
 
@@ -281,13 +282,14 @@ impl Engine {
     /// A well-answered request may tell something that matters later.
     fn learn(&mut self, child: Gen, pending: &super::inflight::Pending, line: &Bytes) {
         let method = &*pending.method;
-        if book::is_list(method) {
-            self.learn_page(child, method, pending.detail.as_deref(), line);
+        if let Some(list) = book::list_named(method) {
+            let Some(page) = ListPage::in_line(line, book::member_of(list)) else { return };
+            self.learn_page(child, list, pending.detail.as_deref(), &page);
             if self.is_modern() {
-                self.name_server(line);
+                self.name_server_of(&page);
             }
-            if let (false, Some(result)) = (pending.cancelled, edit::find_in(line, &["result"])) {
-                self.seen.shown(child, method, pending.detail.as_deref(), result);
+            if !pending.cancelled {
+                self.seen.shown(child, list, pending.detail.as_deref(), SeenPage::of(&page));
             }
         } else if method == DISCOVER {
             self.learn_discovered(line);
@@ -362,9 +364,8 @@ impl Engine {
         }
         if let Some(current) = &mut self.child {
             current.spoke = true;
-            if current.own.remove(id).is_some() {
-                // Nobody waits for it any more.
-                return;
+            if let Some(own) = current.own.remove(id) {
+                return self.own_answer_is_lost(&own);
             }
         }
         let greeting =

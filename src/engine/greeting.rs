@@ -257,7 +257,7 @@ impl Engine {
             Own::Subscribe(uri) => self.say_to_host(answers::resource_updated(uri, None)),
             Own::Compare { .. } => self.compared(own, response, line),
             Own::Page { .. } | Own::Discover if response.is_error => {}
-            Own::Page { method, cursor } => self.learn_page(child, method, cursor.as_deref(), line),
+            Own::Page { method, cursor } => self.learn_late_page(child, method, cursor.as_deref(), line),
             Own::Discover => self.learn_discovered(line),
             Own::Level | Own::Ping | Own::Late => {}
         }

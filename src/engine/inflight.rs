@@ -3,13 +3,15 @@
 //! The table registers, completes and cancels. It writes nothing and decides nothing; it only makes it impossible to
 //! answer a request twice, for whoever answers must first take it out of here.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use bytes::Bytes;
 
 use super::io::Gen;
 use super::listen::LISTEN;
+use super::tally::Tally;
+use super::tools::Edition;
 use super::upstream::Ends;
 use crate::wire::{Id, Method, Request};
 
@@ -68,6 +70,10 @@ pub(super) struct Pending {
     pub(super) ends: Ends,
     /// Whether its result is withheld, because it says that the token was refused.
     pub(super) withheld: bool,
+    /// Whether it waits for what its tool declares: the child that had it is gone, and has not said.
+    pub(super) doubted: bool,
+    /// The edition of the child that it was last written to.
+    pub(super) edition: Edition,
     /// What that result says. `None` if there was none.
     pub(super) refused: Option<Box<str>>,
 }
@@ -99,18 +105,35 @@ impl Pending {
             floor: None,
             ends: Ends::default(),
             withheld: false,
+            doubted: false,
+            edition: Edition::default(),
             refused: None,
         }
     }
 
     /// Whether it was refused, and waits for a child with another token.
     pub(super) fn is_made_again(&self) -> bool {
-        self.refused.is_some() && !self.withheld && self.written.is_none()
+        self.refused.is_some() && !self.withheld && !self.doubted && self.written.is_none()
+    }
+
+    /// Whether its bytes count with those that are kept for a repetition, and not with those of the queue.
+    fn is_kept(&self) -> bool {
+        self.written.is_some() || self.withheld || self.doubted
+    }
+
+    /// How many bytes are kept of it to write it again.
+    pub(super) fn kept_bytes(&self) -> usize {
+        if self.is_kept() { self.kept.as_ref().map_or(0, Bytes::len) } else { 0 }
     }
 
     /// Whether the host waits for an answer.
-    fn is_owed(&self) -> bool {
+    pub(super) fn is_owed(&self) -> bool {
         !self.cancelled && !self.stream
+    }
+
+    /// Whether a child has it, and is to finish it.
+    pub(super) fn is_worked_on(&self) -> bool {
+        self.written.is_some() && self.is_owed()
     }
 }
 
@@ -120,11 +143,8 @@ pub(super) struct Inflight {
     /// Boxed, for a tree moves what it holds whenever something comes or goes.
     requests: BTreeMap<Id, Box<Pending>>,
     tokens: BTreeMap<Id, Id>,
-    /// The deadlines in the order in which they come.
-    deadlines: BTreeSet<(Duration, Id)>,
     next_seq: u64,
-    kept: usize,
-    owed: usize,
+    tally: Tally,
 }
 
 impl Inflight {
@@ -136,7 +156,7 @@ impl Inflight {
         if let Some(token) = &pending.token {
             self.tokens.insert(token.clone(), pending.id.clone());
         }
-        self.owed += usize::from(pending.is_owed());
+        self.tally.enter(&pending);
         self.requests.insert(pending.id.clone(), Box::new(pending));
     }
 
@@ -150,29 +170,34 @@ impl Inflight {
         self.requests.get(id).map(|pending| &**pending)
     }
 
+    /// Changes a request, which is counted anew. `None` if there is none with this id.
+    fn change<R>(&mut self, id: &Id, change: impl FnOnce(&mut Pending) -> R) -> Option<R> {
+        let pending = self.requests.get_mut(id)?;
+        self.tally.leave(pending);
+        let result = change(pending);
+        self.tally.enter(pending);
+        Some(result)
+    }
+
     /// Notes that a request was written to this child, in this line. Its bytes are kept only if it may be repeated and they fit.
     pub(super) fn written(&mut self, id: &Id, child: Gen, line: u64, repeatable: bool, ends: Ends) {
-        let Some(pending) = self.requests.get_mut(id) else { return };
-        pending.ends = ends;
-        pending.written = Some(child);
-        pending.line = line;
-        pending.times_written = pending.times_written.saturating_add(1);
-        let size = pending.kept.as_ref().map_or(0, Bytes::len);
-        // A stream is no burden for a server, however often it is asked for it.
-        let again = pending.stream || repeatable && pending.times_written < 2;
-        let deadline = pending.deadline.take();
-        if let Some(deadline) = deadline {
-            self.deadlines.remove(&(deadline, id.clone()));
-        }
-        if again && (self.kept + size <= KEPT || pending.stream) {
-            self.kept += size;
-            if let Some(bytes) = pending.kept.as_mut().filter(|bytes| bytes.len() <= SMALL) {
+        let room = KEPT.saturating_sub(self.tally.kept);
+        self.change(id, |pending| {
+            pending.ends = ends;
+            pending.written = Some(child);
+            pending.line = line;
+            pending.times_written = pending.times_written.saturating_add(1);
+            pending.deadline = None;
+            let size = pending.kept.as_ref().map_or(0, Bytes::len);
+            // A stream is no burden for a server, however often it is asked for it.
+            let again = repeatable && pending.times_written < 2 && size <= room;
+            if !again && !pending.stream {
+                pending.kept = None;
+            } else if let Some(bytes) = pending.kept.as_mut().filter(|bytes| bytes.len() <= SMALL) {
                 // Else a few bytes would keep all that was read with them.
                 *bytes = Bytes::copy_from_slice(bytes);
             }
-        } else {
-            pending.kept = None;
-        }
+        });
     }
 
     /// Takes a request out because it is answered, or nobody waits for it any more.
@@ -184,11 +209,7 @@ impl Inflight {
         {
             self.tokens.remove(token);
         }
-        if let Some(deadline) = pending.deadline {
-            self.deadlines.remove(&(deadline, id.clone()));
-        }
-        self.owed -= usize::from(pending.is_owed());
-        self.unkeep(&pending);
+        self.tally.leave(&pending);
         Some(pending)
     }
 
@@ -199,66 +220,96 @@ impl Inflight {
 
     /// Notes until when an answer is waited for.
     pub(super) fn wait_until(&mut self, id: &Id, deadline: Duration) {
-        self.set_deadline(id, Some(deadline));
-    }
-
-    fn set_deadline(&mut self, id: &Id, deadline: Option<Duration>) {
-        let Some(pending) = self.requests.get_mut(id) else { return };
-        if let Some(before) = pending.deadline {
-            self.deadlines.remove(&(before, id.clone()));
-        }
-        pending.deadline = deadline;
-        if let Some(deadline) = deadline {
-            self.deadlines.insert((deadline, id.clone()));
-        }
+        self.change(id, |pending| pending.deadline = Some(deadline));
     }
 
     /// This child has turned out to be there: what it has may take as long as it takes, but for tool calls with a limit.
     pub(super) fn settle_down(&mut self, child: Gen) {
-        let bound: Vec<Id> = self.deadlines.iter().map(|(_, id)| id.clone()).collect();
+        let bound: Vec<Id> = self.tally.deadlines.values().cloned().collect();
         for id in bound {
             let free = |pending: &Pending| pending.written == Some(child) && &*pending.method != "tools/call";
             if self.get(&id).is_some_and(free) {
-                self.set_deadline(&id, None);
+                self.change(&id, |pending| pending.deadline = None);
             }
         }
     }
 
     /// Notes that a request which was written to this child, in this line and as these bytes, never left us.
     pub(super) fn unsend(&mut self, id: &Id, child: Gen, line: u64, bytes: Bytes) {
-        // Another request with the same id may have been passed on untracked.
-        let is_it = |pending: &&mut Box<Pending>| pending.written == Some(child) && pending.line == line;
-        let Some(pending) = self.requests.get_mut(id).filter(is_it) else { return };
-        pending.unsent = true;
-        pending.times_written = pending.times_written.saturating_sub(1);
-        self.kept -= pending.kept.as_ref().map_or(0, Bytes::len);
-        self.kept += bytes.len();
-        pending.kept = Some(bytes);
+        self.change(id, |pending| {
+            // Another request with the same id may have been passed on untracked.
+            if pending.written == Some(child) && pending.line == line {
+                pending.unsent = true;
+                pending.times_written = pending.times_written.saturating_sub(1);
+                pending.kept = Some(bytes);
+            }
+        });
     }
 
     /// The child has answered, and its answer is withheld: only what this says of it is kept, and the request, which counts
     /// with those that are written.
     pub(super) fn withhold(&mut self, id: &Id, said: Box<str>) {
-        let Some(pending) = self.requests.get_mut(id) else { return };
-        pending.written = None;
-        pending.withheld = true;
-        pending.refused = Some(said);
+        self.change(id, |pending| {
+            pending.written = None;
+            pending.withheld = true;
+            pending.refused = Some(said);
+        });
+    }
+
+    /// Notes of which edition the child is that has just been written a request.
+    pub(super) fn is_of(&mut self, id: &Id, edition: Edition) {
+        if let Some(pending) = self.requests.get_mut(id) {
+            pending.edition = edition;
+        }
+    }
+
+    /// Sets a request aside that must not be written again before its tool has said that it may, until `deadline` or until
+    /// it was to be written again.
+    pub(super) fn doubt(&mut self, id: &Id, deadline: Duration) {
+        self.change(id, |pending| {
+            if pending.is_kept() {
+                pending.floor = pending.progress;
+                pending.deadline = Some(deadline);
+            }
+            pending.written = None;
+            pending.withheld = false;
+            pending.unsent = false;
+            pending.doubted = true;
+            pending.deadline.get_or_insert(deadline);
+        });
+    }
+
+    /// The requests that wait for what their tools declare, in the order of arrival.
+    pub(super) fn doubted(&self) -> impl ExactSizeIterator<Item = &Id> {
+        self.tally.doubted.values()
+    }
+
+    /// The request that arrived as this one, if its result is withheld.
+    pub(super) fn withheld(&self, seq: u64) -> Option<&Pending> {
+        self.get(self.tally.withheld.get(&seq)?)
+    }
+
+    /// The requests that were refused and wait for a child with another token, in the order of arrival.
+    pub(super) fn made_again(&self) -> impl ExactSizeIterator<Item = &Id> {
+        self.tally.made_again.values()
     }
 
     /// Puts a request that a child had back among those that wait, until `deadline` where there is one. `false` if it waits
     /// already.
     pub(super) fn requeue(&mut self, id: &Id, deadline: Option<Duration>) -> bool {
-        let Some(pending) = self.requests.get_mut(id) else { return false };
-        if pending.written.is_none() && !pending.withheld {
-            return false;
-        }
-        self.kept -= pending.kept.as_ref().map_or(0, Bytes::len);
-        pending.written = None;
-        pending.withheld = false;
-        pending.unsent = false;
-        pending.floor = pending.progress;
-        self.set_deadline(id, deadline);
-        true
+        let requeued = self.change(id, |pending| {
+            let comes = pending.is_kept();
+            if comes {
+                pending.written = None;
+                pending.withheld = false;
+                pending.doubted = false;
+                pending.unsent = false;
+                pending.floor = pending.progress;
+                pending.deadline = deadline;
+            }
+            comes
+        });
+        requeued.unwrap_or(false)
     }
 
     /// As if a request had never been written: one of the bugs that the simulator must find.
@@ -269,13 +320,13 @@ impl Inflight {
         }
     }
 
-    /// Notes that the host has cancelled a request: no answer is owed any more.
+    /// Notes that the host has cancelled a request: no answer is owed any more, and it is not written again.
     pub(super) fn cancel(&mut self, id: &Id) {
-        if let Some(pending) = self.requests.get_mut(id) {
-            self.owed -= usize::from(pending.is_owed());
+        self.change(id, |pending| {
             pending.cancelled = true;
-            self.set_deadline(id, None);
-        }
+            pending.deadline = None;
+            pending.kept = None;
+        });
     }
 
     /// Whether a progress notification for this token may be handed on; it is noted then. One for a token that is not
@@ -302,15 +353,19 @@ impl Inflight {
 
     /// When the first of the answers has been waited for long enough.
     pub(super) fn earliest_deadline(&self) -> Option<Duration> {
-        self.deadlines.first().map(|(deadline, _)| *deadline)
+        self.tally.deadlines.first_key_value().map(|((deadline, _), _)| *deadline)
     }
 
     /// The requests whose answers have been waited for long enough, in the order of their arrival.
     pub(super) fn overdue(&self, now: Duration) -> Vec<Id> {
-        let due = self.deadlines.iter().take_while(|(deadline, _)| *deadline <= now);
-        let mut found: Vec<&Box<Pending>> = due.filter_map(|(_, id)| self.requests.get(id)).collect();
-        found.sort_unstable_by_key(|pending| pending.seq);
-        found.into_iter().map(|pending| pending.id.clone()).collect()
+        let due = self.tally.deadlines.range(..=(now, u64::MAX)).map(|(_, id)| id.clone());
+        self.in_order(due.collect())
+    }
+
+    /// These requests in the order of their arrival.
+    pub(super) fn in_order(&self, mut ids: Vec<Id>) -> Vec<Id> {
+        ids.sort_by_cached_key(|id| self.get(id).map(|pending| pending.seq));
+        ids
     }
 
     /// Whether there is a request like this.
@@ -320,26 +375,93 @@ impl Inflight {
 
     /// The oldest request that the host has cancelled and no server has answered.
     pub(super) fn oldest_cancelled(&self) -> Option<&Id> {
-        self.requests
-            .values()
-            .filter(|pending| pending.cancelled)
-            .min_by_key(|pending| pending.seq)
-            .map(|p| &p.id)
+        self.tally.cancelled.values().next()
+    }
+
+    /// How many requests the host has cancelled that no server has answered.
+    pub(super) fn cancelled(&self) -> usize {
+        self.tally.cancelled.len()
     }
 
     /// How many answers the host still waits for.
     pub(super) fn owed(&self) -> usize {
-        self.owed
+        self.tally.owed
+    }
+
+    /// How many requests the child has that it is to finish.
+    pub(super) fn working(&self) -> usize {
+        self.tally.working
     }
 
     /// How many requests are in the table, those that were cancelled included.
     pub(super) fn len(&self) -> usize {
         self.requests.len()
     }
+}
 
-    fn unkeep(&mut self, pending: &Pending) {
-        if pending.written.is_some() || pending.withheld {
-            self.kept -= pending.kept.as_ref().map_or(0, Bytes::len);
+#[cfg(test)]
+mod tests {
+    use bytes::Bytes;
+    use proptest::prelude::*;
+
+    use super::{Duration, Ends, Gen, Id, Inflight, KEPT, Pending, Tally};
+    use crate::wire::{Frame, Message, Parsed};
+
+    fn request(number: u8, size: usize) -> Pending {
+        let line = format!("{{\"jsonrpc\":\"2.0\",\"id\":{number},\"method\":\"tools/call\"}}");
+        let Parsed::One(Message::Request(request)) = Frame::read(line.into()).parsed else {
+            panic!("it is a request")
+        };
+        Pending::new(request, Bytes::from(vec![0; size]), Duration::ZERO, None)
+    }
+
+    fn id(number: u8) -> Id {
+        Id::from_json(&number.to_string()).unwrap()
+    }
+
+    /// Does the thing with this number to this request.
+    fn does(table: &mut Inflight, what: u8, number: u8, time: u8) {
+        let (id, time) = (id(number), Duration::from_secs(time.into()));
+        match what {
+            0..3 if !table.contains(&id) => table.register(request(number, KEPT / 3)),
+            0..3 => table.written(&id, Gen(1), 0, what > 0, Ends::default()),
+            3 => table.wait_until(&id, time),
+            4 => table.withhold(&id, "no".into()),
+            5 => table.doubt(&id, time),
+            6 => _ = table.requeue(&id, Some(time)),
+            7 => table.cancel(&id),
+            8 => table.unsend(&id, Gen(1), 0, Bytes::from_static(b"{}")),
+            9 => table.settle_down(Gen(1)),
+            _ => _ = table.take(&id),
         }
+    }
+
+    proptest! {
+        /// Whatever happens to requests, what is counted of them is what they are, and an empty table counts nothing.
+        #[test]
+        fn the_counts_are_those_of_the_requests(deeds in prop::collection::vec((0..11_u8, 0..6_u8, 0..4_u8), 0..80)) {
+            let mut table = Inflight::default();
+            for (what, number, time) in deeds {
+                does(&mut table, what, number, time);
+                let mut counted = Tally::default();
+                table.requests.values().for_each(|pending| counted.enter(pending));
+                prop_assert_eq!(&counted, &table.tally);
+            }
+            (0..6).for_each(|number| _ = table.take(&id(number)));
+            prop_assert_eq!(&table.tally, &Tally::default());
+            prop_assert!(table.tokens.is_empty());
+        }
+    }
+
+    #[test]
+    fn what_the_host_cancels_gives_back_its_bytes_and_its_part_of_the_budget() {
+        let mut table = Inflight::default();
+        for number in 0..100 {
+            table.register(request(number, KEPT / 2));
+            table.written(&id(number), Gen(1), 0, true, Ends::default());
+            assert!(table.get(&id(number)).unwrap().kept.is_some(), "request {number} is not kept");
+            table.cancel(&id(number));
+        }
+        assert!(table.requests.values().all(|pending| pending.kept.is_none()));
     }
 }

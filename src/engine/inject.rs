@@ -8,7 +8,7 @@
 //! A text is no proof. So only what is safe to repeat is repeated, unless the user says otherwise; and the session counts
 //! as expired, with all that follows for other calls, from the second such text on between which no call has succeeded.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -21,6 +21,7 @@ use super::lease::io::{Cause, End, Event, RequestId, Standing, TokenId};
 use super::note::Note;
 use super::phase::Phase;
 use super::timers::Timer;
+use super::tools::Safety;
 use super::upstream::{self, Inject, State};
 use super::{Engine, planted};
 use crate::wire::{Id, Response};
@@ -89,7 +90,7 @@ impl Engine {
         if child.token == self.injection.token || child.doom.is_some() {
             return;
         }
-        let now = now || self.inflight.any(Pending::is_made_again);
+        let now = now || self.inflight.made_again().len() > 0;
         let starting =
             self.phase == Phase::Starting && (now || child.token.is_none()) && !self.runs_first_calls();
         if !(starting || self.phase == Phase::Serving) || planted!(self, KeepOldToken) {
@@ -164,20 +165,23 @@ impl Engine {
 
     /// The verdicts on calls that were refused: there is another token by now, or there is none.
     pub(super) fn judge_calls(&mut self, verdicts: &BTreeMap<RequestId, Option<TokenId>>) {
-        let mut again = BTreeSet::new();
-        for id in self.inflight.ids(|pending| pending.withheld) {
-            let Some(pending) = self.inflight.get(&id) else { continue };
+        let (mut again, mut doubted) = (Vec::new(), Vec::new());
+        for (request, other) in verdicts {
             // The host may have cancelled others meanwhile.
-            match verdicts.get(&RequestId(pending.seq)) {
-                None => {}
-                Some(Some(_)) if self.may_make_again(pending) => _ = again.insert(pending.seq),
-                Some(Some(_)) => self.tell_refused(&id, State::Expired),
-                Some(None) => self.tell_refused(&id, State::Doubted),
+            let Some(pending) = self.inflight.withheld(request.0) else { continue };
+            let id = pending.id.clone();
+            match other.map(|_| self.may_make_again(pending)) {
+                Some(Safety::Safe) => again.push(id),
+                Some(Safety::Unsafe) => self.tell_refused(&id, State::Expired),
+                Some(Safety::Unknown) => doubted.push(id),
+                None => self.tell_refused(&id, State::Doubted),
             }
         }
+        self.doubt(&doubted);
         if !again.is_empty() {
             // Those that wait already are put in with them: all go in the order in which the host has asked.
-            let ids = self.inflight.ids(|pending| again.contains(&pending.seq) || pending.is_made_again());
+            again.extend(self.inflight.made_again().cloned());
+            let ids = self.inflight.in_order(again);
             for id in &ids {
                 self.queue.remove(id);
             }
@@ -189,12 +193,14 @@ impl Engine {
     }
 
     /// Whether a refused call may be written to another child.
-    fn may_make_again(&self, pending: &Pending) -> bool {
-        pending.kept.is_some()
-            && pending.times_written < 2
-            && (self.is_repeatable(&pending.method, pending.name.as_deref())
-                || self.repeats_refused()
-                || planted!(self, RepeatRefused))
+    fn may_make_again(&self, pending: &Pending) -> Safety {
+        if pending.kept.is_none() || pending.times_written >= 2 {
+            Safety::Unsafe
+        } else if self.repeats_refused() || planted!(self, RepeatRefused) {
+            Safety::Safe
+        } else {
+            self.repeatable(pending, pending.edition)
+        }
     }
 
     /// Whether refused calls are made again whatever their tools declare.

@@ -103,6 +103,7 @@ impl Engine {
         match path.filter(|path| Some(path) != current) {
             Some(path) => {
                 self.lookup.using = Some(path.clone());
+                self.book.tools.outdate();
                 self.outputs.push_back(Output::UsePath(path));
                 self.start();
             }

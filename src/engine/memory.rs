@@ -11,8 +11,8 @@ use super::inflight::Pending;
 use super::io::{Gen, Output};
 use super::phase::Phase;
 use super::replay::{Replay, is_greeted_revision, string_at};
-use super::{Engine, planted};
-use crate::wire::edit;
+use super::{Engine, book, planted};
+use crate::wire::{ListPage, edit};
 
 impl Engine {
     /// What earlier runs have left has been read.
@@ -38,12 +38,25 @@ impl Engine {
                 (DISCOVER, Era::Modern) if edit::find_in(result, &["supportedVersions"]).is_some() => {
                     self.replay.discovered.get_or_insert_with(|| result.clone());
                 }
-                (method, _) => self.book.recall(method, cursor.as_deref(), result),
+                (method, _) => self.recall_list(method, cursor.as_deref(), result),
             }
         }
         self.last_good = good;
         self.let_greeting_wait();
         self.let_lists_wait();
+    }
+
+    fn recall_list(&mut self, method: &str, cursor: Option<&str>, result: &[u8]) {
+        let Some(list) = book::list_named(method) else { return };
+        let text = std::str::from_utf8(result).ok();
+        let Some(page) = text.and_then(|text| ListPage::of_result(text, book::member_of(list))) else {
+            return;
+        };
+        self.book.recall(list, cursor, &page);
+        #[cfg(test)]
+        if planted!(self, TrustDisk) {
+            self.book.tools.trust(&page);
+        }
     }
 
     /// What waits since before it was known what earlier runs have left waits no longer than others, also where a child
@@ -72,14 +85,27 @@ impl Engine {
     }
 
     /// A child has answered a list request well.
-    pub(super) fn learn_page(&mut self, child: Gen, method: &str, cursor: Option<&str>, line: &Bytes) {
-        let Some(result) = edit::find_in(line, &["result"]) else { return };
-        match self.book.learn(child, method, cursor, result) {
+    pub(super) fn learn_page(
+        &mut self,
+        child: Gen,
+        method: &'static str,
+        cursor: Option<&str>,
+        page: &ListPage<'_>,
+    ) {
+        match self.book.learn(child, method, cursor, page) {
             Some(page) => self.remember(method, cursor, page),
             None if planted!(self, RememberEmptyList) => {
-                self.remember(method, cursor, Bytes::copy_from_slice(result.as_bytes()));
+                self.remember(method, cursor, Bytes::copy_from_slice(page.result.as_bytes()));
             }
             None => {}
+        }
+    }
+
+    /// A child has answered a list request that we have answered in its place.
+    pub(super) fn learn_late_page(&mut self, child: Gen, method: &str, cursor: Option<&str>, line: &[u8]) {
+        let Some(list) = book::list_named(method) else { return };
+        if let Some(page) = ListPage::in_line(line, book::member_of(list)) {
+            self.learn_page(child, list, cursor, &page);
         }
     }
 

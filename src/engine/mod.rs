@@ -21,7 +21,9 @@
 //! 3. A child hears nothing before its greeting is done, and first what the host opened with; answers to a replayed
 //!    greeting never reach the host.
 //! 4. A request is written to at most one generation; only those that are safe to repeat, or that `--repeat-on-401` lets
-//!    through after a refusal, may be written to a second. Listening streams are asked for again in each.
+//!    through after a refusal, may be written to a second. A call is safe if the child that had it has declared its tool
+//!    so, or another one of the same executable since the last change, order or upgrade; where neither has said anything
+//!    of it, the next child is asked first. Listening streams are asked for again in each.
 //! 5. Nothing from an older generation reaches the host; no host answer meant for a dead child reaches a new one. From
 //!    the second generation on, the generation is spliced into the ids of server requests and taken out on the way back.
 //! 6. Forwarded bytes are the bytes received. The exceptions: that splice, and the same for server-chosen progress
@@ -42,6 +44,7 @@ mod book;
 mod compare;
 mod config;
 mod current;
+mod doubt;
 mod era;
 mod from_host;
 mod from_server;
@@ -70,7 +73,9 @@ mod sim;
 #[cfg(test)]
 pub(crate) use sim::{SEEDS as SIMULATED, simulated};
 mod story;
+mod tally;
 mod timers;
+mod tools;
 pub mod upstream;
 mod waiting;
 
@@ -305,11 +310,14 @@ impl Engine {
     fn settle(&mut self) {
         self.fire_timers();
         self.keep_session();
+        // After what has told more of the tools was handed on, and before anything is written.
+        self.judge_doubted();
         self.greet();
         self.open();
         self.rotate(false);
         self.flush();
         self.compare();
+        self.ask_of_doubted();
         self.answer_overdue();
         self.drain();
         self.tell_carried();

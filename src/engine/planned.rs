@@ -12,6 +12,7 @@ use super::lease::io::Event;
 use super::note::Note;
 use super::phase::Phase;
 use super::timers::Timer;
+use super::tools::Safety;
 use super::{Doom, Engine, planted};
 
 /// For how long nothing must change for changes to be over.
@@ -44,6 +45,7 @@ impl Engine {
             self.note(Note::Changed { what });
             return self.session_event(Event::Stirred);
         }
+        self.book.tools.outdate();
         let now = self.now.mono;
         let change = self.change.get_or_insert(Change { first: now, what });
         change.what = change.what.min(what);
@@ -90,6 +92,7 @@ impl Engine {
         if planted!(self, IgnoreOrder) {
             return;
         }
+        self.book.tools.outdate();
         self.renew_child(ASKED);
     }
 
@@ -140,7 +143,8 @@ impl Engine {
 
     /// Whether a child of the modern era that has not said anything yet runs what would be lost with it.
     pub(super) fn runs_first_calls(&self) -> bool {
-        self.is_modern() && self.inflight.any(|pending| self.works_on(pending) && !self.may_repeat(pending))
+        let lost = |pending: &Pending| self.works_on(pending) && self.may_repeat(pending) != Safety::Safe;
+        self.is_modern() && self.inflight.any(lost)
     }
 
     /// The child is replaced when it has done what it does.
@@ -155,8 +159,7 @@ impl Engine {
     /// Ends a drained child.
     pub(super) fn drain(&mut self) {
         if self.phase == Phase::Draining
-            && (!self.inflight.any(|pending| self.works_on(pending))
-                || planted!(self, RestartWithoutDraining))
+            && (self.inflight.working() == 0 || planted!(self, RestartWithoutDraining))
         {
             self.drained();
         }

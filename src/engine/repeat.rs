@@ -1,4 +1,7 @@
-//! What a crash leaves behind: which requests are sent again, which are answered, which are forgotten.
+//! What a crash leaves behind: which requests are sent again, which are answered, which are forgotten, and of which it must
+//! be [asked](super::doubt) first.
+
+use std::collections::BTreeMap;
 
 use bytes::Bytes;
 
@@ -9,6 +12,7 @@ use super::note::{DropCause, Note};
 use super::phase::Phase;
 use super::queue::{BatchElement, Waiting};
 use super::story::Why;
+use super::tools::{Edition, Safety};
 use super::{Engine, Repeat, planted};
 use crate::wire::{Frame, Id, Message, Parsed};
 
@@ -35,11 +39,12 @@ impl Engine {
         }
     }
 
-    /// What the dead child had not answered: forgotten if the host has cancelled it, sent again if that is safe, else
-    /// answered, its outcome unknown.
+    /// What the dead child had not answered: forgotten if the host has cancelled it, sent again if that is safe, set aside if
+    /// that is to be asked, else answered, its outcome unknown.
     pub(super) fn settle_inflight(&mut self, dead: Gen) {
         let mut again: Vec<Id> = Vec::new();
         let mut lost: Vec<Id> = Vec::new();
+        let mut doubted: Vec<Id> = Vec::new();
         for id in self.inflight.ids(|pending| pending.written == Some(dead)) {
             let Some(pending) = self.inflight.get(&id) else { continue };
             if pending.cancelled && !planted!(self, RepeatCancelled) {
@@ -53,10 +58,14 @@ impl Engine {
             } else if self.replay.greeting_id.as_ref() == Some(&id) {
                 // The host waits for its greeting: the next child gets it first.
                 self.inflight.requeue(&id, None);
-            } else if self.phase != Phase::Stopping && self.may_repeat(pending) {
-                again.push(id);
-            } else {
+            } else if self.phase == Phase::Stopping {
                 lost.push(id);
+            } else {
+                match self.may_repeat(pending) {
+                    Safety::Safe => again.push(id),
+                    Safety::Unsafe => lost.push(id),
+                    Safety::Unknown => doubted.push(id),
+                }
             }
         }
         if planted!(self, LoseAnswerAtCrash) {
@@ -67,31 +76,50 @@ impl Engine {
         }
         let why = if self.phase == Phase::Stopping { Why::Stopping } else { Why::Restarted };
         self.answer_ourselves(&lost, why);
+        self.doubt(&doubted);
         self.requeue(&again);
     }
 
     /// Whether a request that a child had may be written to the next one.
-    pub(super) fn may_repeat(&self, pending: &Pending) -> bool {
+    pub(super) fn may_repeat(&self, pending: &Pending) -> Safety {
         if pending.unsent && pending.times_written == 0 {
-            return true;
+            return Safety::Safe;
         }
         if planted!(self, RepeatUnsafe) && pending.kept.is_some() {
-            return true;
+            return Safety::Safe;
         }
-        pending.kept.is_some()
-            && pending.times_written < 2
-            && self.is_repeatable(&pending.method, pending.name.as_deref())
+        if pending.kept.is_none() || pending.times_written >= 2 {
+            return Safety::Unsafe;
+        }
+        self.repeatable(pending, pending.edition)
     }
 
-    /// Whether a request may be written to a second child: by its method, or by what its tool declares.
-    pub(super) fn is_repeatable(&self, method: &str, name: Option<&str>) -> bool {
-        self.config.repeat == Repeat::Safe && self.is_safe(method, name)
+    /// Whether a request may be written to a second child, if one of this edition has it.
+    pub(super) fn repeatable(&self, pending: &Pending, of: Edition) -> Safety {
+        match self.config.repeat {
+            Repeat::Safe => self.safety(pending, of),
+            Repeat::Never => Safety::Unsafe,
+        }
+    }
+
+    /// Whether it is known that a request which a child has, or had, does no more when it is made twice.
+    pub(super) fn is_safe(&self, pending: &Pending) -> bool {
+        self.safety(pending, pending.edition) == Safety::Safe
     }
 
     /// Whether a request does no more when it is made twice: by its method, or by what its tool declares.
-    pub(super) fn is_safe(&self, method: &str, name: Option<&str>) -> bool {
-        match method {
-            "tools/call" => planted!(self, RepeatUnsafe) || self.book.tool(name).repeatable,
+    fn safety(&self, pending: &Pending, of: Edition) -> Safety {
+        let safe = match &*pending.method {
+            "tools/call" if planted!(self, RepeatUnsafe) => true,
+            "tools/call" => {
+                let safety = self.book.tools.safety(pending.name.as_deref(), of);
+                if safety == Safety::Unknown && planted!(self, RepeatUnasked) {
+                    return Safety::Safe;
+                }
+                // A server without tools would refuse to list them.
+                let asks = safety != Safety::Unknown || self.replay.can("tools", None);
+                return if asks { safety } else { Safety::Unsafe };
+            }
             "ping"
             | "tools/list"
             | "prompts/list"
@@ -111,13 +139,15 @@ impl Engine {
             // A child that dies on the probe is not fed it again; in the modern era it is a request like others.
             DISCOVER => self.is_modern() || planted!(self, RepeatProbe),
             _ => false,
-        }
+        };
+        if safe { Safety::Safe } else { Safety::Unsafe }
     }
 
     /// Puts requests that a child had in front of what waits, in their order, those of a batch together.
     pub(super) fn requeue(&mut self, ids: &[Id]) {
         let hold = self.now.mono + self.config.hold;
-        let mut lines: Vec<(Option<u64>, Vec<Id>, usize)> = Vec::new();
+        let mut lines: Vec<(bool, Vec<Id>, usize)> = Vec::new();
+        let mut batches: BTreeMap<u64, usize> = BTreeMap::new();
         for id in ids {
             let probes = self.inflight.get(id).filter(|pending| &*pending.method == DISCOVER);
             let deadline = probes.map_or(hold, |pending| hold.min(pending.arrived + DISCOVER_WAIT));
@@ -130,12 +160,14 @@ impl Engine {
             let size = pending.kept.as_ref().map_or(0, Bytes::len);
             let (batch, method, times_written) =
                 (pending.batch, pending.method.clone(), pending.times_written);
-            match lines.iter_mut().find(|(other, ..)| batch.is_some() && *other == batch) {
-                Some((_, line, bytes)) => {
-                    line.push(id.clone());
-                    *bytes += size;
-                }
-                None => lines.push((batch, vec![id.clone()], size)),
+            let new = lines.len();
+            let line = batch.map_or(new, |batch| *batches.entry(batch).or_insert(new));
+            if line == new {
+                lines.push((batch.is_some(), Vec::new(), 0));
+            }
+            if let Some((_, ids, bytes)) = lines.get_mut(line) {
+                ids.push(id.clone());
+                *bytes += size;
             }
             if times_written > 0 && comes {
                 self.note(Note::Repeated { id: id.clone(), method });
@@ -143,7 +175,7 @@ impl Engine {
         }
         for (batch, ids, size) in lines.into_iter().rev() {
             let waiting = match (batch, ids.as_slice()) {
-                (None, [id]) => Waiting::Request(id.clone()),
+                (false, [id]) => Waiting::Request(id.clone()),
                 _ => Waiting::Batch {
                     whole: None,
                     elements: ids.into_iter().map(BatchElement::Request).collect(),

@@ -47,6 +47,11 @@ impl Engine {
         self.last_attempt = self.now.mono;
         self.child = Some(Child::new(self.generation, self.now.mono, self.next_token()));
         self.outputs.push_back(Output::Spawn(self.generation));
+        #[cfg(test)]
+        if planted!(self, TrustOldEdition) {
+            self.book.tools.stay();
+        }
+        self.book.tools.start();
         if planted!(self, SpawnCountsAsServing) {
             self.backoff.forgive();
         }
@@ -219,6 +224,8 @@ impl Engine {
             None if child.served && child.exited == Some(Exit::Code(HANDOFF_CODE)) && self.may_hand_off() => {
                 self.last_handoff = Some(self.now.mono);
                 self.note(Note::HandedOff { child: generation });
+                // It may have brought its files up to date.
+                self.book.tools.outdate();
                 self.start();
             }
             _ => self.restart_or_degrade(),

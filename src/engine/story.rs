@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use super::backoff::RETRY_ON_CALL;
+use super::compare::SeenPage;
 use super::era::{self, Opening};
 use super::guidance::{Guidance, Outcome, Status, exit_words, last_lines};
 use super::inflight::Pending;
@@ -12,7 +13,7 @@ use super::phase::Phase;
 use super::timers::Timer;
 use super::upstream::State;
 use super::{Engine, answers, as_array, book, planted};
-use crate::wire::Id;
+use crate::wire::{Id, ListPage};
 
 /// The most that guidance carries of what the server wrote to stderr, in bytes: a chat is no log file.
 const TAIL_IN_GUIDANCE: usize = 2048;
@@ -121,22 +122,25 @@ impl Engine {
     pub(super) fn answer_overdue(&mut self) {
         let now = self.now.mono;
         if self.phase == Phase::Degraded {
-            let waiting = self
-                .inflight
-                .ids(|pending| pending.written.is_none() && !pending.stream && !pending.withheld);
-            self.answer_ourselves(&waiting, Why::Unavailable);
+            self.abandon_doubted();
+            let unwritten = |id: &&Id| self.inflight.get(id).is_some_and(|it| it.written.is_none());
+            let greeting = self.replay.greeting_id.iter().filter(unwritten);
+            let waiting = self.queue.requests().chain(greeting).cloned().collect();
+            self.answer_ourselves(&self.inflight.in_order(waiting), Why::Unavailable);
             for _ in 0..self.queue.clear() {
                 self.dropped(DropCause::NotificationToDead, 0);
             }
-        } else if self.inflight.earliest_deadline().is_some_and(|at| at <= now)
-            && !planted!(self, HoldForEver)
-        {
+        }
+        // A result that is withheld has its limit in every phase.
+        if self.inflight.earliest_deadline().is_some_and(|at| at <= now) && !planted!(self, HoldForEver) {
             let (mut waiting, mut unproven, mut slow) = (Vec::new(), Vec::new(), Vec::new());
+            let mut lost = Vec::new();
             for id in self.inflight.overdue(now) {
                 let Some(pending) = self.inflight.get(&id) else { continue };
                 match (pending.written, &*pending.method) {
                     (None, _) if pending.withheld => self.tell_refused(&id, State::Doubted),
                     (None, _) if pending.refused.is_some() => self.tell_refused(&id, State::Expired),
+                    (None, _) if pending.doubted => lost.push(id),
                     (None, _) => waiting.push(id),
                     (Some(_), "tools/call") => slow.push(id),
                     (Some(child), method) => {
@@ -146,6 +150,7 @@ impl Engine {
             }
             let why = if self.trying { Why::Unavailable } else { Why::Held };
             self.answer_ourselves(&waiting, why);
+            self.answer_ourselves(&lost, Why::Restarted);
             self.time_out(&slow);
             for (id, child, method, cursor) in unproven {
                 self.answer_ourselves(std::slice::from_ref(&id), Why::Held);
@@ -220,7 +225,7 @@ impl Engine {
 
     /// Guidance as the answer to this request: an ordinary result where that is valid, else an error.
     pub(super) fn tell(&self, pending: &Pending, guidance: &Guidance) -> String {
-        let typed = self.book.tool(pending.name.as_deref()).typed;
+        let typed = self.book.tools.is_typed(pending.name.as_deref());
         if &*pending.method == "tools/call" && !pending.task && !typed {
             answers::guidance_result(&pending.id, guidance, self.era_of(pending))
         } else {
@@ -250,19 +255,24 @@ impl Engine {
 
     /// The result of a list: the last good page, else the status tool. `None` where neither serves.
     fn list_from_us(&mut self, method: &str, cursor: Option<&str>, era: Era) -> Option<String> {
-        let known =
-            self.book.page(method, cursor).map(|page| (self.book.is_from(method), answers::stale(page)));
-        let (from, list) = match known {
-            Some(known) => known,
-            None if method != "tools/list" || cursor.is_some() => return None,
-            None if planted!(self, EmptyList) => return Some("{\"tools\":[]}".to_owned()),
-            None => {
-                self.status_tool_shown = true;
-                (Gen(0), answers::status_tool_list(&self.config.name, era))
-            }
-        };
-        self.seen.shown(from, method, cursor, &list);
-        Some(list)
+        let list = book::list_named(method)?;
+        if let Some(page) = self.book.page(list, cursor) {
+            let (seen, result) = (page.seen.clone(), page.stale());
+            self.seen.shown(self.book.is_from(list), list, cursor, seen);
+            return Some(result);
+        }
+        if list != book::TOOLS || cursor.is_some() {
+            return None;
+        }
+        if planted!(self, EmptyList) {
+            return Some("{\"tools\":[]}".to_owned());
+        }
+        self.status_tool_shown = true;
+        let result = answers::status_tool_list(&self.config.name, era);
+        if let Some(page) = ListPage::of_result(&result, book::member_of(list)) {
+            self.seen.shown(Gen(0), list, None, SeenPage::of(&page));
+        }
+        Some(result)
     }
 
     /// Whether this calls the tool that we have shown and therefore answer for.
@@ -293,7 +303,7 @@ impl Engine {
         let clause = trouble.map(Trouble::clause);
         let outcome = if pending.times_written > 0 { Outcome::Unknown } else { Outcome::NotExecuted };
         // Whoever only reads can do so again, whatever came of it.
-        let again = outcome == Outcome::NotExecuted || self.is_safe(&pending.method, pending.name.as_deref());
+        let again = outcome == Outcome::NotExecuted || self.is_safe(pending);
         let effect = match outcome {
             Outcome::NotExecuted => "this request was not executed",
             Outcome::Unknown => "whether this request took effect is unknown",

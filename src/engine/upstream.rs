@@ -255,7 +255,7 @@ impl Engine {
             .map_or((None, ""), |session| (session.api.as_deref(), session.remedy.as_str()));
         let api = api.unwrap_or("its API");
         let outcome = if pending.times_written > 0 { Outcome::Unknown } else { Outcome::NotExecuted };
-        let again = outcome == Outcome::NotExecuted || self.is_safe(&pending.method, pending.name.as_deref());
+        let again = outcome == Outcome::NotExecuted || self.is_safe(pending);
         let effect = match outcome {
             Outcome::NotExecuted => "this request was not executed",
             Outcome::Unknown => "whether this request took effect is unknown",

@@ -10,6 +10,7 @@ use super::inflight::Pending;
 use super::phase::Phase;
 use super::queue::{BatchElement, Waiting};
 use super::story::Why;
+use super::tools::Safety;
 use super::upstream::State;
 use super::{Engine, as_array, book, planted};
 use crate::wire::Id;
@@ -110,10 +111,19 @@ impl Engine {
         let pending = self.inflight.get(id)?;
         let was_written = pending.times_written > 0 && !pending.stream;
         let refused = pending.refused.is_some() && self.repeats_refused() || planted!(self, RepeatRefused);
-        if was_written && !refused && !self.is_repeatable(&pending.method, pending.name.as_deref()) {
-            // Since it was put back in the queue, the server has said otherwise of its tool.
-            self.answer_ourselves(std::slice::from_ref(id), Why::Restarted);
-            return None;
+        if was_written && !refused {
+            match self.repeatable(pending, pending.edition) {
+                Safety::Safe => {}
+                // Since it was put back in the queue, the server has said otherwise of its tool.
+                Safety::Unsafe => {
+                    self.answer_ourselves(std::slice::from_ref(id), Why::Restarted);
+                    return None;
+                }
+                Safety::Unknown => {
+                    self.doubt(std::slice::from_ref(id));
+                    return None;
+                }
+            }
         }
         let call = &*pending.method == "tools/call";
         if call && !self.admits_call() {
@@ -123,10 +133,12 @@ impl Engine {
         }
         let pending = self.inflight.get(id)?;
         let bytes = pending.kept.clone()?;
-        let repeatable = self.is_repeatable(&pending.method, pending.name.as_deref())
+        let edition = self.book.tools.edition();
+        let repeatable = self.repeatable(pending, edition) != Safety::Unsafe
             || call && self.repeats_refused()
             || planted!(self, RepeatRefused);
         self.inflight.written(id, self.generation, self.next_line(), repeatable, self.ends);
+        self.inflight.is_of(id, edition);
         if let Some(limit) = self.config.call_timeout.filter(|limit| call && !limit.is_zero()) {
             self.inflight.wait_until(id, self.now.mono + limit);
         }

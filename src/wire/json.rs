@@ -96,6 +96,34 @@ impl<'t> Walk<'t> {
         }
     }
 
+    /// Over the elements of the array that begins here: `element` must go over each.
+    #[inline]
+    pub(super) fn array(
+        &mut self,
+        mut element: impl FnMut(&mut Self) -> Result<(), NoJson>,
+    ) -> Result<(), NoJson> {
+        self.expect(b'[')?;
+        if self.ends(b']') {
+            return Ok(());
+        }
+        loop {
+            element(self)?;
+            if self.is_over(b']')? {
+                return Ok(());
+            }
+        }
+    }
+
+    /// How far it has come, in bytes.
+    pub(super) fn place(&self) -> usize {
+        self.at
+    }
+
+    /// What it has gone over since this place.
+    pub(super) fn since(&self, place: usize) -> &'t str {
+        &self.text[place..self.at]
+    }
+
     /// Over the value that begins here, of whatever type it is.
     pub(super) fn value(&mut self) -> Result<Text<'t>, NoJson> {
         let string = self.peek() == b'"';

@@ -152,6 +152,8 @@ pub(super) struct Kid {
     pub gone: bool,
     /// The token in its environment.
     pub token: Option<u32>,
+    /// Counts up where the executable may be another one.
+    pub edition: u32,
 }
 
 impl Kid {
@@ -178,6 +180,7 @@ impl Kid {
             unusable: false,
             gone: false,
             token,
+            edition: 0,
         }
     }
 }
@@ -195,6 +198,8 @@ pub(super) struct Ask {
 pub(super) struct Tool {
     pub safe: bool,
     pub typed: bool,
+    /// The edition of the child that has said so.
+    pub edition: u32,
 }
 
 /// The last good pages of a list.

@@ -49,10 +49,13 @@ pub(in crate::engine) enum Bug {
     RotateAlways,
     CarryInSilence,
     IgnoreOrder,
+    TrustDisk,
+    TrustOldEdition,
+    RepeatUnasked,
 }
 
 /// Each bug and the invariants of which one is to tell it.
-const BUGS: [(Bug, &[&str]); 44] = [
+const BUGS: [(Bug, &[&str]); 47] = [
     (Bug::SpawnCountsAsServing, &["restarts back off"]),
     (Bug::ForwardReplayedGreeting, &["only answers that it waits for reach the host"]),
     (Bug::ForgetInitialized, &["a greeted child is told what its predecessor knew"]),
@@ -100,6 +103,12 @@ const BUGS: [(Bug, &[&str]); 44] = [
     (Bug::RotateAlways, &["a server is not replaced for each token"]),
     (Bug::CarryInSilence, &["the notes add up to what has happened"]),
     (Bug::IgnoreOrder, &["a restart that is asked for is made"]),
+    (Bug::TrustDisk, &["only what is safe is written to a second child"]),
+    (
+        Bug::TrustOldEdition,
+        &["only what is safe is written to a second child", "a serving child gets what waits"],
+    ),
+    (Bug::RepeatUnasked, &["only what is safe is written to a second child"]),
 ];
 
 #[test]

@@ -82,6 +82,8 @@ pub(super) struct Checker {
     /// What we have answered in this step and must know later.
     pub learned: BTreeMap<u64, Request>,
     pub tools: BTreeMap<String, Tool>,
+    /// What is started next may be another executable.
+    pub outdated: bool,
     pub lists: BTreeMap<String, Pages>,
     pub memory: Memory,
     pub streams: BTreeMap<String, Stream>,
@@ -140,6 +142,7 @@ impl Checker {
             learned: BTreeMap::new(),
             next_request: 0,
             tools: BTreeMap::new(),
+            outdated: false,
             lists: BTreeMap::new(),
             memory: Memory::default(),
             streams: BTreeMap::new(),
@@ -193,7 +196,10 @@ impl Checker {
                 }
                 self.exit_within(self.rules.hold + Duration::from_secs(2));
             }
-            Input::Order(Order::Restart) => self.is_ordered(),
+            Input::Order(Order::Restart) => {
+                self.outdated = true;
+                self.is_ordered();
+            }
             Input::HostGone | Input::Stop(_) | Input::Order(Order::Stop) => {
                 self.exit_within(Duration::from_secs(2));
             }
@@ -212,7 +218,10 @@ impl Checker {
             | Input::Timer => {}
             Input::Inspected { child, stopped } => self.is_inspected(child.0, *stopped),
             Input::LastGood(good) => self.recalls(good),
-            Input::Changed(what) => self.plans.changes(now, *what),
+            Input::Changed(what) => {
+                self.outdated |= *what != Changed::Token;
+                self.plans.changes(now, *what);
+            }
         }
     }
 
@@ -266,7 +275,11 @@ impl Checker {
             Output::AskLoginShell => self.asks_shell(),
             Output::Remember(good) => self.remembers(good),
             Output::Session(act) => self.session_act(act),
-            Output::UsePath(_) | Output::Inspect(_) => Ok(()),
+            Output::UsePath(_) => {
+                self.outdated = true;
+                Ok(())
+            }
+            Output::Inspect(_) => Ok(()),
             Output::Note(note) => self.note(note),
             Output::Exit(_) => {
                 self.over = true;
@@ -299,7 +312,10 @@ impl Checker {
             Note::Changed { .. } => return self.has_changed(),
             Note::ChangesByItself => self.cover.hit("files change with each start"),
             Note::LoginShellAnswered { .. } => self.cover.hit("login shell asked"),
-            Note::HandedOff { .. } => self.cover.hit("handed off by code 75"),
+            Note::HandedOff { .. } => {
+                self.outdated = true;
+                self.cover.hit("handed off by code 75");
+            }
             Note::Mended { .. } => self.cover.hit("text that is no UTF-8 mended"),
             Note::Salvaged { .. } => self.cover.hit("message salvaged from noise"),
             Note::ReplayRefused { .. } => self.cover.hit("replay refused"),
@@ -385,7 +401,7 @@ impl Checker {
             if request.withheld.is_some() {
                 continue;
             }
-            if serving && request.at.is_none() {
+            if serving && request.at.is_none() && !self.is_asked_about(request) {
                 violated!("a serving child gets what waits", "request {id}");
             }
             if self.phase == Phase::Degraded {
@@ -438,11 +454,37 @@ impl Checker {
         (request.at.is_none() || open).then_some((waits, patience))
     }
 
-    /// Whether the server last declared that this request may be sent twice, or its method says so.
+    /// Whether this call waits for what its tool declares: the child that had it is gone, and none of its edition has said.
+    pub(super) fn is_doubted(&self, request: &Request) -> bool {
+        let tool = self.tools.get(request.name());
+        let edition = self.kids[&self.living].edition;
+        self.rules.repeats
+            && request.message.method() == "tools/call"
+            && request.at.is_none()
+            && request.written.len() == 1
+            && self.kids[&request.written[0]].edition == edition
+            && tool.is_none_or(|tool| tool.edition != edition)
+    }
+
+    /// Whether it does, and the living child has been asked.
+    fn is_asked_about(&self, request: &Request) -> bool {
+        self.is_doubted(request) && self.kids[&self.living].own.iter().any(|id| id.contains(":tools/list:"))
+    }
+
+    /// Whether the child that has this request, or one of its edition, declared that it may be sent twice, or its method
+    /// says so.
     pub(super) fn is_safe(&self, request: &Request) -> bool {
+        let had = request.written.last().map(|child| self.kids[child].edition);
+        had.is_some_and(|edition| self.is_safe_in(request, edition))
+    }
+
+    /// The same for a child of this edition.
+    pub(super) fn is_safe_in(&self, request: &Request, edition: u32) -> bool {
         self.rules.repeats
             && match request.message.method() {
-                "tools/call" => self.tools.get(request.name()).is_some_and(|tool| tool.safe),
+                "tools/call" => {
+                    self.tools.get(request.name()).is_some_and(|tool| tool.safe && tool.edition == edition)
+                }
                 "ping" | "completion/complete" | "logging/setLevel" => true,
                 "server/discover" => self.opened == Opened::Modern,
                 method => {

@@ -231,7 +231,10 @@ impl Checker {
         if id.starts_with(OURS) {
             return self.child_is_asked_by_us(child, message, line);
         }
-        let safe = self.open.get(id).is_some_and(|request| self.is_safe(request));
+        let safe = self.open.get(id).is_some_and(|request| {
+            let had = *request.written.last().unwrap_or(&child);
+            self.is_safe_in(request, self.kids[&had].edition)
+        });
         let kids = &self.kids;
         if let Some(request) =
             self.open.get_mut(id).filter(|request| request.at.is_some_and(|at| kids[&at].gone))

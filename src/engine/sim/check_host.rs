@@ -317,7 +317,8 @@ impl Checker {
             let safe = (hint("readOnlyHint") && !hint("destructiveHint"))
                 || (hint("idempotentHint") && !(hint("readOnlyHint") && hint("destructiveHint")));
             let typed = tool.get("outputSchema").is_some();
-            self.tools.insert(tool["name"].as_str().unwrap().to_owned(), Tool { safe, typed });
+            let edition = self.kids[&child].edition;
+            self.tools.insert(tool["name"].as_str().unwrap().to_owned(), Tool { safe, typed, edition });
         }
         let pages = self.lists.entry(method.to_owned()).or_default();
         pages.seen.push(result.clone());

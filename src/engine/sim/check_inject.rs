@@ -151,7 +151,9 @@ impl Checker {
             violated!("a server has the newest token", "{:?} since {since:?}", kid.token);
         }
         if let Some(late) = self.open.values().find(|request| {
-            request.withheld.is_some_and(|since| self.now > since + VERDICT || request.refused > 1)
+            request.withheld.is_some_and(|since| {
+                self.now > since + VERDICT && !self.is_doubted(request) || request.refused > 1
+            })
         }) && self.phase != Phase::Stopping
         {
             violated!("a withheld call is answered soon", "{}", late.line);

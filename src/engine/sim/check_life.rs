@@ -95,8 +95,10 @@ impl Checker {
         }
         self.plans.spawned();
         self.handoff = false;
+        let last = self.kids.get(&self.living).map_or(0, |kid| kid.edition);
         self.living = child;
-        let kid = Kid::new(self.now, trying, self.token_to_inject());
+        let edition = last + u32::from(std::mem::take(&mut self.outdated));
+        let kid = Kid { edition, ..Kid::new(self.now, trying, self.token_to_inject()) };
         self.kids.insert(child, kid);
         Ok(())
     }

@@ -15,7 +15,7 @@ use super::host::Host;
 use super::log::{Entry, Log};
 use super::profile::Profile;
 use super::rng::Rng;
-use super::server::{Injected, Server, Shape};
+use super::server::{Injected, Server, Shape, TOOLS};
 use super::{Bug, Violation};
 use crate::engine::backoff::Limits;
 use crate::engine::io::{
@@ -163,6 +163,13 @@ impl World {
             checker.session = Session::new(session.on_expired == OnExpired::Answer);
             if let Some(inject) = &session.inject {
                 checker.injects(inject.repeat);
+                if sched.rng.percent(30) {
+                    // Calls that are withheld have limits, and may be left without a server.
+                    config.call_timeout = Some(Duration::from_millis(300));
+                    config.restarts.max_restarts = 0;
+                    checker.rules.call_timeout = config.call_timeout;
+                    checker.rules.restarts = config.restarts;
+                }
             }
             config.session = Some(session);
         }
@@ -467,7 +474,11 @@ impl World {
                 ),
             }
             if rng.percent(70) {
-                let mut page = json!({"tools": [{"name": "old", "inputSchema": {"type": "object"}}]});
+                // What an earlier run's server declared is not what this one does.
+                let reads = json!({"readOnlyHint": true});
+                let tools: Vec<_> =
+                    TOOLS.iter().map(|name| json!({"name": name, "annotations": reads})).collect();
+                let mut page = json!({ "tools": tools });
                 if era == Era::Modern {
                     page = json!({"tools": page["tools"], "resultType": "complete", "ttlMs": 60_000, "cacheScope": "private"});
                 }

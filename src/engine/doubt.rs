@@ -1,0 +1,90 @@
+//! Calls of which it is not known whether they may be made again: the child that had them is gone, and no child of the same
+//! executable has listed its tools in this run, for hosts call tools that they know from earlier.
+//!
+//! They are set aside, and the next child is asked for its list under ids of ours, page by page, after what waits for it.
+//! A call whose tool is declared safe goes again; one whose tool is not, or is in no page, is answered, its outcome unknown.
+//! So is one whose `--hold` is over, whatever the reason: a child that does not come, does not answer, or refuses.
+
+use super::Engine;
+use super::book::TOOLS;
+use super::phase::Phase;
+use super::replay::Own;
+use super::story::Why;
+use super::tools::Safety;
+use super::upstream::State;
+use crate::wire::Id;
+
+impl Engine {
+    /// Sets these calls aside.
+    pub(super) fn doubt(&mut self, ids: &[Id]) {
+        for id in ids {
+            self.inflight.doubt(id, self.now.mono + self.config.hold);
+        }
+    }
+
+    /// Whether the living child can be asked for something that the host has not asked for: one that serves, and one of the
+    /// modern era that has nothing to answer yet, for it serves once it has answered something.
+    pub(super) fn may_be_asked(&self) -> bool {
+        self.phase == Phase::Serving || self.is_modern() && self.may_open()
+    }
+
+    /// Whether pages of this list are read for the sake of such calls.
+    pub(super) fn asks_of_doubted(&self, method: &str) -> bool {
+        method == TOOLS && self.inflight.doubted().len() > 0
+    }
+
+    /// Asks the child what the tools of such calls declare.
+    pub(super) fn ask_of_doubted(&mut self) {
+        if self.asks_of_doubted(TOOLS) && self.may_be_asked() && !self.is_asked_for(TOOLS) {
+            self.ask_for_page(TOOLS, 0, None);
+        }
+    }
+
+    /// Sends again, or answers, what waits for more to be known of the tools, or for whom there is to ask, where it is.
+    pub(super) fn judge_doubted(&mut self) {
+        if !self.book.tools.has_news() {
+            return;
+        }
+        let (mut again, mut lost) = (Vec::new(), Vec::new());
+        for id in self.inflight.doubted() {
+            match self.inflight.get(id).map(|pending| self.repeatable(pending, pending.edition)) {
+                Some(Safety::Safe) => again.push(id.clone()),
+                Some(Safety::Unsafe) => lost.push(id.clone()),
+                Some(Safety::Unknown) | None => {}
+            }
+        }
+        self.give_up_on(&lost);
+        self.requeue(&again);
+    }
+
+    /// No further page of this list is coming from the living child.
+    pub(super) fn has_no_more_pages(&mut self, method: &str) {
+        // One that is on its way out leaves them to the next.
+        if self.asks_of_doubted(method) && matches!(self.phase, Phase::Starting | Phase::Serving) {
+            self.abandon_doubted();
+        }
+    }
+
+    /// A request of ours is answered by something that is not looked at.
+    pub(super) fn own_answer_is_lost(&mut self, own: &Own) {
+        if let Own::Compare { method, .. } = own {
+            self.has_no_more_pages(method);
+        }
+    }
+
+    /// What such calls wait for does not come.
+    pub(super) fn abandon_doubted(&mut self) {
+        let lost: Vec<Id> = self.inflight.doubted().cloned().collect();
+        self.give_up_on(&lost);
+    }
+
+    fn give_up_on(&mut self, ids: &[Id]) {
+        let is_refused = |id: &&Id| self.inflight.get(id).is_some_and(|pending| pending.refused.is_some());
+        let (refused, lost): (Vec<&Id>, Vec<&Id>) = ids.iter().partition(is_refused);
+        let lost: Vec<Id> = lost.into_iter().cloned().collect();
+        self.answer_ourselves(&lost, Why::Restarted);
+        for id in refused {
+            self.tell_refused(id, State::Expired);
+        }
+    }
+}

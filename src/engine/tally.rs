@@ -1,0 +1,72 @@
+//! What is counted of the requests in flight, so that no message is paid for by looking at all of them.
+//!
+//! Everything in here follows from the requests themselves: one is taken out before it changes, and put in again after.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use super::inflight::Pending;
+use crate::wire::Id;
+
+/// The counts.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(super) struct Tally {
+    /// How many answers the host waits for.
+    pub(super) owed: usize,
+    /// How many requests a child has that it is to finish.
+    pub(super) working: usize,
+    /// The bytes that are kept of requests which a child has, or had, to write them again.
+    pub(super) kept: usize,
+    /// When the answers have been waited for long enough; with the order of arrival.
+    pub(super) deadlines: BTreeMap<(Duration, u64), Id>,
+    /// What the host has cancelled and no server has answered. This and what follows by the order of arrival.
+    pub(super) cancelled: BTreeMap<u64, Id>,
+    /// The results of these are withheld.
+    pub(super) withheld: BTreeMap<u64, Id>,
+    /// These wait for what their tools declare.
+    pub(super) doubted: BTreeMap<u64, Id>,
+    /// These were refused, and wait for a child with another token.
+    pub(super) made_again: BTreeMap<u64, Id>,
+}
+
+impl Tally {
+    /// Counts a request.
+    pub(super) fn enter(&mut self, pending: &Pending) {
+        self.owed += usize::from(pending.is_owed());
+        self.working += usize::from(pending.is_worked_on());
+        self.kept += pending.kept_bytes();
+        if let Some(deadline) = pending.deadline {
+            self.deadlines.insert((deadline, pending.seq), pending.id.clone());
+        }
+        for (belongs, ids) in self.lists(pending) {
+            if belongs {
+                ids.insert(pending.seq, pending.id.clone());
+            }
+        }
+    }
+
+    /// Counts a request no more. It must be as it was when it was counted.
+    pub(super) fn leave(&mut self, pending: &Pending) {
+        self.owed -= usize::from(pending.is_owed());
+        self.working -= usize::from(pending.is_worked_on());
+        self.kept -= pending.kept_bytes();
+        if let Some(deadline) = pending.deadline {
+            self.deadlines.remove(&(deadline, pending.seq));
+        }
+        for (belongs, ids) in self.lists(pending) {
+            if belongs {
+                ids.remove(&pending.seq);
+            }
+        }
+    }
+
+    /// The lists, and whether a request belongs to each.
+    fn lists(&mut self, pending: &Pending) -> [(bool, &mut BTreeMap<u64, Id>); 4] {
+        [
+            (pending.cancelled, &mut self.cancelled),
+            (pending.withheld, &mut self.withheld),
+            (pending.doubted, &mut self.doubted),
+            (pending.is_made_again(), &mut self.made_again),
+        ]
+    }
+}
