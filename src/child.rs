@@ -1,9 +1,12 @@
 //! The server's process: starting it, talking to it, signalling it, learning of its end, reaping it.
 //!
-//! A child leads a process group of its own, and every signal goes to the whole group (`npx` -> `sh` -> `node`). Its end
-//! is learned from the system and not from the end of its output, which a grandchild can hold open for ever. It is seen
-//! without reaping: until [`Process::forget`] the process id stays taken, so that a signal can never reach a stranger
-//! that was given the same number.
+//! A child has a session and a process group of its own, and every signal goes to the whole group (`npx` -> `sh` ->
+//! `node`). There is no terminal in that session: whatever opens `/dev/tty` gets an error at once, where a background job of
+//! the host's terminal would be stopped. The child leads neither, as under a host: it may call `setsid` itself, and the
+//! command `setsid` runs its program in place instead of forking. Its end is learned from the system and not from the end
+//! of its output, which a grandchild can hold open for ever. It is seen without reaping: until [`Process::forget`] the
+//! process id, and with it the number of its group, stays taken, so that a signal can never reach a stranger that was given
+//! the same number.
 //!
 //! ```text
 //! spawn -> Child { process, stdin, stdout, stderr }      four values, so that all of them can be polled
@@ -22,6 +25,7 @@ mod family;
 mod fault;
 mod guardian;
 mod login_shell;
+mod reaper;
 mod sys;
 mod tail;
 #[cfg(test)]
@@ -35,13 +39,12 @@ use std::os::fd::OwnedFd;
 use std::os::unix::process::CommandExt as _;
 use std::process::{self, Command, Stdio};
 use std::task::{Context, Poll};
-use std::thread;
 
 use nix::errno::Errno;
-use nix::sys::signal::{SigHandler, Signal, kill, killpg, signal};
+use nix::sys::signal::{Signal, kill, killpg};
 use nix::unistd::{Pid, setsid};
 
-use crate::engine::io::{Exit, GroupSignal, SpawnFault};
+use crate::engine::io::{Exit, GroupSignal, SpawnFault, StoppedBy};
 use crate::stream::{Sink, Source};
 use container::Container;
 pub use family::{Left, end, left_of};
@@ -49,6 +52,8 @@ pub use fault::executable;
 use guardian::Entry;
 pub use guardian::Guardian;
 pub use login_shell::LoginShell;
+pub use reaper::reap_orphans;
+use reaper::{Living, reap, reap_later};
 pub use tail::Tail;
 
 /// What to start.
@@ -104,68 +109,95 @@ pub fn spawn(spec: &Spec, guardian: Option<&Guardian>) -> Result<Child, SpawnErr
         return Err(SpawnError { fault: SpawnFault::NotFound, message });
     };
     command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
-    let (mut child, entry) = start(command, Leader::OfGroup, guardian.map(Guardian::entry))
+    let started = start(command, Leads::Nothing, guardian.map(Guardian::entry))
         .map_err(|error| fault::explain(spec, &error))?;
-    match ends_of(&mut child) {
+    let Started { mut pipes, living } = started;
+    match ends_of(&mut pipes, &living) {
         Ok((exit, stdin, stdout, stderr)) => {
-            let process = Process { child, exit, entry, container };
+            let process = Process { living, exit, container };
             Ok(Child { process, stdin: Some(stdin), stdout, stderr })
         }
         Err(error) => {
-            abandon(child, entry);
+            abandon(living);
             Err(fault::explain(spec, &error))
         }
     }
 }
 
-/// What a fresh process leads. Either way its process group's id is its own.
+/// What a fresh process leads. Either way it has a session of its own, without a terminal.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Leader {
-    /// A process group in our session.
-    OfGroup,
-    /// A session, without a terminal. It also inherits no descriptors but the standard ones: whatever such a process leaves
-    /// behind on purpose must not hold what somebody forgot to keep from us.
-    OfSession,
+enum Leads {
+    /// Nothing: the session's first process has made it and is gone. Where the system has no means for that, and where it
+    /// allows no further process, it leads the session after all.
+    Nothing,
+    /// The session. It also inherits no descriptors but the standard ones: whatever such a process leaves behind on purpose
+    /// must not hold what somebody forgot to keep from us.
+    Session,
+}
+
+/// A process that has executed its command.
+struct Started {
+    /// Our ends of its pipes, and a process that may not be the one that runs.
+    pipes: process::Child,
+    living: Living,
 }
 
 /// Starts the command. The guardian knows its group before it runs.
-fn start(
-    mut command: Command,
-    leader: Leader,
-    entry: Option<Entry>,
-) -> io::Result<(process::Child, Option<Entry>)> {
-    if leader == Leader::OfGroup {
-        command.process_group(0);
-    }
+fn start(mut command: Command, leads: Leads, entry: Option<Entry>) -> io::Result<Started> {
     sys::keep_zombies();
 
     let announcement = entry.as_ref().and_then(Entry::announcement);
     let parent = Pid::this();
+    let place = sys::Place::new()?;
+    let number = place.writer();
     #[expect(
         unsafe_code,
         reason = "the guardian must know the child before it runs, and only the child knows in time"
     )]
     // SAFETY: between fork and exec the closure makes system calls only. It takes no lock, allocates nothing and does
-    // not panic. Rust's own part, which comes before it, has made the group, emptied the signal mask and set SIGPIPE back.
+    // not panic. Rust's own part, which comes before it, has emptied the signal mask.
     unsafe {
         command.pre_exec(move || {
-            // Ours would be run by this copy of us for as long as the command is not executed.
-            let _ = signal(Signal::SIGTERM, SigHandler::SigDfl);
-            if leader == Leader::OfSession {
-                setsid()?;
+            // Ours would be run by this copy of us for as long as the command is not executed, and what we ignore, or were
+            // given ignored, would stay so.
+            sys::reset_signals();
+            setsid()?;
+            let group = Pid::this();
+            if leads == Leads::Nothing {
+                sys::continue_as_sibling();
+            } else {
                 sys::close_on_exec_from(3);
             }
+            number.write(Pid::this());
             if let Some(announcement) = &announcement {
-                announcement.make();
+                announcement.make(group);
             }
             sys::die_with(parent);
             Ok(())
         });
     }
-    match command.spawn() {
-        Ok(child) => Ok((child, entry)),
+    // No orphan is looked for while a child is not known yet.
+    let mut known = reaper::known();
+    let spawned = command.spawn();
+    // It holds the announcement, and with it the guardian's pipe.
+    drop(command);
+    let runs = place.read();
+    match spawned {
+        Ok(pipes) => {
+            let group = pid_of(&pipes);
+            let pid = runs.unwrap_or(group);
+            if pid != group {
+                reaper::collect(group);
+            }
+            known.add(pid);
+            drop(known);
+            Ok(Started { pipes, living: Living { pid, group, entry } })
+        }
         Err(error) => {
-            // The child may have come as far as its announcement; Rust has reaped it.
+            // The child may have come as far as its announcement. Rust has reaped the one that it knows.
+            if let Some(pid) = runs {
+                reaper::collect(pid);
+            }
             if let Some(entry) = entry {
                 entry.strike();
             }
@@ -175,25 +207,30 @@ fn start(
 }
 
 /// The end of a child that has started and cannot be used.
-fn abandon(child: process::Child, entry: Option<Entry>) {
-    let _ = killpg(pid_of(&child), Signal::SIGKILL);
-    reap(child, entry);
+fn abandon(living: Living) {
+    let _ = killpg(living.group_now(), Signal::SIGKILL);
+    let _ = kill(living.pid, Signal::SIGKILL);
+    reap(living);
 }
 
 /// The process of a child. It counts as running until [`Process::forget`]; dropping it instead leaves the group to the
 /// guardian.
 #[derive(Debug)]
 pub struct Process {
-    child: process::Child,
+    living: Living,
     exit: sys::ExitWatch,
-    entry: Option<Entry>,
     container: Option<Container>,
 }
 
 impl Process {
-    /// The process id, which is also the id of its process group.
+    /// The process id.
     pub fn pid(&self) -> u32 {
-        self.child.id()
+        self.living.pid.as_raw().cast_unsigned()
+    }
+
+    /// The id of its process group.
+    pub fn group(&self) -> u32 {
+        self.living.group_now().as_raw().cast_unsigned()
     }
 
     /// Resolves when the process has ended. Cancel-safe, and may be asked again. It does not reap.
@@ -206,19 +243,20 @@ impl Process {
         self.exit.poll_exited(cx)
     }
 
-    /// Whether the process is stopped at this moment, as by SIGSTOP or SIGTSTP. `false` once it goes on, and once it has
-    /// ended. Asks the system and takes nothing from [`Process::exited`].
-    pub fn is_stopped(&self) -> bool {
-        sys::is_stopped(pid_of(&self.child))
+    /// The signal that has stopped the process, if it is stopped at this moment: SIGSTOP, SIGTSTP, SIGTTIN or SIGTTOU. `None`
+    /// once it goes on, and once it has ended. Asks the system and takes nothing from [`Process::exited`].
+    pub fn stopped_by(&self) -> Option<StoppedBy> {
+        sys::stopped_by(self.living.pid)
     }
 
     /// Sends a signal to the whole group; a group that is gone is none of our errors. With [`GroupSignal::Kill`] a
     /// container that this child is the client of is ended too, by a process that is started and not waited for.
     /// An error means that some process of the group cannot be signalled, because it runs as another user.
     pub fn signal(&mut self, signal: GroupSignal) -> io::Result<()> {
+        let group = self.living.group_now();
         let sent = match signal {
-            GroupSignal::Term => killpg(pid_of(&self.child), Signal::SIGTERM),
-            GroupSignal::Kill => killpg(pid_of(&self.child), Signal::SIGKILL),
+            GroupSignal::Term => killpg(group, Signal::SIGTERM),
+            GroupSignal::Kill => killpg(group, Signal::SIGKILL),
         };
         if let (GroupSignal::Kill, Some(container)) = (signal, &mut self.container) {
             container.kill();
@@ -233,7 +271,7 @@ impl Process {
 
     /// Sends SIGTERM to the process alone, as most hosts do. One that is gone is none of our errors.
     pub fn terminate_leader(&self) -> io::Result<()> {
-        match kill(pid_of(&self.child), Signal::SIGTERM) {
+        match kill(self.living.pid, Signal::SIGTERM) {
             Ok(()) | Err(Errno::ESRCH) => Ok(()),
             Err(errno) => Err(errno.into()),
         }
@@ -246,24 +284,8 @@ impl Process {
         if !group_left {
             let _ = self.signal(GroupSignal::Kill);
         }
-        reap(self.child, self.entry);
+        reap(self.living);
     }
-}
-
-/// Off the list first: as soon as the process is reaped, its number can be somebody else's.
-fn reap(mut child: process::Child, entry: Option<Entry>) {
-    if let Some(entry) = entry {
-        entry.strike();
-    }
-    if let Ok(None) = child.try_wait() {
-        reap_later(child);
-    }
-}
-
-/// Without a thread it stays a zombie, which goes when we go.
-fn reap_later(mut child: process::Child) {
-    let _ =
-        thread::Builder::new().name("reaper".to_owned()).stack_size(64 * 1024).spawn(move || child.wait());
 }
 
 fn pid_of(child: &process::Child) -> Pid {
@@ -286,10 +308,13 @@ fn command(argv: &[OsString], env: &[(OsString, Option<OsString>)]) -> Option<Co
 }
 
 /// Our ends of what the child has, ready to be polled.
-fn ends_of(child: &mut process::Child) -> io::Result<(sys::ExitWatch, Sink, Source, Source)> {
+fn ends_of(
+    pipes: &mut process::Child,
+    living: &Living,
+) -> io::Result<(sys::ExitWatch, Sink, Source, Source)> {
     let missing = || io::Error::other("a pipe is missing");
-    let stdin = Sink::owned(OwnedFd::from(child.stdin.take().ok_or_else(missing)?))?;
-    let stdout = Source::owned_for_long(OwnedFd::from(child.stdout.take().ok_or_else(missing)?))?;
-    let stderr = Source::owned(OwnedFd::from(child.stderr.take().ok_or_else(missing)?))?;
-    Ok((sys::ExitWatch::new(pid_of(child))?, stdin, stdout, stderr))
+    let stdin = Sink::owned(OwnedFd::from(pipes.stdin.take().ok_or_else(missing)?))?;
+    let stdout = Source::owned_for_long(OwnedFd::from(pipes.stdout.take().ok_or_else(missing)?))?;
+    let stderr = Source::owned(OwnedFd::from(pipes.stderr.take().ok_or_else(missing)?))?;
+    Ok((sys::ExitWatch::new(living.pid)?, stdin, stdout, stderr))
 }

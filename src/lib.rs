@@ -11,7 +11,7 @@
 //!                    |          |  Output  +--------+
 //!                    |          |
 //!                    |          |  spawn, signal, reap   +-------+
-//!                    |          | ---------------------> | child | ---- server (its own process group)
+//!                    |          | ---------------------> | child | ---- server (its own session)
 //!                    |          |                        +-------+
 //!                    |          |                            ^
 //!                    |          |         guardian: ends the group should we be killed
@@ -32,6 +32,7 @@
 //! | [`wire`] | bytes to messages: lines, the peek, edits in place | servers, hosts, time |
 //! | [`engine`] | decides everything: the conversation, restarts, answers, stops; its header has the invariants | clocks, I/O, tokio, doers |
 //! | [`mask`], [`pattern`] | secrets out of texts; a text that the user describes | where the texts go |
+//! | [`threads`] | starts threads, which can fail | what runs on them |
 //! | [`stream`] | inherited and owned descriptors as byte streams | what the bytes mean |
 //! | [`child`] | the server's process: spawn, signals, exit, reaping, stderr tail, the guardian, containers; the login shell's `PATH` | the engine's mind |
 //! | [`watch`] | tells that files have changed: watched paths, the executable | what follows from it |
@@ -78,6 +79,7 @@ pub mod pattern;
 pub mod report;
 pub mod store;
 pub mod stream;
+pub mod threads;
 pub mod token;
 pub mod watch;
 pub mod wire;

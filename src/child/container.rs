@@ -16,7 +16,7 @@ use std::process::Stdio;
 
 use tempfile::TempDir;
 
-use super::{Spec, command, reap_later};
+use super::{Spec, command, pid_of, reap_later};
 
 /// Options that come before the subcommand and take the next word as their value, of docker and of podman.
 const WITH_VALUE: [&str; 20] = [
@@ -103,7 +103,7 @@ impl Container {
         unsafe {
             command.pre_exec(|| Ok(nix::unistd::setsid().map(drop)?));
         }
-        reap_later(command.spawn()?);
+        reap_later(pid_of(&command.spawn()?));
         Ok(())
     }
 }

@@ -15,17 +15,17 @@ pub struct Left {
     pub name: String,
 }
 
-/// The processes of this group, without its leader, and those whose environment has this variable with this value. The
-/// leader must not have been reaped yet, so that its number is nobody else's.
+/// The processes of the group of this one, without itself, and those whose environment has this variable with this value. It
+/// must not have been reaped yet, so that its number, and that of its group, is nobody else's.
 #[cfg(target_os = "linux")]
-pub fn left_of(group: u32, mark: (&str, &str)) -> Vec<Left> {
+pub fn left_of(process: u32, group: u32, mark: (&str, &str)) -> Vec<Left> {
     let marked = format!("{}={}", mark.0, mark.1);
     let is_marked =
         |environment: Vec<u8>| environment.split(|byte| *byte == 0).any(|it| it == marked.as_bytes());
     let Ok(entries) = fs::read_dir("/proc") else { return Vec::new() };
     let pids = entries.flatten().filter_map(|entry| entry.file_name().to_str()?.parse::<u32>().ok());
     let mut left: Vec<Left> = pids
-        .filter(|pid| *pid != group)
+        .filter(|pid| *pid != process)
         .filter_map(|pid| {
             let stat = fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
             // `pid (name) state parent group ...`, and a name may hold anything.
@@ -44,7 +44,7 @@ pub fn left_of(group: u32, mark: (&str, &str)) -> Vec<Left> {
 
 /// The same, as far as the system tells it: whether the group has a process that runs.
 #[cfg(not(target_os = "linux"))]
-pub fn left_of(group: u32, _mark: (&str, &str)) -> Vec<Left> {
+pub fn left_of(_process: u32, group: u32, _mark: (&str, &str)) -> Vec<Left> {
     use nix::sys::signal::killpg;
     use nix::unistd::Pid;
 

@@ -107,9 +107,10 @@ pub(super) struct Announcement {
 }
 
 impl Announcement {
-    /// Called in the fresh child, after it became the leader of its group. System calls only. A guardian that is gone is
-    /// none of the child's concern.
-    pub(super) fn make(&self) {
+    /// Called in the fresh child, after it got its group. It may make another one for itself later, whose number is its own,
+    /// so both are told; one that never comes to be cannot be signalled. System calls only. A guardian that is gone is none of
+    /// the child's concern.
+    pub(super) fn make(&self, group: Pid) {
         #[expect(
             unsafe_code,
             reason = "Rust has set SIGPIPE back by now, and a guardian that is gone would raise it"
@@ -117,7 +118,10 @@ impl Announcement {
         // SAFETY: both dispositions run no code of ours, and the child has one thread.
         unsafe {
             let _ = signal(Signal::SIGPIPE, SigHandler::SigIgn);
-            send(self.pipe.as_fd(), Record::Add { number: self.number, group: Pid::this().as_raw() });
+            send(self.pipe.as_fd(), Record::Add { number: self.number, group: group.as_raw() });
+            if group != Pid::this() {
+                send(self.pipe.as_fd(), Record::Add { number: self.number, group: Pid::this().as_raw() });
+            }
             let _ = signal(Signal::SIGPIPE, SigHandler::SigDfl);
         }
     }

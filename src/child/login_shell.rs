@@ -28,7 +28,6 @@ use std::path::{Path, PathBuf};
 use std::pin::Pin;
 use std::process::{self, Stdio};
 use std::sync::mpsc;
-use std::thread;
 use std::time::Duration;
 
 use memchr::memmem;
@@ -38,9 +37,11 @@ use tokio::sync::oneshot;
 use tokio::time::{Sleep, sleep};
 
 use super::guardian::Entry;
-use super::{Guardian, Leader, Process, Spec, abandon, command, fault, pid_of, start, sys};
+use super::reaper::Living;
+use super::{Guardian, Leads, Process, Spec, Started, abandon, command, fault, start, sys};
 use crate::engine::io::{Exit, LoginPath};
 use crate::stream::Source;
+use crate::threads;
 
 /// How long everything may take: more than what a person puts up with at each new terminal.
 const LIMIT: Duration = Duration::from_secs(5);
@@ -98,7 +99,7 @@ impl LoginShell {
             });
         };
         // Without a thread there is no answer, and nothing to wait for.
-        let _ = thread::Builder::new().name("login-shell".to_owned()).spawn(asking);
+        let _ = threads::start("login-shell", threads::ORDINARY, asking);
         Self { told, wanted: Some(wanted), ended }
     }
 
@@ -223,11 +224,11 @@ impl Asked {
             command.arg0(login);
         }
         command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::null());
-        let (mut child, entry) = start(command, Leader::OfSession, entry).map_err(explain)?;
-        match ends_of(&mut child) {
+        let Started { mut pipes, living } = start(command, Leads::Session, entry).map_err(explain)?;
+        match ends_of(&mut pipes, &living) {
             Ok((exit, stdout)) => Ok(Self {
                 shell: name,
-                process: Killed(Some(Process { child, exit, entry, container: None })),
+                process: Killed(Some(Process { living, exit, container: None })),
                 exit: None,
                 stdout,
                 open: true,
@@ -236,7 +237,7 @@ impl Asked {
                 markers,
             }),
             Err(error) => {
-                abandon(child, entry);
+                abandon(living);
                 Err(explain(error))
             }
         }
@@ -362,7 +363,7 @@ fn usable(shell: Option<impl Into<PathBuf>>) -> Option<PathBuf> {
 fn look_up() -> oneshot::Receiver<PathBuf> {
     let (tell, told) = oneshot::channel();
     // Without a thread there is no answer either.
-    let _ = thread::Builder::new().name("user".to_owned()).spawn(move || {
+    let _ = threads::start("user", threads::ORDINARY, move || {
         let user = User::from_uid(Uid::current()).ok().flatten();
         if let Some(shell) = usable(user.map(|user| user.shell)) {
             // Nobody waits for it any more.
@@ -373,7 +374,7 @@ fn look_up() -> oneshot::Receiver<PathBuf> {
 }
 
 /// Our ends of what the shell has, ready to be polled.
-fn ends_of(child: &mut process::Child) -> io::Result<(sys::ExitWatch, Source)> {
-    let stdout = child.stdout.take().ok_or_else(|| io::Error::other("a pipe is missing"))?;
-    Ok((sys::ExitWatch::new(pid_of(child))?, Source::owned(OwnedFd::from(stdout))?))
+fn ends_of(pipes: &mut process::Child, living: &Living) -> io::Result<(sys::ExitWatch, Source)> {
+    let stdout = pipes.stdout.take().ok_or_else(|| io::Error::other("a pipe is missing"))?;
+    Ok((sys::ExitWatch::new(living.pid)?, Source::owned(OwnedFd::from(stdout))?))
 }

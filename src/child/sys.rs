@@ -4,22 +4,28 @@
 //! |---|---|---|
 //! | the exit is seen by | a pidfd; where the system refuses one, as elsewhere | a thread in `waitid`, and a pipe that it closes |
 //! | the parent dies | the child gets SIGTERM | only the guardian notices |
+//! | a child that leads nothing | the leader of its session forks a sibling and is gone | it leads its session |
 //! | closing what a fork inherited, at once or on exec | `close_range`; under an old kernel, as elsewhere | one by one |
 
 use std::io;
 use std::mem;
+use std::num::NonZeroUsize;
 use std::os::fd::{OwnedFd, RawFd};
+use std::ptr::NonNull;
+use std::sync::atomic::{AtomicI32, Ordering};
 use std::task::{Context, Poll, ready};
-use std::thread;
 
 use nix::errno::Errno;
 use nix::libc;
+use nix::sys::mman::{MapFlags, ProtFlags, mmap_anonymous, munmap};
+use nix::sys::signal::Signal;
 use nix::unistd::{Pid, SysconfVar, getppid, sysconf};
 use tokio::io::Interest;
 use tokio::io::unix::AsyncFd;
 
-use crate::engine::io::Exit;
+use crate::engine::io::{Exit, StoppedBy};
 use crate::stream::register;
+use crate::threads;
 
 /// What an exit is called that somebody else has collected before us.
 const UNKNOWN: Exit = Exit::Code(255);
@@ -43,7 +49,7 @@ impl ExitWatch {
 
     pub(super) fn by_thread(pid: Pid) -> io::Result<Self> {
         let (ended, end) = io::pipe()?;
-        thread::Builder::new().name("waiter".to_owned()).stack_size(64 * 1024).spawn(move || {
+        threads::start("waiter", threads::SMALL, move || {
             let _ = peek(pid, 0);
             drop(end);
         })?;
@@ -72,10 +78,18 @@ fn peek(pid: Pid, options: libc::c_int) -> Result<Option<Exit>, Errno> {
     }))
 }
 
-/// Whether the child is stopped at this moment. `false` for one that has ended. It takes the news from nobody.
-pub(super) fn is_stopped(pid: Pid) -> bool {
-    let news = wait(pid, libc::WSTOPPED | libc::WNOHANG);
-    news.is_ok_and(|news| news.is_some_and(|(code, _)| code == libc::CLD_STOPPED))
+/// What has stopped the child, if it is stopped at this moment. `None` for one that has ended. It takes the news from nobody.
+pub(super) fn stopped_by(pid: Pid) -> Option<StoppedBy> {
+    let (code, signal) = wait(pid, libc::WSTOPPED | libc::WNOHANG).ok()??;
+    if code != libc::CLD_STOPPED {
+        return None;
+    }
+    Some(match Signal::try_from(signal) {
+        Ok(Signal::SIGTSTP) => StoppedBy::Suspend,
+        Ok(Signal::SIGTTIN) => StoppedBy::TerminalInput,
+        Ok(Signal::SIGTTOU) => StoppedBy::TerminalOutput,
+        Ok(_) | Err(_) => StoppedBy::Stop,
+    })
 }
 
 /// What there is to say of the child, its `CLD_` code and what belongs to it, without collecting it. `None` if there is
@@ -127,6 +141,93 @@ pub(super) fn keep_zombies() {
             && now.sa_sigaction == libc::SIG_IGN
         {
             libc::signal(libc::SIGCHLD, libc::SIG_DFL);
+        }
+    }
+}
+
+/// Gives every signal its default again, in a fresh child. System calls only.
+pub(super) fn reset_signals() {
+    #[cfg(target_os = "linux")]
+    let last = libc::SIGRTMAX();
+    #[cfg(not(target_os = "linux"))]
+    let last = 31;
+    for number in 1..=last {
+        #[expect(unsafe_code, reason = "signal dispositions have no safe interface")]
+        // SAFETY: the default runs no code of ours. For signals that cannot be changed it is an error without effect.
+        unsafe {
+            libc::signal(number, libc::SIG_DFL);
+        }
+    }
+}
+
+/// In a fresh child that leads a session: a sibling of it, a child of our own parent that is in the same session and group and
+/// leads neither, goes on from here, and the leader is gone. Where the system refuses, the leader goes on. System calls only.
+pub(super) fn continue_as_sibling() {
+    #[cfg(target_os = "linux")]
+    {
+        let flags = libc::CLONE_PARENT | libc::SIGCHLD;
+        #[expect(unsafe_code, reason = "no library knows a fork whose child has our parent")]
+        // SAFETY: without a stack of its own and without shared memory it is a fork. Both copies make system calls only.
+        let sibling = unsafe { libc::syscall(libc::SYS_clone, flags, 0, 0, 0, 0) };
+        if sibling > 0 {
+            exit_now(libc::EXIT_SUCCESS);
+        }
+    }
+}
+
+/// A place that we share with a child that we fork, for the number of the process that executes the command.
+pub(super) struct Place(NonNull<AtomicI32>);
+
+/// The child's view of a [`Place`]. It is written to between fork and exec, and not used in our own process.
+#[derive(Clone, Copy)]
+pub(super) struct PlaceWriter(NonNull<AtomicI32>);
+
+#[expect(unsafe_code, reason = "a pointer says nothing of threads")]
+// SAFETY: it points to an atomic, which may be written from anywhere, in memory that outlives the start of the child.
+unsafe impl Send for PlaceWriter {}
+#[expect(unsafe_code, reason = "a pointer says nothing of threads")]
+// SAFETY: as above.
+unsafe impl Sync for PlaceWriter {}
+
+impl Place {
+    const SIZE: NonZeroUsize = NonZeroUsize::new(size_of::<AtomicI32>()).expect("it has a size");
+
+    pub(super) fn new() -> io::Result<Self> {
+        let readable = ProtFlags::PROT_READ | ProtFlags::PROT_WRITE;
+        #[expect(unsafe_code, reason = "a child shares nothing but what is mapped so")]
+        // SAFETY: new memory, at an address that the system chooses. It is all zero, which is valid.
+        let memory = unsafe { mmap_anonymous(None, Self::SIZE, readable, MapFlags::MAP_SHARED)? };
+        Ok(Self(memory.cast()))
+    }
+
+    pub(super) fn writer(&self) -> PlaceWriter {
+        PlaceWriter(self.0)
+    }
+
+    /// `None` if no child has come so far.
+    pub(super) fn read(&self) -> Option<Pid> {
+        #[expect(unsafe_code, reason = "the memory is not Rust's")]
+        // SAFETY: it is mapped for as long as this value lives.
+        let number = unsafe { self.0.as_ref() }.load(Ordering::Acquire);
+        (number > 0).then(|| Pid::from_raw(number))
+    }
+}
+
+impl PlaceWriter {
+    /// In a fresh child. No system call, even.
+    pub(super) fn write(self, pid: Pid) {
+        #[expect(unsafe_code, reason = "the memory is not Rust's")]
+        // SAFETY: the child has a mapping of its own, which nothing undoes before it executes its command.
+        unsafe { self.0.as_ref() }.store(pid.as_raw(), Ordering::Release);
+    }
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        #[expect(unsafe_code, reason = "the memory is not Rust's")]
+        // SAFETY: it was mapped with this size, and nothing in this process uses it any more.
+        unsafe {
+            let _ = munmap(self.0.cast(), Self::SIZE.get());
         }
     }
 }

@@ -3,17 +3,19 @@
 use std::fs;
 use std::future::poll_fn;
 use std::os::unix::fs::PermissionsExt as _;
+use std::os::unix::process::CommandExt as _;
 use std::path::{Path, PathBuf};
 
 use nix::errno::Errno;
-use nix::sys::signal::{Signal, kill};
-use nix::unistd::{Pid, getpgid};
+use nix::sys::signal::{SigHandler, SigSet, Signal, kill};
+use nix::unistd::{Pid, getpgid, getsid};
 use tokio::io::{AsyncBufReadExt as _, AsyncReadExt as _, AsyncWriteExt as _, BufReader};
 use tokio::task::yield_now;
 
 use super::{Child, Guardian, SpawnError, Spec, executable, spawn, sys};
-use crate::engine::io::{Exit, GroupSignal, SpawnFault};
+use crate::engine::io::{Exit, GroupSignal, SpawnFault, StoppedBy};
 use crate::stream::Source;
+use crate::threads;
 
 fn spec(argv: &[&str]) -> Spec {
     Spec { argv: argv.iter().map(Into::into).collect(), env: Vec::new() }
@@ -76,15 +78,72 @@ async fn a_child_is_talked_to_in_one_select_until_it_has_exited() {
 }
 
 #[tokio::test]
-async fn a_child_leads_its_own_group_with_default_signals_and_the_environment_asked_for() {
+async fn a_child_gets_the_environment_asked_for() {
     let spec = Spec {
-        argv: ["/bin/sh", "-c", "echo \"$ADDED ${HOME-none}\"; kill -PIPE $$"].map(Into::into).into(),
+        argv: ["/bin/sh", "-c", "echo \"$ADDED ${HOME-none}\""].map(Into::into).into(),
         env: vec![("ADDED".into(), Some("yes".into())), ("HOME".into(), None)],
     };
     let mut child = spawn(&spec, None).unwrap();
-    assert_eq!(getpgid(Some(pid_of(&child))), Ok(pid_of(&child)));
     assert_eq!(all_of(&mut child.stdout).await, "yes none\n");
-    assert_eq!(child.process.exited().await, Exit::Signal(13));
+    child.process.exited().await;
+    child.process.forget(false);
+}
+
+#[tokio::test]
+async fn a_child_is_in_a_session_of_its_own_without_a_terminal() {
+    let mut child = shell("(: </dev/tty) 2>/dev/null && echo a terminal; echo none; read never");
+    let (pid, group) = (pid_of(&child), Pid::from_raw(child.process.group().cast_signed()));
+    assert_eq!((getpgid(Some(pid)), getsid(Some(pid))), (Ok(group), Ok(group)));
+    assert_ne!(getsid(Some(pid)), getsid(None));
+    let mut line = String::new();
+    BufReader::new(&mut child.stdout).read_line(&mut line).await.unwrap();
+    assert_eq!(line, "none\n");
+    drop(child.stdin.take());
+    child.process.exited().await;
+    child.process.forget(false);
+}
+
+#[cfg(target_os = "linux")]
+#[tokio::test]
+async fn a_child_may_become_the_leader_of_a_session_and_is_still_ours() {
+    // This command forks where it leads a group, and its first process ends at once.
+    let guardian = Guardian::fork().unwrap();
+    let script = "echo $$; trap 'exit 7' TERM; while :; do sleep 0.05; done";
+    let start = || spawn(&spec(&["setsid", "/bin/sh", "-c", script]), Some(&guardian)).unwrap();
+    let (mut first, mut second) = (start(), start());
+    for child in [&mut first, &mut second] {
+        let mut line = String::new();
+        BufReader::new(&mut child.stdout).read_line(&mut line).await.unwrap();
+        assert_eq!(line.trim_end(), child.process.pid().to_string());
+        assert_eq!(
+            (child.process.group(), getsid(Some(pid_of(child)))),
+            (child.process.pid(), Ok(pid_of(child)))
+        );
+    }
+    first.process.signal(GroupSignal::Term).unwrap();
+    assert_eq!(first.process.exited().await, Exit::Code(7));
+    first.process.forget(false);
+    threads::blocking(move || guardian.dismiss()).await.unwrap();
+    assert_eq!(second.process.exited().await, Exit::Code(7), "by the guardian");
+    second.process.forget(false);
+}
+
+#[cfg(target_os = "linux")]
+#[tokio::test]
+async fn a_child_gets_no_signal_blocked_or_ignored() {
+    let ignore = |signal| {
+        #[expect(unsafe_code, reason = "signal dispositions have no safe interface")]
+        // SAFETY: it runs no code. The signals mean nothing to the other tests.
+        unsafe { nix::sys::signal::signal(signal, SigHandler::SigIgn) }.unwrap();
+    };
+    ignore(Signal::SIGXFSZ);
+    ignore(Signal::SIGTTOU);
+    SigSet::from(Signal::SIGTERM).thread_block().unwrap();
+    let mut child = spawn(&spec(&["grep", "-E", "^Sig(Blk|Ign)", "/proc/self/status"]), None).unwrap();
+    SigSet::from(Signal::SIGTERM).thread_unblock().unwrap();
+    let masks = all_of(&mut child.stdout).await;
+    assert_eq!(masks, "SigBlk:\t0000000000000000\nSigIgn:\t0000000000000000\n");
+    child.process.exited().await;
     child.process.forget(false);
 }
 
@@ -281,26 +340,50 @@ async fn a_program_that_is_being_written_is_busy() {
 
 #[tokio::test]
 async fn a_child_is_seen_stopped_as_long_as_it_is() {
-    for stop in [Signal::SIGSTOP, Signal::SIGTSTP] {
-        let mut child = shell("read line; exit 3");
-        let pid = pid_of(&child);
-        assert!(!child.process.is_stopped());
-        kill(pid, stop).unwrap();
-        // The news of a stop comes to nobody, so it can only be asked for.
-        while !child.process.is_stopped() {
-            yield_now().await;
-        }
-        assert!(child.process.is_stopped(), "it may be asked again");
-        kill(pid, Signal::SIGCONT).unwrap();
-        while child.process.is_stopped() {
-            yield_now().await;
-        }
-        drop(child.stdin.take());
-        assert_eq!(child.process.exited().await, Exit::Code(3));
-        assert!(!child.process.is_stopped());
-        assert_eq!(child.process.exited().await, Exit::Code(3));
-        child.process.forget(false);
+    let mut child = shell("read line; exit 3");
+    let pid = pid_of(&child);
+    assert_eq!(child.process.stopped_by(), None);
+    kill(pid, Signal::SIGSTOP).unwrap();
+    // The news of a stop comes to nobody, so it can only be asked for.
+    while child.process.stopped_by().is_none() {
+        yield_now().await;
     }
+    assert_eq!(child.process.stopped_by(), Some(StoppedBy::Stop), "it may be asked again");
+    kill(pid, Signal::SIGCONT).unwrap();
+    while child.process.stopped_by().is_some() {
+        yield_now().await;
+    }
+    drop(child.stdin.take());
+    assert_eq!(child.process.exited().await, Exit::Code(3));
+    assert_eq!(child.process.stopped_by(), None);
+    assert_eq!(child.process.exited().await, Exit::Code(3));
+    child.process.forget(false);
+}
+
+#[test]
+fn a_stop_is_named_with_its_signal() {
+    // In our own session: where no parent is in the same one, the system lets these signals stop nobody.
+    let sleep = ["/bin/sleep".into(), "1000".into()];
+    let mut sleeper = super::command(&sleep, &[]).unwrap().process_group(0).spawn().unwrap();
+    let pid = super::pid_of(&sleeper);
+    for (signal, name) in [
+        (Signal::SIGSTOP, "SIGSTOP"),
+        (Signal::SIGTSTP, "SIGTSTP"),
+        (Signal::SIGTTIN, "SIGTTIN"),
+        (Signal::SIGTTOU, "SIGTTOU"),
+    ] {
+        kill(pid, signal).unwrap();
+        let stop = loop {
+            if let Some(stop) = sys::stopped_by(pid) {
+                break stop;
+            }
+        };
+        assert_eq!(stop.to_string(), name);
+        kill(pid, Signal::SIGCONT).unwrap();
+        while sys::stopped_by(pid).is_some() {}
+    }
+    sleeper.kill().unwrap();
+    sleeper.wait().unwrap();
 }
 
 /// A container client as far as we can tell: it writes the id where it is told, and tells a FIFO how it is called to kill.
@@ -362,7 +445,7 @@ async fn the_guardian_ends_what_was_not_forgotten_and_nothing_else() {
         BufReader::new(&mut child.stdout).read_line(&mut line).await.unwrap();
     }
 
-    tokio::task::spawn_blocking(move || guardian.dismiss()).await.unwrap();
+    threads::blocking(move || guardian.dismiss()).await.unwrap();
     assert_eq!(polite.process.exited().await, Exit::Code(7));
     assert_eq!(stubborn.process.exited().await, Exit::Signal(9));
     assert_eq!(kill(helper, None), Ok(()), "it was left on purpose");
@@ -378,7 +461,7 @@ async fn a_guardian_does_not_wait_for_who_else_holds_its_pipe() {
     let entry = guardian.entry();
     let held = entry.announcement().unwrap();
     let child = spawn(&spec(&["/bin/sleep", "1000"]), Some(&guardian)).unwrap();
-    tokio::task::spawn_blocking(move || guardian.dismiss()).await.unwrap();
+    threads::blocking(move || guardian.dismiss()).await.unwrap();
     assert_eq!(child.process.exited().await, Exit::Signal(15), "by the guardian");
     child.process.forget(false);
     drop(held);

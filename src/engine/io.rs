@@ -11,7 +11,7 @@ use bytes::Bytes;
 pub use super::good::{Era, Good};
 use super::lease::io as lease;
 use super::note::Note;
-pub use super::process::{Exit, Gen, SpawnFault};
+pub use super::process::{Exit, Gen, SpawnFault, StoppedBy};
 use crate::wire::Line;
 
 /// The time of one input. Both clocks, because back-off and graces must not jump with the wall clock, and a token's
@@ -107,8 +107,8 @@ pub enum Input {
     Inspected {
         /// Which child.
         child: Gen,
-        /// Whether its process is stopped, as by SIGSTOP.
-        stopped: bool,
+        /// What has stopped its process. `None` while it is not stopped.
+        stopped: Option<StoppedBy>,
     },
     /// What earlier runs have left on disk of this server. Comes once, soon after the start; empty where there is nothing.
     LastGood(Vec<Good>),

@@ -54,3 +54,27 @@ pub enum SpawnFault {
     /// The system refused for now (no memory, no process left): worth another try.
     System,
 }
+
+/// The signal that has stopped a process. Its number differs between systems.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum StoppedBy {
+    /// SIGSTOP, or a signal that a system has beside those known here.
+    Stop,
+    /// SIGTSTP, as of Ctrl-Z.
+    Suspend,
+    /// SIGTTIN: a background job has read from its terminal.
+    TerminalInput,
+    /// SIGTTOU: a background job has written to its terminal, or changed how it works.
+    TerminalOutput,
+}
+
+impl fmt::Display for StoppedBy {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Stop => "SIGSTOP",
+            Self::Suspend => "SIGTSTP",
+            Self::TerminalInput => "SIGTTIN",
+            Self::TerminalOutput => "SIGTTOU",
+        })
+    }
+}

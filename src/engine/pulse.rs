@@ -6,7 +6,7 @@
 
 use std::time::Duration;
 
-use super::io::{Gen, Output};
+use super::io::{Gen, Output, StoppedBy};
 use super::note::Note;
 use super::phase::Phase;
 use super::replay::Own;
@@ -52,12 +52,16 @@ impl Engine {
 
     /// The time to look at the child has come.
     pub(super) fn take_pulse(&mut self) {
-        if !matches!(self.phase, Phase::Serving | Phase::Draining) {
+        if !matches!(self.phase, Phase::Starting | Phase::Serving | Phase::Draining) {
             return;
         }
         self.watch_pulse();
         let generation = self.generation;
         self.outputs.push_back(Output::Inspect(generation));
+        if self.phase == Phase::Starting {
+            // It has the time of a start to say something.
+            return;
+        }
         let now = self.now.mono;
         let busy = self.inflight.any(|pending| {
             pending.written == Some(generation)
@@ -95,17 +99,17 @@ impl Engine {
     }
 
     /// It was looked at the child's process.
-    pub(super) fn inspected(&mut self, child: Gen, stopped: bool) {
+    pub(super) fn inspected(&mut self, child: Gen, stopped: Option<StoppedBy>) {
         let ours = |current: &&mut Child| current.generation == child && current.doom.is_none();
         let Some(current) = self.child.as_mut().filter(ours) else { return };
-        if !stopped {
+        let Some(signal) = stopped else {
             current.pulse.stopped_since = None;
             return;
-        }
+        };
         let since = *current.pulse.stopped_since.get_or_insert(self.now.mono);
         if self.now.mono >= since + self.config.ping_interval * STOPPED_INTERVALS {
             self.note(Note::Hung { child });
-            self.doom(Doom::Crash("its process was stopped (SIGSTOP) and did not go on".to_owned()));
+            self.doom(Doom::Crash(format!("its process was stopped ({signal}) and did not go on")));
         }
     }
 

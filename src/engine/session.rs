@@ -65,6 +65,7 @@ impl Engine {
         self.busy_since = None;
         self.started += 1;
         self.note(Note::Spawned { child, pid });
+        self.watch_pulse();
     }
 
     pub(super) fn spawn_failed(&mut self, child: Gen, fault: SpawnFault, reason: &str) {

@@ -9,7 +9,7 @@
 //! `stderr TEXT`, `unsent N` (the last N lines for the server never left us), `exit code N`, `exit signal N` (with all its output read), `exited ...` and `silent` (the two apart),
 //! `modern ID METHOD [MEMBERS]` (a host's request in the envelope of the modern era, `MEMBERS` of its params before it),
 //! `acknowledge ID FILTER` (the server accepts a listening stream), `last-good ERA VERSION METHOD CURSOR RESULT` (all of them together are told by `recall`; `-` for no cursor),
-//! `login-path PATH`, `login-fails REASON`, `changed watched`, `changed executable`, `stopped` and `running` (the child's
+//! `login-path PATH`, `login-fails REASON`, `changed watched`, `changed executable`, `stopped SIGTTIN` (or another signal) and `running` (the child's
 //! process is inspected), `changing DURATION` (the watched files change every 100 ms), `spawn-fails KIND TEXT` (the next
 //! spawn), `times N DIRECTIVE`, `unseen DIRECTIVE` (without what the engine puts out), `mute`, `deaf`, `eof`, `gone`, `stop`, `wait DURATION`. In a line, `\xNN` is a byte,
 //! and `LINE*N` repeats its last character. Comments start with `#`.
@@ -24,7 +24,8 @@ use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
 use mcp_supervise::engine::io::{
-    Changed, Era, Exit, Gen, Good, GroupSignal, Input, LoginPath, Now, Origin, Output, SpawnFault, StopSignal,
+    Changed, Era, Exit, Gen, Good, GroupSignal, Input, LoginPath, Now, Origin, Output, SpawnFault,
+    StopSignal, StoppedBy,
 };
 use mcp_supervise::engine::note::Note;
 use mcp_supervise::engine::{Config, Engine, Repeat};
@@ -315,7 +316,15 @@ impl Stage {
                 self.text.truncate(seen);
             }
             "stopped" | "running" => {
-                let (child, stopped) = (self.child, word == "stopped");
+                let stopped = match rest {
+                    _ if word == "running" => None,
+                    "" | "SIGSTOP" => Some(StoppedBy::Stop),
+                    "SIGTSTP" => Some(StoppedBy::Suspend),
+                    "SIGTTIN" => Some(StoppedBy::TerminalInput),
+                    "SIGTTOU" => Some(StoppedBy::TerminalOutput),
+                    other => panic!("no such signal: {other}"),
+                };
+                let child = self.child;
                 self.input(Input::Inspected { child, stopped });
             }
             "mute" => self.input(Input::Mute(self.child)),

@@ -7,7 +7,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use nix::sys::signal::{Signal, killpg};
-use nix::unistd::Pid;
+use nix::unistd::{Pid, getpgid};
 use tokio::time::{Instant, sleep, timeout};
 
 use super::lines::excerpt;
@@ -74,7 +74,8 @@ async fn crash(
     let status = supervisor.status(SOON).await.map_err(|error| error.to_string())?;
     let server = status.gauges.server_pid.ok_or("it was gone before it was killed")?;
     let began = Instant::now();
-    killpg(Pid::from_raw(server.cast_signed()), Signal::SIGKILL).map_err(|error| error.to_string())?;
+    let group = getpgid(Some(Pid::from_raw(server.cast_signed()))).map_err(|error| error.to_string())?;
+    killpg(group, Signal::SIGKILL).map_err(|error| error.to_string())?;
     if era == Era::Modern {
         // Such a server hears nothing, and is not known to serve, before it is asked something.
         let _ = peer.ping().await;

@@ -474,7 +474,7 @@ impl Peer {
     async fn left_behind(&self) -> Vec<String> {
         let until = Instant::now() + HOSTS_WAIT;
         loop {
-            let left = left_of(self.process.pid(), (MARK, &self.mark));
+            let left = left_of(self.process.pid(), self.process.group(), (MARK, &self.mark));
             if left.is_empty() || Instant::now() >= until {
                 let told = |it: &Left| match it.pid {
                     Some(pid) => format!("{} ({pid})", it.name),

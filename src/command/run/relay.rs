@@ -409,7 +409,7 @@ impl Relay {
                 }
                 Output::Inspect(generation) => {
                     if let Some(child) = self.child_of(generation) {
-                        let stopped = child.process.is_stopped();
+                        let stopped = child.process.stopped_by();
                         self.inputs.push_back(Input::Inspected { child: generation, stopped });
                     }
                 }

@@ -216,7 +216,7 @@ impl Checker {
             | Input::LoginPath(_)
             | Input::Session(_)
             | Input::Timer => {}
-            Input::Inspected { child, stopped } => self.is_inspected(child.0, *stopped),
+            Input::Inspected { child, stopped } => self.is_inspected(child.0, stopped.is_some()),
             Input::LastGood(good) => self.recalls(good),
             Input::Changed(what) => {
                 self.outdated |= *what != Changed::Token;

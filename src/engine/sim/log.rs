@@ -57,7 +57,10 @@ fn input_text(input: &Input) -> String {
         Input::Mute(child) => format!("child {child} mute"),
         Input::Silent { from, unsent, .. } => format!("child {from} silent, {} lines unsent", unsent.len()),
         Input::Deaf(child) => format!("child {child} deaf"),
-        Input::Inspected { child, stopped } => format!("child {child} is stopped: {stopped}"),
+        Input::Inspected { child, stopped } => match stopped {
+            Some(signal) => format!("child {child} is stopped by {signal}"),
+            None => format!("child {child} is not stopped"),
+        },
         Input::LastGood(good) => format!("last good: {} answers", good.len()),
         Input::LoginPath(path) => format!("login shell: {path:?}"),
         Input::Changed(changed) => format!("changed: {changed:?}"),

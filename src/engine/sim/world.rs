@@ -20,6 +20,7 @@ use super::{Bug, Violation};
 use crate::engine::backoff::Limits;
 use crate::engine::io::{
     Changed, Era, Exit, Gen, Good, GroupSignal, Input, LoginPath, Now, Order, Output, SpawnFault, StopSignal,
+    StoppedBy,
 };
 use crate::engine::upstream::OnExpired;
 use crate::engine::{Config, Engine, Repeat};
@@ -534,7 +535,7 @@ impl World {
                 // There the command is found.
                 Output::UsePath(_) => self.sched.profile.spawn_fault /= 2,
                 Output::Inspect(child) => {
-                    let stopped = self.servers[&child.0].frozen;
+                    let stopped = self.servers[&child.0].frozen.then_some(StoppedBy::Stop);
                     let input = Input::Inspected { child, stopped };
                     self.sched.after(Duration::ZERO, Event::Happens(input));
                 }

@@ -44,8 +44,9 @@ pub(super) const ROOMS: &[Room] = &[
         crates: &["backoff", "bytes", "memchr", "serde", "serde_json", "thiserror"],
         pure: NO_IO,
     },
+    doer("threads", NOTHING),
     doer("stream", NOTHING),
-    doer("child", &["wire", "mask", "stream", "engine"]),
+    doer("child", &["wire", "mask", "stream", "threads", "engine"]),
     doer("watch", &["engine"]),
     doer("token", &["http", "disk", "engine::lease"]),
     Room {
