@@ -1,8 +1,9 @@
 //! The server's process: starting it, talking to it, signalling it, learning of its end, reaping it.
 //!
 //! A child has a session and a process group of its own, and every signal goes to the whole group (`npx` -> `sh` ->
-//! `node`). There is no terminal in that session: whatever opens `/dev/tty` gets an error at once, where a background job of
-//! the host's terminal would be stopped. The child leads neither, as under a host: it may call `setsid` itself, and the
+//! `node`). Where the host has a terminal, the session stays the host's, and the signals that would stop the child as a
+//! background job of that terminal are ignored: whatever reads from `/dev/tty` gets an error at once. Without any terminal,
+//! many programs would read the passphrase from their stdin instead, and take the first message for it. The child leads neither, as under a host: it may call `setsid` itself, and the
 //! command `setsid` runs its program in place instead of forking. Its end is learned from the system and not from the end
 //! of its output, which a grandchild can hold open for ever. It is seen without reaping: until [`Process::forget`] the
 //! process id, and with it the number of its group, stays taken, so that a signal can never reach a stranger that was given
@@ -42,7 +43,7 @@ use std::task::{Context, Poll};
 
 use nix::errno::Errno;
 use nix::sys::signal::{Signal, kill, killpg};
-use nix::unistd::{Pid, setsid};
+use nix::unistd::{Pid, setpgid, setsid};
 
 use crate::engine::io::{Exit, GroupSignal, SpawnFault, StoppedBy};
 use crate::stream::{Sink, Source};
@@ -54,6 +55,7 @@ pub use guardian::Guardian;
 pub use login_shell::LoginShell;
 pub use reaper::reap_orphans;
 use reaper::{Living, reap, reap_later};
+pub use sys::take_signals;
 pub use tail::Tail;
 
 /// What to start.
@@ -102,6 +104,11 @@ pub struct Child {
 /// Starts a child. Must be called on the main thread and inside the runtime: on Linux the child gets SIGTERM when the
 /// *thread* that started it ends. Takes as long as the system takes to fork and execute.
 pub fn spawn(spec: &Spec, guardian: Option<&Guardian>) -> Result<Child, SpawnError> {
+    if container::is_busy(spec) {
+        let name = spec.argv.first().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
+        let message = format!("{name}: the container of before is still being ended");
+        return Err(SpawnError { fault: SpawnFault::Busy, message });
+    }
     let container = Container::plan(spec);
     let argv = container.as_ref().map_or(&spec.argv, |container| &container.argv);
     let Some(mut command) = command(argv, &spec.env) else {
@@ -124,13 +131,13 @@ pub fn spawn(spec: &Spec, guardian: Option<&Guardian>) -> Result<Child, SpawnErr
     }
 }
 
-/// What a fresh process leads. Either way it has a session of its own, without a terminal.
+/// What a fresh process leads. Either way it leads nothing of ours.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Leads {
-    /// Nothing: the session's first process has made it and is gone. Where the system has no means for that, and where it
-    /// allows no further process, it leads the session after all.
+    /// Nothing: the first process of its group, and of its session, has made them and is gone. Where the system has no means for that, and where it
+    /// allows no further process, it leads them after all.
     Nothing,
-    /// The session. It also inherits no descriptors but the standard ones: whatever such a process leaves behind on purpose
+    /// A session, which has no terminal. It also inherits no descriptors but the standard ones: whatever such a process leaves behind on purpose
     /// must not hold what somebody forgot to keep from us.
     Session,
 }
@@ -155,17 +162,23 @@ fn start(mut command: Command, leads: Leads, entry: Option<Entry>) -> io::Result
         reason = "the guardian must know the child before it runs, and only the child knows in time"
     )]
     // SAFETY: between fork and exec the closure makes system calls only. It takes no lock, allocates nothing and does
-    // not panic. Rust's own part, which comes before it, has emptied the signal mask.
+    // not panic.
     unsafe {
         command.pre_exec(move || {
             // Ours would be run by this copy of us for as long as the command is not executed, and what we ignore, or were
             // given ignored, would stay so.
             sys::reset_signals();
-            setsid()?;
             let group = Pid::this();
             if leads == Leads::Nothing {
+                if sys::has_terminal() {
+                    setpgid(Pid::from_raw(0), Pid::from_raw(0))?;
+                    sys::ignore_terminal_stops();
+                } else {
+                    setsid()?;
+                }
                 sys::continue_as_sibling();
             } else {
+                setsid()?;
                 sys::close_on_exec_from(3);
             }
             number.write(Pid::this());
@@ -259,12 +272,17 @@ impl Process {
             GroupSignal::Kill => killpg(group, Signal::SIGKILL),
         };
         if let (GroupSignal::Kill, Some(container)) = (signal, &mut self.container) {
+            if let Some(Exit::Code(_)) = sys::ended(self.living.pid) {
+                container.clear(true);
+            }
             container.kill();
         }
         match sent {
             Ok(()) | Err(Errno::ESRCH) => Ok(()),
             // What macOS says of a group that is all zombies.
             Err(Errno::EPERM) if cfg!(target_os = "macos") => Ok(()),
+            // What Linux says where only zombies of another user are left.
+            Err(Errno::EPERM) if !family::is_alive(group) => Ok(()),
             Err(errno) => Err(errno.into()),
         }
     }
@@ -283,6 +301,9 @@ impl Process {
     pub fn forget(mut self, group_left: bool) {
         if !group_left {
             let _ = self.signal(GroupSignal::Kill);
+        }
+        if let Some(container) = &mut self.container {
+            container.clear(matches!(sys::ended(self.living.pid), Some(Exit::Code(_))));
         }
         reap(self.living);
     }

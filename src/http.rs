@@ -11,13 +11,17 @@
 #[cfg(test)]
 mod tests;
 
+use std::net::ToSocketAddrs as _;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 use std::{env, fs, io};
 
+use reqwest::dns::{Addrs, Name, Resolve, Resolving};
 use reqwest::{Certificate, Client, ClientBuilder, NoProxy, Proxy, Response, Url, redirect, retry};
 use secrecy::zeroize::Zeroizing;
 use serde_json::Value;
+
+use crate::threads;
 
 /// How long a connection may take to be made, TLS included.
 const CONNECT: Duration = Duration::from_secs(10);
@@ -76,11 +80,26 @@ fn plain() -> ClientBuilder {
         .referer(false)
         .connect_timeout(CONNECT)
         .pool_idle_timeout(KEEP)
-        .tcp_nodelay(true);
+        .tcp_nodelay(true)
+        .dns_resolver(Lookup);
     // Whoever reads slowly is not dead: how long an API may leave what was sent unread is for it to decide.
     #[cfg(target_os = "linux")]
     let builder = builder.tcp_user_timeout(None);
     builder
+}
+
+/// Looks names up on threads of ours, which can be refused: the client's own look-up panics then.
+#[derive(Debug)]
+struct Lookup;
+
+impl Resolve for Lookup {
+    fn resolve(&self, name: Name) -> Resolving {
+        Box::pin(async move {
+            let find = move || (name.as_str(), 0).to_socket_addrs().map(Iterator::collect::<Vec<_>>);
+            let found = threads::blocking(find).await.and_then(|found| found)?;
+            Ok(Box::new(found.into_iter()) as Addrs)
+        })
+    }
 }
 
 /// The certificates in a file, which must be a regular one: nobody waits for the writer of a pipe.

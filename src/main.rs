@@ -5,13 +5,14 @@ use std::ffi::OsString;
 use std::fmt::Display;
 use std::process;
 
-use mcp_supervise::child::Guardian;
+use mcp_supervise::child::{Guardian, take_signals};
 use mcp_supervise::cli::{self, Command, Refusal, UsageError};
 use mcp_supervise::command::{check, completions, demo, manual, monitor, order, run, setup, status, wrap};
 use mcp_supervise::engine::io::Order;
 use mcp_supervise::{exit_code, report};
 
 fn main() {
+    take_signals();
     let any_setting = forget_empty_settings();
     let code = match cli::parse(env::args_os(), any_setting) {
         Ok(Command::Run(options)) => match run::run(options, guardian()) {

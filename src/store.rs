@@ -13,6 +13,7 @@
 //! once, as a [`Fault`]. A file that is damaged is set aside under another name, and never deleted; one that a newer
 //! release has written is left alone. It counts nothing: that is the ledger's.
 
+mod bus;
 mod fault;
 mod file;
 mod owner;

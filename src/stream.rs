@@ -10,7 +10,7 @@
 //! |---|---|
 //! | socket (Node hosts) | calls that do not wait (`MSG_DONTWAIT`); elsewhere than on Linux like the last resort for pipes |
 //! | pipe, FIFO (shells, most hosts) | opened anew through `/proc/self/fd`; else `O_NONBLOCK`, taken back at exit |
-//! | terminal, file, `/dev/null` | a blocking thread, through [`tokio::fs::File`] |
+//! | terminal, file, `/dev/null` | a blocking thread, see `threaded.rs` |
 //! | closed | stdin has ended, stdout has no reader |
 //!
 //! On the hot path a message costs one system call in each direction. A read that did not fill its buffer has emptied
@@ -23,19 +23,20 @@ mod inherited;
 mod polled;
 #[cfg(test)]
 mod tests;
+mod threaded;
 
 use std::io::{self, IoSlice};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::pin::Pin;
 use std::task::{Context, Poll};
 
-use tokio::fs::File;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
 pub use inherited::restore_flags;
 use inherited::{Access, Inherited};
 pub(crate) use polled::register;
 use polled::{Incoming, Outgoing};
+use threaded::Threaded;
 
 /// A byte stream to read from. Reading is cancel-safe: a read that was dropped has taken nothing.
 #[derive(Debug)]
@@ -44,7 +45,7 @@ pub struct Source(Reading);
 #[derive(Debug)]
 enum Reading {
     Polled(Incoming),
-    File(Box<File>),
+    File(Box<Threaded>),
     Closed,
 }
 
@@ -89,7 +90,7 @@ impl Source {
     fn inherited(fd: BorrowedFd<'_>) -> io::Result<Self> {
         Ok(Self(match inherited::adopt(fd, Access::Read)? {
             Inherited::Polled(fd) => Reading::Polled(Incoming::new(fd)?),
-            Inherited::File(file) => Reading::File(Box::new(File::from_std(file))),
+            Inherited::File(file) => Reading::File(Box::new(Threaded::new(file))),
             Inherited::Closed => Reading::Closed,
         }))
     }
@@ -99,7 +100,7 @@ impl AsyncRead for Source {
     fn poll_read(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
         match &mut self.get_mut().0 {
             Reading::Polled(polled) => polled.poll_read(cx, buf),
-            Reading::File(file) => Pin::new(file).poll_read(cx, buf),
+            Reading::File(file) => file.poll_read(cx, buf),
             Reading::Closed => Poll::Ready(Ok(())),
         }
     }
@@ -115,7 +116,7 @@ pub struct Sink(Writing);
 #[derive(Debug)]
 enum Writing {
     Polled(Outgoing),
-    File(Box<File>),
+    File(Box<Threaded>),
     Closed,
 }
 
@@ -149,7 +150,7 @@ impl Sink {
     fn inherited(fd: BorrowedFd<'_>) -> io::Result<Self> {
         Ok(Self(match inherited::adopt(fd, Access::Write)? {
             Inherited::Polled(fd) => Writing::Polled(Outgoing::new(fd)?),
-            Inherited::File(file) => Writing::File(Box::new(File::from_std(file))),
+            Inherited::File(file) => Writing::File(Box::new(Threaded::new(file))),
             Inherited::Closed => Writing::Closed,
         }))
     }
@@ -159,7 +160,7 @@ impl AsyncWrite for Sink {
     fn poll_write(self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
         match &mut self.get_mut().0 {
             Writing::Polled(polled) => polled.poll_write(cx, &[IoSlice::new(bytes)]),
-            Writing::File(file) => Pin::new(file).poll_write(cx, bytes),
+            Writing::File(file) => file.poll_write(cx, &[IoSlice::new(bytes)]),
             Writing::Closed => Poll::Ready(Err(io::ErrorKind::BrokenPipe.into())),
         }
     }
@@ -171,7 +172,7 @@ impl AsyncWrite for Sink {
     ) -> Poll<io::Result<usize>> {
         match &mut self.get_mut().0 {
             Writing::Polled(polled) => polled.poll_write(cx, slices),
-            Writing::File(file) => Pin::new(file).poll_write_vectored(cx, slices),
+            Writing::File(file) => file.poll_write(cx, slices),
             Writing::Closed => Poll::Ready(Err(io::ErrorKind::BrokenPipe.into())),
         }
     }
@@ -182,7 +183,7 @@ impl AsyncWrite for Sink {
 
     fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         match &mut self.get_mut().0 {
-            Writing::File(file) => Pin::new(file).poll_flush(cx),
+            Writing::File(file) => file.poll_flush(cx),
             Writing::Polled(_) | Writing::Closed => Poll::Ready(Ok(())),
         }
     }

@@ -2,10 +2,11 @@
 //!
 //! A user's processes and threads are limited together (`ulimit -u`, `TasksMax=` of systemd, `--pids-limit` of containers),
 //! and a thread that cannot be had is a fault of what wanted it: told once and tried again, while messages go on. What would
-//! panic there is never called: [`std::thread::spawn`], tokio's `spawn_blocking`, and crates that start threads on their own
-//! only after [`may_start`].
+//! panic there is never called: [`std::thread::spawn`] and tokio's `spawn_blocking`.
 
 use std::io;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::{Builder, JoinHandle};
 
 use nix::errno::Errno;
@@ -44,15 +45,62 @@ pub async fn blocking<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'stat
     told.await.map_err(|_| io::Error::other("it panicked"))
 }
 
-/// Whether a thread could be had a moment ago, for crates that panic where they get none. The one that was had is gone again,
-/// which leaves its place to theirs.
+/// The life of a service, that waits for a thread.
+struct Waiting {
+    name: &'static str,
+    stack: usize,
+    body: Box<dyn FnOnce() + Send>,
+}
+
+static WAITING: Mutex<Vec<Waiting>> = Mutex::new(Vec::new());
+static WAITERS: AtomicUsize = AtomicUsize::new(0);
+
+/// Starts the thread of a service, now or as soon as one can be had: [`retry`] tries again.
 ///
 /// # Errors
-/// If the system has no thread to give.
-pub fn may_start() -> io::Result<()> {
-    // A panic in it is as good as none: it has run.
-    let _ = start("trial", SMALL, || ())?.join();
-    Ok(())
+/// If the system has no thread to give now. It is to be told once.
+pub fn start_service(
+    name: &'static str,
+    stack: usize,
+    body: impl FnOnce() + Send + 'static,
+) -> io::Result<()> {
+    try_service(Waiting { name, stack, body: Box::new(body) })
+}
+
+fn try_service(service: Waiting) -> io::Result<()> {
+    let (name, stack) = (service.name, service.stack);
+    let place = Arc::new(Mutex::new(Some(service)));
+    let take = |place: &Mutex<Option<Waiting>>| place.lock().unwrap_or_else(PoisonError::into_inner).take();
+    let started = start(name, stack, {
+        let place = Arc::clone(&place);
+        move || {
+            if let Some(service) = take(&place) {
+                (service.body)();
+            }
+        }
+    });
+    if started.is_err()
+        && let Some(service) = take(&place)
+    {
+        WAITING.lock().unwrap_or_else(PoisonError::into_inner).push(service);
+        WAITERS.fetch_add(1, Ordering::Relaxed);
+    }
+    started.map(drop)
+}
+
+/// Whether a service waits for a thread.
+pub fn is_awaited() -> bool {
+    WAITERS.load(Ordering::Relaxed) > 0
+}
+
+/// Starts the services that wait for a thread, as far as there are threads now.
+pub fn retry() {
+    let waiting = std::mem::take(&mut *WAITING.lock().unwrap_or_else(PoisonError::into_inner));
+    WAITERS.fetch_sub(waiting.len(), Ordering::Relaxed);
+    for service in waiting {
+        // It was told when it was first tried.
+        let _ = try_service(service);
+    }
 }
 
 fn named(error: io::Error) -> io::Error {
@@ -68,13 +116,12 @@ mod tests {
 
     use nix::errno::Errno;
 
-    use super::{blocking, may_start, named};
+    use super::{blocking, named};
 
     #[tokio::test]
     async fn what_blocks_gives_its_value_and_a_panic_is_an_error() {
         assert_eq!(blocking(|| 6 * 7).await.unwrap(), 42);
         assert_eq!(blocking(|| panic!("of the work")).await.unwrap_err().to_string(), "it panicked");
-        may_start().unwrap();
     }
 
     #[test]

@@ -27,6 +27,7 @@
 //! directory, and a second write of the same length within one tick of the file system's clock. Nothing in here reads
 //! what is in a file, waits for a change to be over, or decides what follows from it.
 
+mod held;
 mod hints;
 mod keeper;
 #[cfg(test)]
@@ -40,12 +41,12 @@ use std::env;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
 use notify::RecommendedWatcher;
 
 use crate::engine::io::Changed;
+use crate::threads;
 use hints::Desk;
 use keeper::Keeper;
 use told::Told;
@@ -80,7 +81,7 @@ pub struct Watch {
     quiet: Duration,
     /// How many paths the thread was asked to watch.
     asked: u64,
-    thread: Option<JoinHandle<()>>,
+    started: bool,
 }
 
 impl Watch {
@@ -90,7 +91,7 @@ impl Watch {
     /// directory, which are tens of thousands in a busy one, and nobody finds a file there meanwhile.
     pub fn start(paths: Vec<(Changed, PathBuf)>, quiet: Duration) -> Self {
         let (desk, told) = <(Arc<Desk>, Arc<Told>)>::default();
-        let mut watch = Self { desk, told, cwd: env::current_dir().ok(), quiet, asked: 0, thread: None };
+        let mut watch = Self { desk, told, cwd: env::current_dir().ok(), quiet, asked: 0, started: false };
         watch.ask(paths);
         watch
     }
@@ -136,11 +137,11 @@ impl Watch {
         }
         self.asked += absolute.len() as u64;
         self.desk.ask(absolute);
-        if self.thread.is_none() {
+        if !std::mem::replace(&mut self.started, true) {
             let (desk, told) = (Arc::clone(&self.desk), Arc::clone(&self.told));
             let quiet = self.quiet;
             let keep = move || Keeper::<RecommendedWatcher>::new(desk, told, quiet).run();
-            self.thread = on_thread(Arc::clone(&self.told), keep);
+            on_thread(&self.told, keep);
         }
     }
 }
@@ -152,22 +153,17 @@ impl Drop for Watch {
     }
 }
 
-/// Runs this on a thread of its own. When it ends, and however it ends, nothing is watched any more.
-fn on_thread(told: Arc<Told>, keep: impl FnOnce() + Send + 'static) -> Option<JoinHandle<()>> {
-    let dark = Arc::clone(&told);
+/// Runs this on a thread of its own, as soon as there is one. When it ends, and however it ends, nothing is watched any more.
+fn on_thread(told: &Arc<Told>, keep: impl FnOnce() + Send + 'static) {
+    let dark = Arc::clone(told);
     let body = move || {
         if let Err(panic) = catch_unwind(AssertUnwindSafe(keep)) {
-            told.fault(Fault::All(format!("it panicked: {}", message(&*panic))));
+            dark.fault(Fault::All(format!("it panicked: {}", message(&*panic))));
         }
-        told.ready(u64::MAX);
+        dark.ready(u64::MAX);
     };
-    match thread::Builder::new().name("watch".to_owned()).stack_size(STACK).spawn(body) {
-        Ok(thread) => Some(thread),
-        Err(error) => {
-            dark.fault(Fault::All(error.to_string()));
-            dark.ready(u64::MAX);
-            None
-        }
+    if let Err(error) = threads::start_service("watch", STACK, body) {
+        told.fault(Fault::All(error.to_string()));
     }
 }
 

@@ -5,6 +5,10 @@
 //! client is started once more with `kill ID`. Only what can be told reliably from the command line is used: an option
 //! before `run` that is not known here means that nothing is added. An id is only taken from a file that this child
 //! wrote, never from one that was there before.
+//!
+//! A cidfile that the person has named stays behind, and the client refuses to start while it is there. So it is removed once
+//! the container that wrote it is dead: at once where the client has ended by itself, else by the process that ends the
+//! container, which outlives us. Until then the command is busy, and started a little later.
 
 use std::ffi::{OsStr, OsString};
 use std::fs;
@@ -13,6 +17,7 @@ use std::os::unix::ffi::OsStrExt as _;
 use std::os::unix::process::CommandExt as _;
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use tempfile::TempDir;
 
@@ -44,6 +49,16 @@ const WITH_VALUE: [&str; 20] = [
 /// Options that come before the subcommand and stand alone.
 const ALONE: [&str; 6] = ["--debug", "-D", "--tls", "--tlsverify", "--remote", "-r"];
 
+/// Ends a container with the words from the third on, and removes the cidfile, the first, if the second is still in it. A client
+/// that fails has said why: a container that is not there, or does not run, is dead as well.
+const KILL_AND_REMOVE: &str = r#"cidfile=$1 id=$2
+shift 2
+said=$("$@" 2>&1) || case $said in
+*[Nn]"o such container"*|*"not running"*|*"only kill running"*|*"no container with"*) ;;
+*) exit 1 ;;
+esac
+[ "$(cat "$cidfile")" != "$id" ] || rm -f "$cidfile""#;
+
 /// How to end the container that a child is the client of.
 #[derive(Debug)]
 pub(super) struct Container {
@@ -54,8 +69,21 @@ pub(super) struct Container {
     env: Vec<(OsString, Option<OsString>)>,
     cidfile: PathBuf,
     /// Where our own cidfile is. `None` if the person named one. Removed when this is dropped.
-    _dir: Option<TempDir>,
+    dir: Option<TempDir>,
     killed: bool,
+}
+
+/// The cidfiles of persons that children of ours were to write.
+static NAMED: Mutex<Vec<PathBuf>> = Mutex::new(Vec::new());
+
+/// Whether a container of ours is still being ended, so that its command cannot be started.
+pub(super) fn is_busy(spec: &Spec) -> bool {
+    let named = position_of_run(&spec.argv).and_then(|run| named_cidfile(&spec.argv[run + 1..]));
+    named.is_some_and(|path| path.exists() && named_by_persons().contains(&path))
+}
+
+fn named_by_persons() -> MutexGuard<'static, Vec<PathBuf>> {
+    NAMED.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 impl Container {
@@ -66,7 +94,13 @@ impl Container {
         let (cidfile, dir) = match named_cidfile(&argv[run + 1..]) {
             // The client refuses to overwrite it, so what is in it is another container's id.
             Some(path) if path.exists() => return None,
-            Some(path) => (path, None),
+            Some(path) => {
+                let mut named = named_by_persons();
+                if !named.contains(&path) {
+                    named.push(path.clone());
+                }
+                (path, None)
+            }
             None => {
                 let dir = tempfile::Builder::new().prefix("mcp-supervise-").tempdir().ok()?;
                 let path = dir.path().join("cid");
@@ -75,7 +109,7 @@ impl Container {
             }
         };
         let client = argv[..run].to_vec();
-        Some(Self { argv, client, env: spec.env.clone(), cidfile, _dir: dir, killed: false })
+        Some(Self { argv, client, env: spec.env.clone(), cidfile, dir, killed: false })
     }
 
     /// Starts the end of the container if its id is known by now, once. Does not wait for it.
@@ -88,8 +122,27 @@ impl Container {
         }
     }
 
+    /// The client has ended, `by_itself` where no signal has ended it: then the container is dead.
+    pub(super) fn clear(&mut self, by_itself: bool) {
+        if self.dir.is_some() {
+            return;
+        }
+        if !by_itself {
+            self.kill();
+        } else if read_id(&self.cidfile).is_some() {
+            // Where it cannot be removed, the client says so when it is started next.
+            let _ = fs::remove_file(&self.cidfile);
+        }
+    }
+
     fn start_kill(&self, id: String) -> io::Result<()> {
-        let mut argv = self.client.clone();
+        let mut argv: Vec<OsString> = Vec::new();
+        if self.dir.is_none() {
+            let words = ["/bin/sh", "-c", KILL_AND_REMOVE, "sh"];
+            argv.extend(words.map(OsString::from));
+            argv.extend([self.cidfile.clone().into_os_string(), id.clone().into()]);
+        }
+        argv.extend(self.client.iter().cloned());
         argv.extend(["kill".into(), id.into()]);
         let Some(mut command) = command(&argv, &self.env) else {
             return Ok(());

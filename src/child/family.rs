@@ -27,19 +27,39 @@ pub fn left_of(process: u32, group: u32, mark: (&str, &str)) -> Vec<Left> {
     let mut left: Vec<Left> = pids
         .filter(|pid| *pid != process)
         .filter_map(|pid| {
-            let stat = fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
-            // `pid (name) state parent group ...`, and a name may hold anything.
-            let (head, rest) = stat.rsplit_once(')')?;
-            let mut words = rest.split_whitespace();
-            let (state, its_group) = (words.next()?, words.nth(1)?.parse::<u32>().ok()?);
-            let ended = matches!(state, "Z" | "X");
+            let (name, its_group) = living(pid)?;
             let ours = || its_group == group || fs::read(format!("/proc/{pid}/environ")).is_ok_and(is_marked);
-            let name = head.split_once('(')?.1.to_owned();
-            (!ended && ours()).then_some(Left { pid: Some(pid), name })
+            ours().then_some(Left { pid: Some(pid), name })
         })
         .collect();
     left.sort_by_key(|it| it.pid);
     left
+}
+
+/// Whether a process of this group runs, and has not ended without being reaped.
+#[cfg(target_os = "linux")]
+pub(super) fn is_alive(group: nix::unistd::Pid) -> bool {
+    let Ok(entries) = fs::read_dir("/proc") else { return true };
+    let mut pids = entries.flatten().filter_map(|entry| entry.file_name().to_str()?.parse::<u32>().ok());
+    pids.any(|pid| living(pid).is_some_and(|(_, its_group)| its_group == group.as_raw().cast_unsigned()))
+}
+
+/// The same, where it cannot be told.
+#[cfg(not(target_os = "linux"))]
+pub(super) fn is_alive(_group: nix::unistd::Pid) -> bool {
+    true
+}
+
+/// The name and the group of a process. `None` if it has ended.
+#[cfg(target_os = "linux")]
+fn living(pid: u32) -> Option<(String, u32)> {
+    let stat = fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
+    // `pid (name) state parent group ...`, and a name may hold anything.
+    let (head, rest) = stat.rsplit_once(')')?;
+    let mut words = rest.split_whitespace();
+    let (state, group) = (words.next()?, words.nth(1)?.parse::<u32>().ok()?);
+    let name = head.split_once('(')?.1.to_owned();
+    (!matches!(state, "Z" | "X")).then_some((name, group))
 }
 
 /// The same, as far as the system tells it: whether the group has a process that runs.

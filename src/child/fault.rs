@@ -20,6 +20,7 @@ use nix::errno::Errno;
 
 use super::{SpawnError, Spec};
 use crate::engine::io::SpawnFault;
+use crate::threads;
 
 /// Where the system looks for commands when `PATH` is not set.
 const DEFAULT_PATH: &str = "/bin:/usr/bin";
@@ -62,7 +63,9 @@ pub(super) fn explain(spec: &Spec, error: &io::Error) -> SpawnError {
             | Errno::EINTR
             | Errno::EIO
     );
-    said(if passing { SpawnFault::System } else { SpawnFault::NotExecutable }, errno.desc())
+    // The system's words for it say nothing: "Resource temporarily unavailable".
+    let words = if errno == Errno::EAGAIN { threads::LIMIT } else { errno.desc() };
+    said(if passing { SpawnFault::System } else { SpawnFault::NotExecutable }, words)
 }
 
 /// The `PATH` that the child would have had.

@@ -18,7 +18,7 @@ use std::task::{Context, Poll, ready};
 use nix::errno::Errno;
 use nix::libc;
 use nix::sys::mman::{MapFlags, ProtFlags, mmap_anonymous, munmap};
-use nix::sys::signal::Signal;
+use nix::sys::signal::{SigHandler, SigSet, Signal, signal};
 use nix::unistd::{Pid, SysconfVar, getppid, sysconf};
 use tokio::io::Interest;
 use tokio::io::unix::AsyncFd;
@@ -68,6 +68,11 @@ impl ExitWatch {
             }
         }
     }
+}
+
+/// How the child has ended. `None` while it runs.
+pub(super) fn ended(pid: Pid) -> Option<Exit> {
+    peek(pid, libc::WNOHANG).ok().flatten()
 }
 
 /// How the child ended, without reaping it. `None` while it runs, if `options` has WNOHANG.
@@ -145,8 +150,22 @@ pub(super) fn keep_zombies() {
     }
 }
 
-/// Gives every signal its default again, in a fresh child. System calls only.
+/// Makes signals ours, whatever they were for the one that has started us: none is blocked, and a file that may not grow is an
+/// error of the write and not the end of us. A child gets none of it. To be called before the first thread.
+pub fn take_signals() {
+    // They fail only for what is no signal.
+    let _ = SigSet::empty().thread_set_mask();
+    #[expect(unsafe_code, reason = "signal dispositions have no safe interface")]
+    // SAFETY: ignoring a signal runs no code of ours.
+    unsafe {
+        let _ = signal(Signal::SIGXFSZ, SigHandler::SigIgn);
+    }
+}
+
+/// Blocks no signal, and gives every one its default again, in a fresh child. System calls only.
 pub(super) fn reset_signals() {
+    // It fails only for what is no set.
+    let _ = SigSet::empty().thread_set_mask();
     #[cfg(target_os = "linux")]
     let last = libc::SIGRTMAX();
     #[cfg(not(target_os = "linux"))]
@@ -160,7 +179,28 @@ pub(super) fn reset_signals() {
     }
 }
 
-/// In a fresh child that leads a session: a sibling of it, a child of our own parent that is in the same session and group and
+/// Whether our session has a terminal. System calls only.
+pub(super) fn has_terminal() -> bool {
+    #[expect(unsafe_code, reason = "the descriptor needs no owner for so short a time")]
+    // SAFETY: the path is a C string, and what was opened is closed and known to nobody else.
+    unsafe {
+        let terminal = libc::open(c"/dev/tty".as_ptr(), libc::O_RDWR | libc::O_NOCTTY | libc::O_CLOEXEC);
+        terminal >= 0 && libc::close(terminal) == 0
+    }
+}
+
+/// Keeps a fresh child, and what it starts, from being stopped for using the terminal in the background. System calls only.
+pub(super) fn ignore_terminal_stops() {
+    for stop in [Signal::SIGTTIN, Signal::SIGTTOU] {
+        #[expect(unsafe_code, reason = "signal dispositions have no safe interface")]
+        // SAFETY: ignoring a signal runs no code of ours.
+        unsafe {
+            let _ = signal(stop, SigHandler::SigIgn);
+        }
+    }
+}
+
+/// In a fresh child that leads a session or group: a sibling of it, a child of our own parent that is in the same session and group and
 /// leads neither, goes on from here, and the leader is gone. Where the system refuses, the leader goes on. System calls only.
 pub(super) fn continue_as_sibling() {
     #[cfg(target_os = "linux")]

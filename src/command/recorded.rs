@@ -6,10 +6,10 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use tokio::runtime;
-use tokio::task::spawn_blocking;
 use tokio::time::timeout;
 
 use crate::store::{Fault, Reader};
+use crate::threads;
 
 /// How long a reading may take, beyond the wait for others.
 const READING: Duration = Duration::from_secs(1);
@@ -29,12 +29,12 @@ pub(super) async fn read<T: Send + 'static>(
     patience: Duration,
     read: impl FnOnce(&Reader) -> Result<T, Fault> + Send + 'static,
 ) -> Result<Option<T>, String> {
-    let reading = spawn_blocking(move || read(&Reader::open(data_dir.as_deref(), patience)?));
+    let reading = threads::blocking(move || read(&Reader::open(data_dir.as_deref(), patience)?));
     match timeout(patience + READING, reading).await {
         Ok(Ok(Ok(found))) => Ok(Some(found)),
         Ok(Ok(Err(Fault::Absent(_)))) => Ok(None),
         Ok(Ok(Err(fault))) => Err(fault.to_string()),
-        Ok(Err(_)) => Err("read what was recorded: it has panicked".to_owned()),
+        Ok(Err(error)) => Err(format!("read what was recorded: {error}")),
         Err(_) => Err("read what was recorded: it takes too long".to_owned()),
     }
 }

@@ -13,6 +13,7 @@ mod log;
 mod memory;
 mod outbox;
 mod panics;
+mod print;
 mod record;
 mod relay;
 mod running;
@@ -49,6 +50,9 @@ use crate::mask::Mask;
 use crate::store::Place;
 use crate::stream::{self, Sink, Source};
 
+/// So many descriptors are needed at least: for the runtime, the signals, the time, our own stdio and a child.
+const DESCRIPTORS: usize = 24;
+
 /// Supervises until the host or the server is done with it. Gives the exit code.
 ///
 /// # Errors
@@ -56,6 +60,7 @@ use crate::stream::{self, Sink, Source};
 pub fn run(options: Run, guardian: Option<Guardian>) -> Result<i32> {
     let lines = LogLines::default();
     start_log(&options, &lines)?;
+    spare_descriptors().context("failed to start: too few files may be open (ulimit -n)")?;
     let runtime = Alarm::runtime().context("failed to start")?;
     let panics = Panics::default();
     let relaying = || runtime.block_on(supervise(options, guardian, lines, &panics));
@@ -64,6 +69,12 @@ pub fn run(options: Run, guardian: Option<Guardian>) -> Result<i32> {
     // A read of a terminal may still occupy its thread: it is not waited for.
     runtime.shutdown_background();
     code.unwrap_or_else(|panic| panics.resume(panic))
+}
+
+/// Whether there are as many descriptors as are needed to begin with: without them the runtime panics.
+fn spare_descriptors() -> std::io::Result<()> {
+    let opened: std::io::Result<Vec<File>> = (0..DESCRIPTORS).map(|_| File::open("/dev/null")).collect();
+    opened.map(drop)
 }
 
 /// The options that were given, on the command line before the `server` words of the server's command and by variables, as one
@@ -158,9 +169,10 @@ async fn supervise(
         stdout: Sink::stdout().context("failed to use stdout")?,
         stderr: Sink::stderr().context("failed to use stderr")?,
     };
+    let every_change = matches!(options.log, Level::Info | Level::Debug | Level::Trace);
     let engine = Engine::new(config, Now::default());
     let relay = Relay::new(engine, clock, setup).context("failed to listen for signals and the time")?;
-    Ok(relay.run(|spec| Beside::start(spec, options.watch, kept, keeping, &record)).await)
+    Ok(relay.run(|spec| Beside::start(spec, options.watch, every_change, kept, keeping, &record)).await)
 }
 
 /// Logs go to a file, or to stderr by way of the relay.

@@ -5,7 +5,6 @@ use std::io::{self, Write as _};
 use std::os::unix::net::UnixStream;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
-use std::thread;
 use std::time::Duration;
 
 use axum::body::{Body, Bytes};
@@ -27,6 +26,7 @@ use tokio::time::{MissedTickBehavior, interval};
 use super::{Complaint, Status, Told};
 use crate::engine::io::Order;
 use crate::ledger::Shared;
+use crate::threads;
 
 /// The most connections at once; more are told so and closed as they come.
 const CONNECTIONS: usize = 64;
@@ -79,7 +79,7 @@ impl Service {
         }
         let (connections, taken) = mpsc::unbounded_channel();
         let service = self.clone();
-        let started = thread::Builder::new().name("control".to_owned()).stack_size(STACK).spawn(move || {
+        let started = threads::start("control", STACK, move || {
             // Without a runtime nobody is answered, and the connections end.
             let _ = service.live(taken);
         });

@@ -98,7 +98,8 @@ pub enum Input {
         from: Gen,
         /// The last of what the child wrote to stderr, and of what it wrote to stdout that was no message. Not masked.
         stderr_tail: String,
-        /// The lines for this child that never left us, in their order, each with its line feed: it cannot have read them.
+        /// The lines for this child whose JSON has not wholly left us, in their order, each with its line feed: it cannot have
+        /// acted on them. The first may be what is left of a batch.
         unsent: Vec<Bytes>,
     },
     /// The child no longer reads its stdin, though it runs.

@@ -6,7 +6,6 @@
 use std::mem::{Discriminant, discriminant};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, Mutex, PoisonError};
-use std::thread;
 use std::time::Duration;
 
 use tokio::sync::{mpsc, oneshot};
@@ -17,6 +16,7 @@ use super::fault::Fault;
 use super::format;
 use super::queue::Queue;
 use crate::engine::io::Good;
+use crate::threads;
 
 /// How long one answer waits for others to be written with it. What a host asks for at its start comes in one burst.
 const SETTLE: Duration = Duration::from_millis(200);
@@ -61,10 +61,9 @@ impl Teller {
     }
 }
 
-/// Starts the thread. `end` is dropped when it has ended.
+/// Starts the thread, as soon as there is one. `end` is dropped when it has ended.
 pub(super) fn start(disk: impl Disk, queue: &Arc<Queue>, teller: &Arc<Teller>, end: oneshot::Sender<()>) {
-    let thread = thread::Builder::new().name("last-good".to_owned()).stack_size(STACK);
-    let started = thread.spawn({
+    let started = threads::start_service("last-good", STACK, {
         let (queue, teller) = (Arc::clone(queue), Arc::clone(teller));
         move || {
             live(disk, &queue, &teller);
@@ -72,9 +71,7 @@ pub(super) fn start(disk: impl Disk, queue: &Arc<Queue>, teller: &Arc<Teller>, e
         }
     });
     if let Err(error) = started {
-        queue.abandon();
         teller.tell(Fault::Thread(error));
-        teller.report(Report::Loaded(Vec::new()));
     }
 }
 

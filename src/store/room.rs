@@ -6,15 +6,15 @@ use std::mem::{Discriminant, discriminant};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::thread;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use tokio::sync::{mpsc, oneshot};
 
 use super::fault::Fault;
 use super::file::Pauses;
-use super::{Place, file, write};
+use super::{Place, bus, file, write};
 use crate::ledger::{Batch, Shared, millis};
+use crate::threads;
 
 /// How long an event waits for others to be written with it: a crash and the restart after it are one batch.
 const SETTLE: Duration = Duration::from_millis(200);
@@ -71,11 +71,10 @@ impl Room {
         Self { place, shared, teller, rest, until_forget: 0 }
     }
 
-    /// Starts the thread. `end` is dropped when it has ended.
+    /// Starts the thread, as soon as there is one. `end` is dropped when it has ended.
     pub(super) fn start(mut self, end: oneshot::Sender<()>) {
         let tell = self.teller.tell.clone();
-        let thread = thread::Builder::new().name("store".to_owned()).stack_size(STACK);
-        let started = thread.spawn(move || {
+        let started = threads::start_service("store", STACK, move || {
             if catch_unwind(AssertUnwindSafe(|| self.live())).is_err() {
                 self.teller.tell(Fault::Panicked);
             }
@@ -88,6 +87,7 @@ impl Room {
 
     /// Writes until the end.
     fn live(&mut self) {
+        bus::survive();
         // Whoever is killed soon is to be known.
         let mut settle = Duration::ZERO;
         loop {

@@ -41,6 +41,8 @@ pub(super) struct Fd {
     /// The description is blocking: each call has to say that it does not wait.
     pub(super) dont_wait: bool,
     pub(super) is_socket: bool,
+    /// A pipe in which what is written at once is read at once, and nothing more (`O_DIRECT`).
+    pub(super) in_packets: bool,
 }
 
 impl AsFd for Fd {
@@ -59,7 +61,8 @@ impl AsRawFd for Fd {
 pub(super) fn own(fd: OwnedFd) -> io::Result<Fd> {
     set_nonblocking(fd.as_fd())?;
     let is_socket = kind(fd.as_fd())? == SFlag::S_IFSOCK;
-    Ok(Fd { _loan: None, owned: fd, dont_wait: false, is_socket })
+    let in_packets = is_in_packets(fd.as_fd());
+    Ok(Fd { _loan: None, owned: fd, dont_wait: false, is_socket, in_packets })
 }
 
 /// Lets a pipe hold more, four times the usual, so that a long line needs fewer turns. Where the system does not allow it,
@@ -80,16 +83,24 @@ pub(super) fn adopt(fd: BorrowedFd<'_>, access: Access) -> io::Result<Inherited>
         Err(errno) => return Err(errno.into()),
     };
     let is_socket = kind == SFlag::S_IFSOCK;
+    // A description of our own would not tell it.
+    let in_packets = is_in_packets(fd);
     // On macOS a send waits in spite of MSG_DONTWAIT.
     if is_socket && cfg!(target_os = "linux") {
-        return Ok(Inherited::Polled(Fd { _loan: None, owned: own_dup(fd)?, dont_wait: true, is_socket }));
+        return Ok(Inherited::Polled(Fd {
+            _loan: None,
+            owned: own_dup(fd)?,
+            dont_wait: true,
+            is_socket,
+            in_packets,
+        }));
     }
     if !is_socket && kind != SFlag::S_IFIFO {
         // epoll refuses files, and a terminal's flags are shared with everyone who sits at it.
         return Ok(Inherited::File(File::from(own_dup(fd)?)));
     }
     if !is_socket && let Some(fd) = reopen(fd, access) {
-        return Ok(Inherited::Polled(Fd { _loan: None, owned: fd, dont_wait: false, is_socket }));
+        return Ok(Inherited::Polled(Fd { _loan: None, owned: fd, dont_wait: false, is_socket, in_packets }));
     }
     lend(fd, is_socket).map(Inherited::Polled)
 }
@@ -98,7 +109,8 @@ pub(super) fn adopt(fd: BorrowedFd<'_>, access: Access) -> io::Result<Inherited>
 pub(super) fn lend(fd: BorrowedFd<'_>, is_socket: bool) -> io::Result<Fd> {
     let fd = own_dup(fd)?;
     let loan = Loan::take(fd.as_fd())?;
-    Ok(Fd { _loan: Some(loan), owned: fd, dont_wait: false, is_socket })
+    let in_packets = is_in_packets(fd.as_fd());
+    Ok(Fd { _loan: Some(loan), owned: fd, dont_wait: false, is_socket, in_packets })
 }
 
 /// Takes back `O_NONBLOCK` wherever it had to be set on a description that others share. Call it before
@@ -110,6 +122,17 @@ pub fn restore_flags() {
 
 fn kind(fd: BorrowedFd<'_>) -> Result<SFlag, Errno> {
     Ok(SFlag::from_bits_truncate(fstat(fd)?.st_mode) & SFlag::S_IFMT)
+}
+
+/// Whether it is a pipe that keeps apart what is written at once.
+#[cfg(target_os = "linux")]
+fn is_in_packets(fd: BorrowedFd<'_>) -> bool {
+    fcntl(fd, FcntlArg::F_GETFL).is_ok_and(|flags| OFlag::from_bits_retain(flags).contains(OFlag::O_DIRECT))
+}
+
+#[cfg(not(target_os = "linux"))]
+fn is_in_packets(_fd: BorrowedFd<'_>) -> bool {
+    false
 }
 
 /// A dup that no child inherits.

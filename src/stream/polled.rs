@@ -25,15 +25,16 @@ const MAX_SLICES: usize = 1024;
 #[derive(Debug)]
 pub(super) struct Incoming {
     io: AsyncFd<Fd>,
-    /// The first read does not wait for readiness: a FIFO whose writers were gone when we opened it reports none.
-    tried: bool,
+    /// The first reads do not wait for readiness: a FIFO whose writers were gone when we opened it reports none. It is over
+    /// when nothing is left to read.
+    eager: bool,
     /// Asks for the loss of the writer. Registered only when somebody asks, with a descriptor of its own.
     lost: OnceCell<AsyncFd<OwnedFd>>,
 }
 
 impl Incoming {
     pub(super) fn new(fd: Fd) -> io::Result<Self> {
-        Ok(Self { io: register(fd, Interest::READABLE)?, tried: false, lost: OnceCell::new() })
+        Ok(Self { io: register(fd, Interest::READABLE)?, eager: true, lost: OnceCell::new() })
     }
 
     pub(super) fn poll_read(&mut self, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
@@ -41,10 +42,9 @@ impl Incoming {
         if room == 0 {
             return Poll::Ready(Ok(()));
         }
-        if !self.tried {
-            self.tried = true;
+        if self.eager {
             match uninterrupted(|| read(self.io.get_ref(), buf)) {
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => self.eager = false,
                 done => return Poll::Ready(done.map(drop)),
             }
         }
@@ -52,8 +52,10 @@ impl Incoming {
             let mut guard = ready!(self.io.poll_read_ready(cx))?;
             match guard.try_io(|io| uninterrupted(|| read(io.get_ref(), buf))) {
                 Ok(done) => {
-                    // A short read has emptied it, which saves the read that would say so. The end is never cleared.
-                    if done.as_ref().is_ok_and(|&count| 0 < count && count < room) {
+                    // A short read has emptied it, which saves the read that would say so; not where each read gives what
+                    // one write has put in. The end is never cleared.
+                    let in_packets = self.io.get_ref().in_packets;
+                    if !in_packets && done.as_ref().is_ok_and(|&count| 0 < count && count < room) {
                         guard.clear_ready();
                     }
                     return Poll::Ready(done.map(drop));

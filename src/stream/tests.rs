@@ -334,3 +334,22 @@ async fn the_last_resort_is_taken_back() {
     assert!(is_blocking(&reader));
     drop(kept);
 }
+
+#[cfg(target_os = "linux")]
+#[tokio::test]
+async fn what_was_written_in_packets_is_all_read_without_another_event() {
+    let (reader, writer) = nix::unistd::pipe2(nix::fcntl::OFlag::O_DIRECT).unwrap();
+    let mut source = Source::owned(reader).unwrap();
+    let mut buffer = [0; 64];
+    for packets in [["one\n", "two\n", "three\n"], ["four\n", "five\n", "six\n"]] {
+        for packet in packets {
+            nix::unistd::write(&writer, packet.as_bytes()).unwrap();
+        }
+        for packet in packets {
+            let count = source.read(&mut buffer).await.unwrap();
+            assert_eq!(&buffer[..count], packet.as_bytes());
+        }
+    }
+    drop(writer);
+    assert_eq!(source.read(&mut buffer).await.unwrap(), 0);
+}

@@ -8,11 +8,11 @@ use std::time::Duration;
 
 use nix::errno::Errno;
 use nix::fcntl::{Flock, FlockArg, OFlag};
-use tokio::task::spawn_blocking;
 use tokio::time::{sleep, timeout};
 
 use super::Place;
 use super::file::directory;
+use crate::threads;
 
 /// How often it is tried again while somebody else holds it: the system's own waiting could not be given up.
 const AGAIN: Duration = Duration::from_millis(25);
@@ -71,10 +71,10 @@ fn lock_file(path: &Path) -> io::Result<File> {
 
 /// Tries until they are had. A file system that does not answer holds up no more than a thread that has nothing else to do.
 async fn obtain(place: Place) -> Result<Lock, NoLock> {
-    let panicked = |_| NoLock::Impossible("that has panicked".to_owned());
+    let failed = |error: io::Error| NoLock::Impossible(error.to_string());
     let mut held = Vec::new();
-    for path in spawn_blocking(move || place.contended()).await.map_err(panicked)? {
-        let opened = spawn_blocking(move || lock_file(&path)).await.map_err(panicked)?;
+    for path in threads::blocking(move || place.contended()).await.map_err(failed)? {
+        let opened = threads::blocking(move || lock_file(&path)).await.map_err(failed)?;
         held.push(hold(opened.map_err(|error| NoLock::Impossible(error.to_string()))?).await?);
     }
     Ok(Lock { _held: held })
@@ -82,12 +82,12 @@ async fn obtain(place: Place) -> Result<Lock, NoLock> {
 
 async fn hold(mut file: File) -> Result<Flock<File>, NoLock> {
     loop {
-        let tried = spawn_blocking(move || Flock::lock(file, FlockArg::LockExclusiveNonblock)).await;
+        let tried = threads::blocking(move || Flock::lock(file, FlockArg::LockExclusiveNonblock)).await;
         match tried {
             Ok(Ok(held)) => return Ok(held),
             Ok(Err((back, Errno::EWOULDBLOCK | Errno::EINTR))) => file = back,
             Ok(Err((_, fault))) => return Err(NoLock::Impossible(fault.desc().to_owned())),
-            Err(_) => return Err(NoLock::Impossible("that has panicked".to_owned())),
+            Err(error) => return Err(NoLock::Impossible(error.to_string())),
         }
         sleep(AGAIN).await;
     }

@@ -22,6 +22,9 @@ use crate::engine::io::Changed;
 /// How many new directories are remembered one by one.
 const FRESH: usize = 256;
 
+/// How many watchers that have ended are remembered.
+const GONE: usize = 8;
+
 /// What is watched, and which events matter. Two plans are equal when the same watches serve both.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub(super) struct Plan {
@@ -143,6 +146,8 @@ struct State {
     watcher: u64,
     /// The last watcher that has ended.
     ended: u64,
+    /// The last few that have ended: two are there at once, at most.
+    gone: BTreeSet<u64>,
     hints: Hints,
 }
 
@@ -152,10 +157,11 @@ impl Desk {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Waits for hints and takes them all.
-    pub(super) fn wait(&self) -> Hints {
-        let state = self.bell.wait_while(self.state(), |state| state.hints.is_empty());
-        mem::take(&mut state.unwrap_or_else(PoisonError::into_inner).hints)
+    /// Waits for hints, but for no longer than this, and takes them all.
+    pub(super) fn wait(&self, time: Duration) -> Hints {
+        let waited = self.bell.wait_timeout_while(self.state(), time, |state| state.hints.is_empty());
+        let (mut state, _) = waited.unwrap_or_else(PoisonError::into_inner);
+        mem::take(&mut state.hints)
     }
 
     /// Lets hints gather for this long, unless nobody wants to know any more.
@@ -174,6 +180,11 @@ impl Desk {
     /// Waits until this watcher has ended, but for no longer than this.
     pub(super) fn until_ended(&self, watcher: u64, time: Duration) {
         drop(self.bell.wait_timeout_while(self.state(), time, |state| state.ended < watcher));
+    }
+
+    /// Whether this watcher has ended.
+    pub(super) fn has_ended(&self, watcher: u64) -> bool {
+        self.state().gone.contains(&watcher)
     }
 
     pub(super) fn is_closed(&self) -> bool {
@@ -233,6 +244,10 @@ impl Drop for Ear {
     fn drop(&mut self) {
         let mut state = self.desk.state();
         state.ended = self.watcher;
+        state.gone.insert(self.watcher);
+        if state.gone.len() > GONE {
+            state.gone.pop_first();
+        }
         state.hints.died |= state.watcher == self.watcher;
         self.desk.bell.notify_all();
     }

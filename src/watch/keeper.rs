@@ -19,11 +19,13 @@ use std::time::Duration;
 use notify::{Config, RecursiveMode, Watcher};
 
 use super::Fault;
+use super::held::Held;
 use super::hints::{Desk, Ear, Hints, Plan, Way};
 use super::told::Told;
 use super::trace::{Seen, Trace, follow, is_absent};
 use super::tree::walk;
 use crate::engine::io::Changed;
+use crate::threads;
 
 /// Whether the system watches whole trees by itself (`FSEvents` does, inotify watches single directories).
 ///
@@ -37,6 +39,12 @@ const PAUSE: Duration = Duration::from_millis(20);
 
 /// How long a watcher that was told to end may take. It takes no time, but nothing in here waits for ever.
 const DISMISSAL: Duration = Duration::from_secs(1);
+
+/// After this time a watcher is asked for again that could not be had.
+const RETRY: Duration = Duration::from_secs(2);
+
+/// The system's watcher tells of everything.
+const FOREVER: Duration = Duration::from_secs(365 * 24 * 60 * 60);
 
 /// One watched path.
 #[derive(Debug)]
@@ -67,28 +75,33 @@ pub(super) struct Keeper<W> {
     told: Arc<Told>,
     targets: Vec<Target>,
     plan: Arc<Plan>,
-    watcher: Option<W>,
+    watcher: Option<Held<W>>,
     /// How long the first watches are put off.
     quiet: Duration,
     /// The number of the last watcher that was made.
     number: u64,
     /// It was told that nothing is watched.
     fault_told: bool,
+    /// No watcher could be had for the plan.
+    unheard: bool,
 }
 
 impl<W: Watcher> Keeper<W> {
     pub(super) fn new(desk: Arc<Desk>, told: Arc<Told>, quiet: Duration) -> Self {
         let (targets, plan) = (Vec::new(), Arc::default());
-        Self { desk, told, targets, plan, watcher: None, quiet, number: 0, fault_told: false }
+        Self { desk, told, targets, plan, watcher: None, quiet, number: 0, fault_told: false, unheard: false }
     }
 
     /// Keeps watch until nobody wants to know any more, or the system's watcher ends.
     pub(super) fn run(&mut self) {
         loop {
-            let hints = self.desk.wait();
+            // Where no watcher could be had, it is asked for again, and everything is looked at.
+            let time = if self.unheard { RETRY } else { FOREVER };
+            let mut hints = self.desk.wait(time);
             if hints.closed {
                 return;
             }
+            hints.broken |= self.unheard;
             if hints.died {
                 self.fault_of_all("the system's watcher has ended".to_owned());
                 return;
@@ -211,8 +224,9 @@ impl<W: Watcher> Keeper<W> {
         self.desk.follow(Arc::clone(&plan));
         self.number += 1;
         let ear = Ear { desk: Arc::clone(&self.desk), watcher: self.number };
+        self.unheard = true;
         let mut watcher = match W::new(ear, Config::default().with_follow_symlinks(false)) {
-            Ok(watcher) => watcher,
+            Ok(watcher) => Held::new(watcher, Arc::clone(&self.desk), self.number),
             Err(error) => return self.fault_of_all(reason(&error)),
         };
         for (dir, way) in &plan.dirs {
@@ -230,6 +244,11 @@ impl<W: Watcher> Keeper<W> {
                 changed.insert(target.kind);
             }
         }
+        if !watcher.lives() {
+            // It does not tell whether it was refused a thread.
+            return self.fault_of_all(format!("the system's watcher has ended; perhaps {}", threads::LIMIT));
+        }
+        self.unheard = false;
         let before = self.desk.rely_on(self.number);
         if let Some(old) = self.watcher.replace(watcher) {
             self.dismiss(old, before);
@@ -237,7 +256,7 @@ impl<W: Watcher> Keeper<W> {
     }
 
     /// Ends a watcher once all that happened before is on the desk. What comes later, another one hears.
-    fn dismiss(&self, mut old: W, number: u64) {
+    fn dismiss(&self, mut old: Held<W>, number: u64) {
         if !NATIVE_TREES {
             // Its thread answers between two batches of events, and in the middle of one: after the second answer it
             // has heard everything that happened before the first question.
@@ -261,7 +280,7 @@ impl<W: Watcher> Keeper<W> {
     }
 
     /// Watches a directory and all below it, as far as that can be done. Gives the digest of what is there.
-    fn plant(&mut self, watcher: &mut W, target: usize, root: &Path) -> u64 {
+    fn plant(&mut self, watcher: &mut Held<W>, target: usize, root: &Path) -> u64 {
         let mut problem = None;
         let mut full = false;
         let mode = if NATIVE_TREES { RecursiveMode::Recursive } else { RecursiveMode::NonRecursive };

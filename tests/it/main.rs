@@ -9,6 +9,7 @@ mod degraded;
 mod demo;
 mod hang;
 mod kept;
+mod limits;
 mod lookup;
 mod man;
 mod monitor;

@@ -21,6 +21,10 @@ pub(super) fn exit_status() -> Roff {
         ),
         (exit_code::CANNOT_LISTEN, "From monitor: the address cannot be listened at"),
         (
+            exit_code::OUTPUT_LOST,
+            "What is for the host cannot be written to stdout, as on a disk that is full",
+        ),
+        (
             exit_code::PANICKED,
             "The supervisor itself has failed in a way that nobody has foreseen: please report it",
         ),

@@ -14,11 +14,12 @@ use hyper_util::service::TowerToHyperService;
 use nix::sys::socket::{setsockopt, sockopt};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::Semaphore;
-use tokio::task::{JoinSet, spawn_blocking};
+use tokio::task::JoinSet;
 use tokio::time::sleep;
 
 use super::patience::Patient;
 use super::peer::is_stranger;
+use crate::threads;
 
 /// How many connections there are at once, those of a WebSocket not counted. Others wait until one ends.
 const MOST: usize = 512;
@@ -77,7 +78,7 @@ async fn serve(stream: TcpStream, peer: SocketAddr, router: Router, lookups: Arc
     let stranger = {
         // Each look-up has a thread meanwhile, and anybody can make one necessary.
         let _turn = lookups.acquire().await;
-        spawn_blocking(move || is_stranger(peer, ours)).await.unwrap_or(true)
+        threads::blocking(move || is_stranger(peer, ours)).await.unwrap_or(true)
     };
     // They may ask whether it is well, and hold no place for long.
     let head = if stranger { HEAD_OF_STRANGERS } else { HEAD };

@@ -12,7 +12,7 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::task::{JoinSet, spawn_blocking};
+use tokio::task::JoinSet;
 use tokio::time::{MissedTickBehavior, interval, sleep, timeout};
 
 use super::board::{Board, PACE, Trouble};
@@ -23,6 +23,7 @@ use crate::control::client::{Ear, Refusal, Supervisor, Supervisors};
 use crate::control::{Status, Told};
 use crate::ledger::{CloseReason, Event, Session};
 use crate::store::is_lost;
+use crate::threads;
 
 /// How often it is looked for sockets.
 const LOOK: Duration = Duration::from_millis(500);
@@ -49,11 +50,11 @@ pub(super) async fn watch(hub: Arc<Hub>, supervisors: Supervisors, shelf: Shelf)
         tokio::select! {
             _ = look.tick() => {
                 let supervisors = supervisors.clone();
-                let found = spawn_blocking(move || supervisors.list()).await;
+                let found = threads::blocking(move || supervisors.list()).await;
                 let (found, why) = match found {
                     Ok(Ok(found)) => (found, None),
                     Ok(Err(fault)) => (Vec::new(), Some(format!("failed to {fault}"))),
-                    Err(_) => (Vec::new(), Some("failed to look for control sockets: it has panicked".to_owned())),
+                    Err(error) => (Vec::new(), Some(format!("failed to look for control sockets: {error}"))),
                 };
                 hub.put(|board, _| { board.sockets = why; None });
                 for supervisor in found {
@@ -172,7 +173,7 @@ impl Follower {
             let Some(last) = self.hub.look(|board, _| board.live_row(id).cloned()) else { return true };
             // First this: what the store has afterwards is all that it will ever have.
             let now = self.hub.now().wall;
-            let gone = spawn_blocking({
+            let gone = threads::blocking({
                 let last = last.clone();
                 move || is_lost(&last, now)
             });

@@ -69,23 +69,25 @@ pub(super) struct Beside {
     store: Option<Store>,
     /// A login shell may still be asked.
     asking: bool,
+    watches_executable: bool,
     /// `None` where no session is kept.
     keeper: Option<Keeper>,
 }
 
 impl Beside {
-    /// Starts what is needed from the beginning. `kept` says where answers are kept and under which name; `None` to keep
+    /// Starts what is needed from the beginning. `at_once`: every change of the executable is to be told. `kept` says where answers are kept and under which name; `None` to keep
     /// none. Must be called inside the runtime.
     pub(super) fn start(
         spec: &Spec,
         watched: Vec<PathBuf>,
+        at_once: bool,
         kept: Option<(Option<PathBuf>, Key)>,
         keeping: Option<Keeping>,
         record: &Record,
     ) -> Self {
         let token = keeping.iter().flat_map(Keeping::files).map(|path| (Changed::Token, path));
         let watched = watched.into_iter().map(|path| (Changed::Watched, path));
-        let executable = executable(spec).map(|path| (Changed::Executable, path));
+        let executable = executable(spec).filter(|_| at_once).map(|path| (Changed::Executable, path));
         let (store, faults) = record.store().unzip();
         let (order, orders) = mpsc::unbounded_channel();
         let control = Control::open(record, order);
@@ -101,7 +103,17 @@ impl Beside {
         let (happen, events) = mpsc::unbounded_channel();
         let keeper = keeping.map(|keeping| Keeper::start(keeping, tell.clone(), happen));
         tokio::spawn(ear.listen(told, tell));
-        Self { errands, news, events, orders, last_good, store, asking: false, keeper }
+        Self {
+            errands,
+            news,
+            events,
+            orders,
+            last_good,
+            store,
+            asking: false,
+            watches_executable: at_once,
+            keeper,
+        }
     }
 
     /// The next thing that one of them tells.
@@ -146,6 +158,20 @@ impl Beside {
         }
     }
 
+    /// From now on a change of the command's file is to be seen. It is watched for no sooner than that: a user has few of what
+    /// the system watches with, and may run many servers.
+    pub(super) fn watch_executable(&mut self, spec: &Spec) {
+        if let Some(file) = executable(spec) {
+            self.watches_executable = true;
+            self.send(Errand::Watch(file));
+        }
+    }
+
+    /// Whether such a change is seen.
+    pub(super) fn watches_executable(&self) -> bool {
+        self.watches_executable
+    }
+
     /// Keeps an answer for later runs.
     pub(super) fn remember(&self, good: Good) {
         if let Some(last_good) = &self.last_good {
@@ -188,7 +214,6 @@ impl Beside {
 }
 
 /// The one who listens to all of them.
-#[derive(Debug)]
 struct Ear {
     watch: Watch,
     /// The watch is to be told of once it is ready.

@@ -4,19 +4,19 @@
 //! engine's. Nothing it does may hold up the relay, and a panic in here ends the session's keeping and nothing else. What
 //! a token says is known in here, in the token room and in the gateway, and nowhere else.
 
+use std::io;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::PathBuf;
 use std::pin::Pin;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll};
-use std::thread;
 use std::time::Duration;
 
 use secrecy::{ExposeSecret as _, SecretString};
 use tokio::runtime;
 use tokio::sync::{OnceCell, mpsc, oneshot, watch};
-use tokio::task::{JoinSet, spawn_blocking};
-use tokio::time::timeout;
+use tokio::task::JoinSet;
+use tokio::time::{sleep, timeout};
 
 use super::beside::News;
 use super::clock::Clock;
@@ -24,11 +24,15 @@ use crate::engine::lease::io::{Act, Event, Found, Renewal, Token, TokenId};
 use crate::gateway::{self, Door, Published, Side, Verdict};
 use crate::http;
 use crate::mask::Mask;
+use crate::threads;
 use crate::token::renewal::{self, Api, Outcome};
 use crate::token::{Credential, Form, Lock, NoLock, Place, Reading, Vault};
 
 /// How long another supervisor may hold the lock: as long as its renewal may take, and a little more.
 const LOCKED: Duration = Duration::from_secs(35);
+
+/// After this time a look is tried again for which there was no thread.
+const AGAIN: Duration = Duration::from_secs(1);
 
 /// How long the file system may take before it is gone on without.
 const SOON: Duration = Duration::from_secs(2);
@@ -79,7 +83,7 @@ impl Keeper {
     pub(super) fn start(keeping: Keeping, tell: Tell, events: Events) -> Self {
         let (ending, ended) = oneshot::channel();
         let dark = (tell.clone(), events.clone());
-        let unborn = (tell.clone(), events.clone());
+        let unborn = tell.clone();
         let body = move || {
             // Dropped however this ends.
             let _ending = ending;
@@ -90,8 +94,10 @@ impl Keeper {
             };
             go_dark(&dark, told);
         };
-        if let Err(error) = thread::Builder::new().name("session".to_owned()).spawn(body) {
-            go_dark(&unborn, format!("start keeping the session: {error}"));
+        if let Err(error) = threads::start_service("session", threads::ORDINARY, body) {
+            // The session is not lost: it is kept as soon as there is a thread.
+            let _ =
+                unborn.send(News::Fault(format!("start keeping the session: {error}; it is tried again")));
         }
         Self { ended }
     }
@@ -186,7 +192,15 @@ async fn look_when_wanted(shared: Arc<Shared>, mut looks: watch::Receiver<u64>) 
         let look = *looks.borrow_and_update();
         let looking = Arc::clone(&shared);
         // One that has panicked has found nothing.
-        let _ = spawn_blocking(move || looking.tell(looking.look(look))).await;
+        while threads::blocking({
+            let looking = Arc::clone(&looking);
+            move || looking.tell(looking.look(look))
+        })
+        .await
+        .is_err_and(|error| error.kind() == io::ErrorKind::WouldBlock)
+        {
+            sleep(AGAIN).await;
+        }
     }
 }
 
@@ -215,8 +229,8 @@ impl Shared {
     async fn client(&self) -> Result<reqwest::Client, String> {
         let make = || async {
             let ca = self.ca.clone();
-            let made = spawn_blocking(move || http::client(ca.as_deref())).await;
-            let made = made.map_err(|_| "make the HTTP client: that has panicked".to_owned())?;
+            let made = threads::blocking(move || http::client(ca.as_deref())).await;
+            let made = made.map_err(|error| format!("make the HTTP client: {error}"))?;
             made.map_err(|fault| fault.to_string())
         };
         self.client.get_or_try_init(make).await.cloned()
@@ -306,10 +320,10 @@ impl Shared {
     /// The same, but for no longer than a file system may take: what is written later is written all the same.
     async fn write_soon(self: &Arc<Self>, token: TokenId) -> Result<(), String> {
         let shared = Arc::clone(self);
-        let written = timeout(SOON, spawn_blocking(move || shared.write(token))).await;
+        let written = timeout(SOON, threads::blocking(move || shared.write(token))).await;
         match written {
             Ok(Ok(written)) => written,
-            Ok(Err(_)) => Err("cannot be written: that has panicked".to_owned()),
+            Ok(Err(error)) => Err(format!("cannot be written: {error}")),
             Err(_) => Err(format!("is not written after {} s", SOON.as_secs())),
         }
     }
@@ -343,7 +357,7 @@ impl Shared {
     /// The same, `None` if that cannot be known soon.
     async fn in_file_now(self: &Arc<Self>) -> Option<Found> {
         let shared = Arc::clone(self);
-        let read = spawn_blocking(move || shared.place.as_ref().map(|place| shared.in_file(place)));
+        let read = threads::blocking(move || shared.place.as_ref().map(|place| shared.in_file(place)));
         Some(timeout(SOON, read).await.ok()?.ok()?.unwrap_or_default())
     }
 

@@ -99,6 +99,11 @@ impl Log {
         error!(target: "mcp-supervise:child", server, child = child.0, ?signal, %error, "signal not delivered");
     }
 
+    pub(super) fn output_lost(&self, error: &io::Error) {
+        let server = &self.server;
+        error!(target: "mcp-supervise", server, "failed to write to stdout: {error}; the host does not get what is for it");
+    }
+
     /// Logs what is done without.
     pub(super) fn fault(&self, fault: &str) {
         let server = &self.server;

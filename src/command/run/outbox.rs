@@ -6,6 +6,7 @@ use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 
 use bytes::Bytes;
+use serde_json::value::RawValue;
 use tokio::io::AsyncWrite;
 
 use crate::engine::io::Origin;
@@ -58,9 +59,13 @@ impl Outbox {
         *self = Self::default();
     }
 
-    /// The lines whose line feed has not been written: nobody can have read them.
+    /// What nobody can have acted on: the lines whose JSON is not written to its last byte. A reader need not wait for a line
+    /// feed. Of a batch that is written in part, the elements that are not.
     pub(super) fn unsent(&mut self) -> Vec<Bytes> {
-        std::mem::take(self).lines.into_iter().map(|(line, _)| line).collect()
+        let Self { lines, written, .. } = std::mem::take(self);
+        let mut lines = lines.into_iter().map(|(line, _)| line);
+        let first = lines.next().and_then(|line| unwritten(line, written));
+        first.into_iter().chain(lines).collect()
     }
 
     /// Writes what can be written now. Ready when at least some of it was, or the reader is lost; pending for ever while
@@ -119,15 +124,64 @@ impl Outbox {
     }
 }
 
+/// What is left of a line of which so many bytes are written. `None` if that is nothing but white space, or the end of a batch.
+fn unwritten(line: Bytes, written: usize) -> Option<Bytes> {
+    if written == 0 {
+        return Some(line);
+    }
+    let json = line.trim_ascii_end();
+    if written >= json.len() {
+        return None;
+    }
+    let batch = json.trim_ascii_start().starts_with(b"[");
+    let Some(elements) = batch.then(|| serde_json::from_slice::<Vec<&RawValue>>(json).ok()).flatten() else {
+        return Some(line);
+    };
+    let end = |element: &RawValue| element.get().as_ptr().addr() + element.get().len() - line.as_ptr().addr();
+    let left: Vec<&RawValue> = elements.into_iter().filter(|element| end(element) > written).collect();
+    if left.is_empty() {
+        return None;
+    }
+    let mut rest = serde_json::to_vec(&left).ok()?;
+    rest.push(b'\n');
+    Some(rest.into())
+}
+
 #[cfg(test)]
 mod tests {
     use bytes::Bytes;
 
-    use super::Outbox;
+    use super::{Outbox, unwritten};
     use crate::engine::io::Origin;
 
     #[test]
-    fn a_line_is_unsent_until_its_line_feed_is_written() {
+    fn a_line_is_unsent_until_its_last_byte_that_is_no_white_space_is_written() {
+        let left = |line: &'static str, written| unwritten(Bytes::from_static(line.as_bytes()), written);
+        assert_eq!(left("{\"id\":1} \r\n", 0).unwrap(), "{\"id\":1} \r\n");
+        assert_eq!(left("{\"id\":1} \r\n", 7).unwrap(), "{\"id\":1} \r\n");
+        assert_eq!(left("{\"id\":1} \r\n", 8), None);
+        assert_eq!(left("{\"id\":1}\n", 8), None);
+    }
+
+    #[test]
+    fn each_element_of_a_batch_counts_by_itself() {
+        let line = " [{\"id\":1} , {\"id\":2},{\"id\":3} ]\n";
+        for (written, rest) in [
+            (0, Some(line)),
+            (9, Some("[{\"id\":1},{\"id\":2},{\"id\":3}]\n")),
+            (10, Some("[{\"id\":2},{\"id\":3}]\n")),
+            (20, Some("[{\"id\":2},{\"id\":3}]\n")),
+            (21, Some("[{\"id\":3}]\n")),
+            (30, None),
+            (32, None),
+        ] {
+            let left = unwritten(Bytes::from_static(line.as_bytes()), written);
+            assert_eq!(left.as_deref(), rest.map(str::as_bytes), "{written}");
+        }
+    }
+
+    #[test]
+    fn what_is_unsent_is_told_in_its_order() {
         let mut outbox = Outbox::default();
         outbox.push(Bytes::from_static(b"one\n"), Origin::Server);
         outbox.push(Bytes::from_static(b"two\n"), Origin::Supervisor);

@@ -16,6 +16,7 @@ use std::time::Duration;
 
 use crate::mask::Mask;
 use crate::report;
+use crate::threads;
 
 /// How long whoever reads our stderr may take for it: a host has to see that we are gone.
 const LAST_WORDS: Duration = Duration::from_secs(1);
@@ -49,16 +50,24 @@ impl Panics {
         let last = self.last.lock().unwrap_or_else(PoisonError::into_inner).take();
         if let Some(words) = last {
             let (done, told) = mpsc::channel::<()>();
-            let telling = move || {
+            let tell = |words: &str| {
                 report::error(
                     words,
                     Some("this is a fault of mcp-supervise itself; start the host's server again"),
                 );
-                drop(done);
             };
-            // Nothing comes: it is closed when all is told. Without a thread nothing is told.
-            let _ = thread::Builder::new().name("last-words".to_owned()).spawn(telling);
-            let _ = told.recv_timeout(LAST_WORDS);
+            let telling = {
+                let words = words.clone();
+                move || {
+                    tell(&words);
+                    drop(done);
+                }
+            };
+            // Nothing comes: it is closed when all is told. Without a thread it is told from here, and may take its time.
+            match threads::start("last-words", threads::ORDINARY, telling) {
+                Ok(_) => _ = told.recv_timeout(LAST_WORDS),
+                Err(_) => tell(&words),
+            }
         }
         panic::resume_unwind(panic)
     }

@@ -2,19 +2,20 @@
 
 use std::io;
 use std::path::PathBuf;
+use std::pin::Pin;
 use std::sync::Arc;
 use std::thread;
 use std::time::Duration;
 
 use tokio::net::UnixListener;
 use tokio::sync::mpsc;
-use tokio::task::{JoinHandle, spawn_blocking};
 
 use super::memory;
 use crate::control::{Door, Fault, Service};
 use crate::engine::io::Order;
 use crate::ledger::{Ledger, Session, Shared, TokenState};
 use crate::store::{self, Faults, Place, Store};
+use crate::threads;
 
 /// How much of a name, and of a command line, is recorded and shown, in characters.
 const LONGEST_NAME: usize = 200;
@@ -61,7 +62,6 @@ impl Record {
 }
 
 /// The control socket, from its opening on. Must be used inside the runtime.
-#[derive(Debug)]
 pub(super) struct Control {
     service: Service,
     state: Opening,
@@ -69,10 +69,12 @@ pub(super) struct Control {
     told: bool,
 }
 
-#[derive(Debug)]
+/// The opening, on its way.
+type Opened = Pin<Box<dyn Future<Output = io::Result<Result<Door, Fault>>> + Send>>;
+
 enum Opening {
     /// On a thread of its own, for a file system may not answer.
-    Opens(JoinHandle<Result<Door, Fault>>),
+    Opens(Opened),
     Open {
         listener: UnixListener,
         /// Removes it at the end.
@@ -86,7 +88,7 @@ impl Control {
     pub(super) fn open(record: &Record, orders: mpsc::UnboundedSender<Order>) -> Self {
         let dir = crate::datadir::runtime_dir(record.runtime_dir.as_deref());
         let (session, ..) = record.shared.look();
-        let opens = spawn_blocking(move || Door::open(&dir, &session.id));
+        let opens: Opened = Box::pin(threads::blocking(move || Door::open(&dir, &session.id)));
         Self {
             service: Service::new(Arc::clone(&record.shared), orders, &record.options),
             state: Opening::Opens(opens),
@@ -102,10 +104,11 @@ impl Control {
                 Opening::Opens(opens) => {
                     let opened = opens.await;
                     self.state = Opening::Closed;
-                    match opened.unwrap_or(Err(Fault::Panicked)).map(listening) {
-                        Ok(Some(open)) => self.state = open,
-                        Ok(None) => return "listen on the control socket".to_owned(),
-                        Err(fault) => return fault.to_string(),
+                    match opened.map(|opened| opened.map(listening)) {
+                        Ok(Ok(Some(open))) => self.state = open,
+                        Ok(Ok(None)) => return "listen on the control socket".to_owned(),
+                        Ok(Err(fault)) => return fault.to_string(),
+                        Err(error) => return format!("open the control socket: {error}"),
                     }
                 }
                 Opening::Open { listener, .. } => match listener.accept().await {
@@ -114,7 +117,10 @@ impl Control {
                     Err(error) if error.kind() == io::ErrorKind::ConnectionAborted => {}
                     Err(error) => {
                         // It would come again at once, such as that no descriptor is left. The runtime has no timers.
-                        let _ = spawn_blocking(|| thread::sleep(PAUSE)).await;
+                        if threads::blocking(|| thread::sleep(PAUSE)).await.is_err() {
+                            // Nothing can be answered without a thread.
+                            self.state = Opening::Closed;
+                        }
                         if !std::mem::replace(&mut self.told, true) {
                             return format!("take a connection on the control socket: {error}");
                         }

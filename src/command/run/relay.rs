@@ -9,16 +9,19 @@
 
 mod cold;
 mod ending;
+mod heard;
 mod signals;
 
 use std::collections::VecDeque;
 use std::future::poll_fn;
 use std::io;
+use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
 use bytes::Bytes;
+use tokio::io::AsyncWrite as _;
 use tokio::sync::mpsc;
 use tokio::task::yield_now;
 
@@ -32,16 +35,24 @@ use super::input::Lines;
 use super::log::{Log, Noise};
 use super::memory::Rest;
 use super::outbox::Outbox;
+use super::print::Print;
 use super::running::Running;
-use crate::child::{Guardian, Spec, spawn};
+use crate::child::{Guardian, Spec, executable, spawn};
 use crate::engine::Engine;
-use crate::engine::io::{Exit, Gen, Input, Now, Origin, Output, StopSignal};
+use crate::engine::io::{Changed, Exit, Gen, Input, Now, Origin, Output, StopSignal};
 use crate::engine::lease::io::Act;
+use crate::engine::note::Note;
+use crate::engine::phase::Phase;
+use crate::exit_code;
 use crate::ledger::Shared;
 use crate::stream::{Sink, Source};
+use crate::threads;
 
 /// After how many steps of the engine the system is asked for news, even if there is still something to do.
 const STEPS: u32 = 256;
+
+/// How often services are tried again for which there was no thread.
+const THREADS_AGAIN: Duration = Duration::from_secs(1);
 
 /// What the relay needs from outside.
 #[derive(Debug)]
@@ -105,6 +116,16 @@ pub(super) struct Relay {
     rest: Rest,
     now: Now,
     inputs: VecDeque<Input>,
+    /// The engine's deadline, as it was when we began to wait.
+    deadline: Option<Duration>,
+    /// So many of the next inputs came at this time, before a deadline that is over by now.
+    early: (usize, Now),
+    /// The command's file, as it was when it was started last. `None` where there was none.
+    executable: Option<Print>,
+    /// Something for the host could not be written.
+    output_lost: bool,
+    /// From then on services that had no thread are tried again.
+    threads_at: Duration,
 }
 
 /// What ended the waiting.
@@ -117,6 +138,8 @@ enum Event {
     HostRead,
     HostEnding,
     HostGone,
+    /// What is for the host cannot be written, though nobody has closed it.
+    OutputLost(io::Error),
     LogGone,
     News(News),
     Timer,
@@ -159,6 +182,11 @@ impl Relay {
             rest: Rest::default(),
             now: Now::default(),
             inputs: VecDeque::new(),
+            deadline: None,
+            early: (0, Now::default()),
+            executable: None,
+            output_lost: false,
+            threads_at: Duration::ZERO,
         })
     }
 
@@ -173,7 +201,8 @@ impl Relay {
                 if let Some(guardian) = self.guardian.take() {
                     guardian.dismiss();
                 }
-                return code;
+                let lost = self.output_lost && code == exit_code::DONE;
+                return if lost { exit_code::OUTPUT_LOST } else { code };
             }
             if let Some(start) = beside.take() {
                 self.beside = Some(start(&self.spec));
@@ -199,6 +228,13 @@ impl Relay {
             }
             let event = poll_fn(|cx| self.poll_event(cx)).await;
             self.look_at_clock();
+            if let Some(deadline) = self.deadline.filter(|deadline| *deadline <= self.now.mono) {
+                self.hear_in_time(deadline).await;
+            }
+            if threads::is_awaited() && self.now.mono >= self.threads_at {
+                self.threads_at = self.now.mono + THREADS_AGAIN;
+                threads::retry();
+            }
             match event {
                 Event::Signal(signal) => {
                     self.in_haste = true;
@@ -211,6 +247,10 @@ impl Relay {
                 Event::HostRead => self.host_unheard = true,
                 Event::HostEnding => self.host_ending = true,
                 Event::HostGone => self.lose_host(),
+                Event::OutputLost(error) => {
+                    self.lose_output(&error);
+                    self.lose_host();
+                }
                 Event::LogGone => self.log_gone = true,
                 Event::News(News::Input(input)) => self.inputs.push_back(input),
                 Event::News(News::Watching) => self.log.watching(),
@@ -256,12 +296,18 @@ impl Relay {
     fn poll_hot(&mut self, cx: &mut Context<'_>) -> Poll<Event> {
         if !self.to_host.is_empty() && !self.host_gone {
             let was_full = self.to_host.is_full_of_own();
-            if let Poll::Ready(Err(_)) = self.to_host.poll_write_all(cx, &mut self.stdout) {
-                return Poll::Ready(Event::HostGone);
+            if let Poll::Ready(Err(error)) = self.to_host.poll_write_all(cx, &mut self.stdout) {
+                return Poll::Ready(Event::of_output(error));
             }
             if was_full && self.host_unheard && !self.to_host.is_full_of_own() {
                 return Poll::Ready(Event::Room);
             }
+        }
+        // A file or a terminal says only later what became of a write.
+        if !self.host_gone
+            && let Poll::Ready(Err(error)) = Pin::new(&mut self.stdout).poll_flush(cx)
+        {
+            return Poll::Ready(Event::of_output(error));
         }
         if let Some(child) = self.child.as_mut().filter(|child| !child.exited && !child.stdin.is_empty())
             && let Poll::Ready(Err(_)) = child.stdin.poll_write(cx)
@@ -351,7 +397,8 @@ impl Relay {
     /// The alarm rings at the engine's deadline, or when memory is to be given back, or before. A deadline that moves on
     /// with each message does not move it: that is seen when it rings, and costs nothing until then.
     fn set_alarm(&mut self) {
-        let deadline = self.engine.deadline().into_iter().chain(self.rest.at()).min();
+        self.deadline = self.engine.deadline();
+        let deadline = self.deadline.into_iter().chain(self.rest.at()).min();
         let Some(deadline) = deadline else { return self.alarm_at = None };
         if self.alarm_at.is_none_or(|at| deadline < at) {
             self.alarm.ring_in(deadline.saturating_sub(self.now.mono));
@@ -446,6 +493,11 @@ impl Relay {
                     }
                 }
                 Output::Note(note) => {
+                    if matches!(note, Note::Phase { to: Phase::Degraded, .. })
+                        && let Some(beside) = &mut self.beside
+                    {
+                        beside.watch_executable(&self.spec);
+                    }
                     self.shared.note(self.now.mono, self.now.wall, &note);
                     self.log.note(&note);
                 }
@@ -476,10 +528,19 @@ impl Relay {
     }
 
     fn handle(&mut self, input: Input) {
-        self.engine.handle(self.now, input);
+        let (early, then) = &mut self.early;
+        let now = if *early > 0 { *then } else { self.now };
+        *early = early.saturating_sub(1);
+        self.engine.handle(now, input);
     }
 
     fn spawn(&mut self, generation: Gen) {
+        let executable = executable(&self.spec).and_then(|file| Print::of(&file));
+        let unwatched = self.beside.as_ref().is_some_and(|beside| !beside.watches_executable());
+        if unwatched && executable.is_some() && self.executable.is_some() && executable != self.executable {
+            self.inputs.push_back(Input::Changed(Changed::Executable));
+        }
+        self.executable = executable;
         let input = match spawn(&self.spec, self.guardian.as_ref()) {
             Ok(child) => {
                 let pid = child.process.pid();
@@ -494,56 +555,11 @@ impl Relay {
         self.inputs.push_back(input);
     }
 
-    /// One line of what was read from the host: what it is answered may be far longer than it is.
-    fn host_line(&mut self) {
-        let line = self.from_host.next();
-        if self.from_host.had_long_line() {
-            self.rest.put_off(self.now.mono);
-        }
-        if let Some(line) = line {
-            self.inputs.push_back(Input::Host(line));
-            return;
-        }
-        self.host_unheard = false;
-        if !self.from_host.is_open() && !std::mem::replace(&mut self.host_eof_told, true) {
-            self.inputs.push_back(Input::HostEof);
-        }
-    }
-
     fn lose_host(&mut self) {
         self.host_gone = true;
         self.in_haste = true;
         self.to_host.clear();
         self.inputs.push_back(Input::HostGone);
-    }
-
-    fn child_lines(&mut self) {
-        // What the gateway has seen happened before the server could answer: it is to be known first.
-        while let Some(event) = self.beside.as_mut().and_then(Beside::next_event) {
-            self.inputs.push_back(Input::Session(event));
-        }
-        let Some(child) = &mut self.child else { return };
-        while let Some(line) = child.stdout.next() {
-            self.inputs.push_back(Input::Child(child.generation, line));
-        }
-        if child.stdout.had_long_line() {
-            self.rest.put_off(self.now.mono);
-        }
-        if !child.stdout.is_open() && !child.exited && !std::mem::replace(&mut child.mute_told, true) {
-            self.inputs.push_back(Input::Mute(child.generation));
-        }
-    }
-
-    fn child_stderr(&mut self, bytes: Bytes) {
-        let Some(child) = &mut self.child else { return };
-        if !bytes.is_empty() {
-            child.tail.push(&bytes);
-            // What is read of a dead child's stderr although nobody reads ours does not pile up.
-            let piles_up = child.draining && self.to_log.is_full();
-            if !self.log_gone && !piles_up {
-                self.to_log.push(bytes, Origin::Server);
-            }
-        }
     }
 
     fn child_deaf(&mut self) {

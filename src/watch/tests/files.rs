@@ -154,7 +154,7 @@ async fn two_kinds_of_one_path_are_both_told() {
 async fn a_path_can_be_added_later_and_twice() {
     let dir = tempfile::tempdir().unwrap();
     let mut watch = Watch::start(Vec::new(), Duration::ZERO);
-    assert!(watch.thread.is_none(), "nothing to do for a thread");
+    assert!(!watch.started, "nothing to do for a thread");
     within("ready", watch.ready()).await;
     for name in ["one", "two", "one"] {
         watch.add(Changed::Executable, dir.path().join(name));

@@ -94,7 +94,8 @@ impl Watcher for Refused {
 fn start<W: Watcher + 'static>(paths: Vec<(Changed, PathBuf)>) -> Watch {
     let mut watch = Watch::start(Vec::new(), Duration::ZERO);
     let (desk, told) = (Arc::clone(&watch.desk), Arc::clone(&watch.told));
-    watch.thread = on_thread(Arc::clone(&watch.told), || Keeper::<W>::new(desk, told, Duration::ZERO).run());
+    watch.started = true;
+    on_thread(&watch.told, || Keeper::<W>::new(desk, told, Duration::ZERO).run());
     watch.ask(paths);
     watch
 }
@@ -212,11 +213,10 @@ async fn without_the_systems_watcher_nothing_changes_and_one_fault_is_told() {
 #[tokio::test]
 async fn a_panic_is_caught_and_told() {
     let told = Arc::<Told>::default();
-    let thread = on_thread(Arc::clone(&told), || panic!("no more {}", "files"));
+    on_thread(&told, || panic!("no more {}", "files"));
     let fault = within("fault", told.next_fault()).await;
     assert_eq!(fault.to_string(), "watch for changes: it panicked: no more files");
     within("ready", told.until_ready(7)).await;
-    assert!(thread.unwrap().join().is_ok());
 }
 
 #[tokio::test]
@@ -225,15 +225,14 @@ async fn the_thread_ends_with_the_watch() {
     // The last one ends in the middle of its quiet time.
     let hour = Duration::from_secs(3600);
     for (wait, quiet) in [(true, Duration::ZERO), (false, Duration::ZERO), (false, hour)] {
-        let mut watch = Watch::start(vec![(Changed::Watched, dir.path().to_owned())], quiet);
+        let watch = Watch::start(vec![(Changed::Watched, dir.path().to_owned())], quiet);
         if wait {
             within("ready", watch.ready()).await;
         }
-        let thread = watch.thread.take().unwrap();
+        let told = Arc::clone(&watch.told);
         drop(watch);
-        let (tell, told) = mpsc::channel();
-        thread::spawn(move || tell.send(thread.join().is_ok()));
-        assert_eq!(told.recv_timeout(WATCHDOG), Ok(true), "waited: {wait}, quiet for {quiet:?}");
+        // The last that the thread does.
+        within("the end", told.until_ready(u64::MAX)).await;
     }
 }
 
@@ -245,7 +244,7 @@ fn whoever_waits_at_the_desk_hears_that_it_closes() {
     thread::spawn(move || {
         for desk in waited {
             tell.send(()).unwrap();
-            assert!(desk.wait().closed);
+            assert!(desk.wait(WATCHDOG).closed);
         }
     });
     for desk in desks {
@@ -301,7 +300,7 @@ fn heard(events: Vec<notify::Result<Event>>) -> Hints {
     }
     // So that there is something to take, even if they were worth nothing.
     desk.close();
-    desk.wait()
+    desk.wait(WATCHDOG)
 }
 
 #[test]

@@ -11,7 +11,6 @@ use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
 use serde::{Deserialize, Serialize};
 use serde_json::json;
-use tokio::task::spawn_blocking;
 use uuid::Uuid;
 
 use super::{Answer, Desk, complain};
@@ -20,6 +19,7 @@ use crate::control::client::{Refusal, Supervisor};
 use crate::engine::io::Order;
 use crate::ledger::{Event, Session};
 use crate::store::{Page, Which};
+use crate::threads;
 
 /// How many sessions or events there are in an answer, unless it is said, and at most.
 const SOME: usize = 50;
@@ -167,7 +167,7 @@ pub(super) async fn history(State(desk): State<Arc<Desk>>) -> Answer {
 /// The supervisor of this session, if it has a socket.
 async fn supervisor(desk: &Desk, id: &str) -> Option<Supervisor> {
     let supervisors = desk.supervisors.clone();
-    let found = spawn_blocking(move || supervisors.list()).await.ok()?.ok()?;
+    let found = threads::blocking(move || supervisors.list()).await.ok()?.ok()?;
     found.into_iter().find(|supervisor| supervisor.session() == id)
 }
 

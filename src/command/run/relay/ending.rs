@@ -34,7 +34,11 @@ impl Relay {
             }
         }
         // A file or a terminal has what it was given only once it is flushed.
-        let _ = self.alarm.within(patience, |cx| Pin::new(&mut self.stdout).poll_flush(cx)).await;
+        let flushed = self.alarm.within(patience, |cx| Pin::new(&mut self.stdout).poll_flush(cx)).await;
+        if let Some(Err(error)) = flushed.filter(|_| !self.host_gone) {
+            self.lose_output(&error);
+            self.absorb_log();
+        }
         // Nothing more is asked of the keeper, which ends it.
         self.acts = None;
         if let Some(beside) = self.beside.take() {

@@ -1,4 +1,4 @@
-//! The signals that ask us to stop.
+//! The signals that ask us to stop; and, as process 1, the one that tells of an orphan's end.
 
 use std::io;
 use std::mem::MaybeUninit;
@@ -7,15 +7,18 @@ use std::task::{Context, Poll};
 use nix::libc;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
+use crate::child::reap_orphans;
 use crate::engine::io::StopSignal;
 
 /// A listener for each of them.
 #[derive(Debug)]
 pub(super) struct Signals {
     term: Signal,
-    /// `None` where whoever started us wants it ignored, as `nohup` does: then it stays so, for the server too.
+    /// `None` where whoever started us wants it ignored, as `nohup` does.
     int: Option<Signal>,
     hup: Option<Signal>,
+    /// A process that we have inherited may have ended. `None` where none is inherited.
+    child: Option<Signal>,
 }
 
 impl Signals {
@@ -25,11 +28,15 @@ impl Signals {
             term: signal(SignalKind::terminate())?,
             int: heeded(SignalKind::interrupt())?,
             hup: heeded(SignalKind::hangup())?,
+            child: (std::process::id() == 1).then(|| signal(SignalKind::child())).transpose()?,
         })
     }
 
-    /// The next of them.
+    /// The next that asks us to stop.
     pub(super) fn poll_next(&mut self, cx: &mut Context<'_>) -> Poll<StopSignal> {
+        while self.child.as_mut().is_some_and(|child| child.poll_recv(cx).is_ready()) {
+            reap_orphans();
+        }
         if self.term.poll_recv(cx).is_ready() {
             return Poll::Ready(StopSignal::Term);
         }
