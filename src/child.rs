@@ -27,6 +27,7 @@ mod fault;
 mod guardian;
 mod login_shell;
 mod reaper;
+mod screen;
 mod sys;
 mod tail;
 #[cfg(test)]
@@ -49,7 +50,7 @@ use crate::engine::io::{Exit, GroupSignal, SpawnFault, StoppedBy};
 use crate::stream::{Sink, Source};
 use container::Container;
 pub use family::{Left, end, left_of};
-pub use fault::executable;
+pub use fault::{executable, script_line};
 use guardian::Entry;
 pub use guardian::Guardian;
 pub use login_shell::LoginShell;

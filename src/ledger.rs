@@ -91,7 +91,7 @@ impl Ledger {
         let short =
             |text: &str| text.replace(char::is_control, " ").chars().take(LONGEST_NAME).collect::<String>();
         match note {
-            Note::Requested { method } => {
+            Note::Requested { method, .. } => {
                 row.last_active = Some(millis(wall));
                 row.requests += 1;
                 row.tool_calls += u64::from(&**method == "tools/call");
@@ -155,6 +155,7 @@ impl Ledger {
             | Note::VersionLowered { .. }
             | Note::ReplayRefused { .. }
             | Note::Unusable { .. }
+            | Note::Back { .. }
             | Note::Restarting { .. }
             | Note::HandedOff { .. }
             | Note::Replaced { .. }

@@ -25,10 +25,20 @@ use crate::threads;
 /// Where the system looks for commands when `PATH` is not set.
 const DEFAULT_PATH: &str = "/bin:/usr/bin";
 
-/// The file that the command's name stands for: an absolute path, in which links are left as they are. `None` where there
-/// is no such file, or none that may be executed. Asks the disk.
+/// The file that the command's name stands for: an absolute path, in which links are left as they are. A name with a slash
+/// is such a path already, also where nothing is there yet, or nothing that may be executed. `None` for a name that is not
+/// found in the `PATH`, and for a directory. Asks the disk.
 pub fn executable(spec: &Spec) -> Option<PathBuf> {
-    path::absolute(locate(spec.argv.first()?, &path_of(spec))?).ok()
+    let name = spec.argv.first()?;
+    let file = if has_slash(name) { PathBuf::from(name) } else { locate(name, &path_of(spec))? };
+    path::absolute(file).ok().filter(|file| !file.is_dir())
+}
+
+/// The first line of the command's file, without `#!`: what runs it, as the file says. `None` where it is no script, or is
+/// not found in our own `PATH`. Asks the disk.
+pub fn script_line(argv: &[OsString]) -> Option<String> {
+    let path = env::var_os("PATH").unwrap_or_else(|| DEFAULT_PATH.into());
+    first_line(&locate(argv.first()?, &path)?)
 }
 
 pub(super) fn explain(spec: &Spec, error: &io::Error) -> SpawnError {
@@ -53,15 +63,12 @@ pub(super) fn explain(spec: &Spec, error: &io::Error) -> SpawnError {
         // An upgrade is under way.
         return said(SpawnFault::Busy, errno.desc());
     }
+    if errno == Errno::EAGAIN {
+        return said(SpawnFault::ProcessLimit, errno.desc());
+    }
     let passing = matches!(
         errno,
-        Errno::EAGAIN
-            | Errno::ENOMEM
-            | Errno::EMFILE
-            | Errno::ENFILE
-            | Errno::ENOSPC
-            | Errno::EINTR
-            | Errno::EIO
+        Errno::ENOMEM | Errno::EMFILE | Errno::ENFILE | Errno::ENOSPC | Errno::EINTR | Errno::EIO
     );
     // The system's words for it say nothing: "Resource temporarily unavailable".
     let words = if errno == Errno::EAGAIN { threads::LIMIT } else { errno.desc() };
@@ -106,9 +113,13 @@ fn missing_loader(file: &Path) -> String {
 
 /// The interpreter that the first line of a script names.
 fn interpreter(file: &Path) -> Option<String> {
+    first_line(file)?.split([' ', '\t']).next().map(str::to_owned)
+}
+
+/// The first line of a script, without `#!` and the blanks after it.
+fn first_line(file: &Path) -> Option<String> {
     let mut start = Vec::new();
     File::open(file).ok()?.take(256).read_to_end(&mut start).ok()?;
     let line = start.strip_prefix(b"#!")?.split(|&byte| byte == b'\n').next()?;
-    let line = String::from_utf8_lossy(line);
-    line.trim_start_matches([' ', '\t']).split([' ', '\t']).next().map(str::to_owned)
+    Some(String::from_utf8_lossy(line).trim_start_matches([' ', '\t']).to_owned())
 }

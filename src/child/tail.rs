@@ -1,9 +1,14 @@
 //! The last of what a child wrote to stderr, for the person who has to find out why it died.
 //!
-//! It keeps bytes and makes text of them only when asked. It never grows beyond [`Tail::LIMIT`] and masks nothing: that
-//! is for whoever shows the text.
+//! It keeps bytes and makes text of them only when asked, or when there are too many. Many states of one line, as of a
+//! progress bar, take the room of one. It never grows beyond one and a half times [`Tail::LIMIT`] and masks nothing: what
+//! shows the text masks it.
 
 use std::collections::VecDeque;
+
+use memchr::{memchr, memchr3, memrchr2};
+
+use super::screen::shown;
 
 /// A bounded memory of the newest bytes.
 #[derive(Clone, Debug, Default)]
@@ -14,17 +19,22 @@ pub struct Tail {
 }
 
 impl Tail {
-    /// The most that is kept, in bytes.
+    /// The most that is told, in bytes.
     pub const LIMIT: usize = 64 * 1024;
+    /// How much more may pile up before it is made less: making it less takes a look at all of it.
+    const SLACK: usize = Self::LIMIT / 2;
+    /// The most of an unfinished line that is left as it is, in bytes: it may end in the middle of a sequence.
+    const UNFINISHED: usize = 1024;
 
     /// Adds what was written last.
     pub fn push(&mut self, bytes: &[u8]) {
-        let over = (self.bytes.len() + bytes.len()).saturating_sub(Self::LIMIT);
-        if over > 0 {
-            self.cut = true;
-            self.bytes.drain(..over.min(self.bytes.len()));
+        for part in bytes.chunks(Self::SLACK) {
+            self.bytes.extend(part);
+            if self.bytes.len() > Self::LIMIT + Self::SLACK {
+                self.merge_states();
+                self.drop_oldest();
+            }
         }
-        self.bytes.extend(&bytes[bytes.len().saturating_sub(Self::LIMIT)..]);
     }
 
     /// Whether nothing was written.
@@ -33,59 +43,55 @@ impl Tail {
     }
 
     /// What is kept, as plain text: from the start of a line if a line had to be cut, invalid UTF-8 replaced, without
-    /// terminal colours and other control sequences. A carriage return counts as the end of a line.
+    /// terminal colours and other control sequences. Of a line that was written over, its last state.
     pub fn text(&self) -> String {
         let bytes: Vec<u8> = self.bytes.iter().copied().collect();
-        let mut kept = &bytes[..];
-        if self.cut
-            && let Some(end) = memchr::memchr(b'\n', kept)
-            && end + 1 < kept.len()
-        {
-            kept = &kept[end + 1..];
+        let text = shown(&String::from_utf8_lossy(from_line(&bytes, self.cut)));
+        let mut start = text.len().saturating_sub(Self::LIMIT);
+        while !text.is_char_boundary(start) {
+            start += 1;
         }
-        plain(&String::from_utf8_lossy(kept))
+        String::from_utf8_lossy(from_line(&text.as_bytes()[start..], start > 0)).into_owned()
+    }
+
+    /// Leaves the last state of each line that was written over.
+    fn merge_states(&mut self) {
+        let bytes = self.bytes.make_contiguous();
+        if memchr3(b'\r', b'\x1b', b'\x08', bytes).is_none() {
+            return;
+        }
+        let whole = memrchr2(b'\n', b'\r', bytes).map_or(0, |at| at + 1);
+        let whole = whole.max(bytes.len().saturating_sub(Self::UNFINISHED));
+        let (before, unfinished) = bytes.split_at(whole);
+        let mut merged = shown(&String::from_utf8_lossy(before)).into_bytes();
+        if before.ends_with(b"\r") {
+            // What follows is written over the last line.
+            merged.push(b'\r');
+        }
+        merged.extend_from_slice(unfinished);
+        self.bytes = merged.into();
+    }
+
+    fn drop_oldest(&mut self) {
+        let over = self.bytes.len().saturating_sub(Self::LIMIT);
+        if over > 0 {
+            self.cut = true;
+            self.bytes.drain(..over);
+        }
     }
 }
 
-/// Leaves out escape sequences as ECMA-48 has them, and control characters other than tab and line feed.
-fn plain(text: &str) -> String {
-    let mut plain = String::with_capacity(text.len());
-    let mut chars = text.chars().peekable();
-    while let Some(char) = chars.next() {
-        match char {
-            '\x1b' => match chars.peek() {
-                // CSI: parameters, intermediates, one final character.
-                Some('[') => {
-                    chars.next();
-                    while chars.next_if(|char| matches!(char, ' '..='?')).is_some() {}
-                    chars.next_if(|char| matches!(char, '@'..='~'));
-                }
-                // OSC and the other strings: to BEL or ESC \. One that is not closed ends with its line.
-                Some(']' | 'P' | 'X' | '^' | '_') => {
-                    while chars.next_if(|char| !matches!(char, '\x07' | '\x1b' | '\n')).is_some() {}
-                    if chars.next_if_eq(&'\x1b').is_some() {
-                        chars.next_if_eq(&'\\');
-                    }
-                }
-                // The two-character sequences, some with intermediates.
-                _ => {
-                    while chars.next_if(|char| matches!(char, ' '..='/')).is_some() {}
-                    chars.next_if(|char| matches!(char, '0'..='~'));
-                }
-            },
-            '\r' if chars.peek() == Some(&'\n') => {}
-            '\r' => plain.push('\n'),
-            '\n' | '\t' => plain.push(char),
-            other if other.is_control() => {}
-            other => plain.push(other),
-        }
+/// The bytes from the start of a line, where something before them was cut off. A cut line is better than none.
+fn from_line(bytes: &[u8], cut: bool) -> &[u8] {
+    match memchr(b'\n', bytes) {
+        Some(end) if cut && end + 1 < bytes.len() => &bytes[end + 1..],
+        _ => bytes,
     }
-    plain
 }
 
 #[cfg(test)]
 mod tests {
-    use super::{Tail, plain};
+    use super::Tail;
 
     fn tail_of(chunks: &[&[u8]]) -> Tail {
         let mut tail = Tail::default();
@@ -124,11 +130,18 @@ mod tests {
     }
 
     #[test]
-    fn terminal_sequences_are_left_out() {
-        assert_eq!(plain("\x1b[1;31merror\x1b[0m: bad \x1b[38;5;1mx\x1b[K"), "error: bad x");
-        assert_eq!(plain("\x1b]0;title\x07a\x1b]8;;http://x\x1b\\b"), "ab");
-        assert_eq!(plain("\x1b(Ba\x1b7b\x1b="), "ab");
-        assert_eq!(plain("\x1b]never closed\nnext"), "\nnext");
-        assert_eq!(plain("10%\r20%\r\ndone\x08\x07\tok\x1b"), "10%\n20%\ndone\tok");
+    fn a_progress_bar_takes_the_room_of_one_line() {
+        let mut tail = tail_of(&[b"reading the configuration\n"]);
+        for state in 0..100_000 {
+            tail.push(format!("\r\x1b[2Kdownloading {state} of 100000").as_bytes());
+        }
+        tail.push(b"\r\x1b[Kdownloaded\nerror: no space left\n");
+        assert_eq!(tail.text(), "reading the configuration\ndownloaded\nerror: no space left\n");
+        let mut tail = tail_of(&[b"first\n"]);
+        for state in 0..100_000 {
+            tail.push(format!("state {state}\r").as_bytes());
+        }
+        assert_eq!(tail.text(), "first\nstate 99999");
+        assert!(tail.bytes.len() <= Tail::LIMIT + Tail::SLACK);
     }
 }

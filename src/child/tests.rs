@@ -320,9 +320,10 @@ async fn the_file_behind_a_command_is_told_as_an_absolute_path() {
     let behind = |argv: &str| executable(&spec(&[argv]));
     assert_eq!(behind(server.to_str().unwrap()), Some(server.clone()));
     assert_eq!(behind(path("link").to_str().unwrap()), Some(path("link")), "whoever replaces it is noticed");
-    for nothing in ["", "absent", "plain", "folder"] {
-        assert_eq!(behind(path(nothing).to_str().unwrap()), None, "{nothing}");
+    for not_yet in ["absent", "plain", "no/folder/either"] {
+        assert_eq!(behind(path(not_yet).to_str().unwrap()), Some(path(not_yet)), "it may come to be");
     }
+    assert_eq!(behind(path("folder").to_str().unwrap()), None, "of a folder, all below it would count");
     assert_eq!((behind(""), executable(&Spec::default())), (None, None));
 
     // Cargo runs tests in the folder of the crate.

@@ -112,7 +112,7 @@ async fn crashes(host: &mut Host) -> Result<i32> {
     tell("demo", &format!("kill -9 {pid}: the server is gone with the call in flight"))?;
     slay(host, pid)?;
     let answer = host.answer(call).await?;
-    tell_guidance(&guidance(&answer, "server_restarted", "unknown")?)?;
+    tell_guidance(&guidance(&answer, "server_restarted", Some("unknown"))?)?;
     let letters = text(&host.call("letters", json!({})).await?)?;
     ensure!(letters == "0", "the letter was sent by a second server: {letters}");
     tell("host", "asks the new server, which was not given that call: 0 letters sent")?;
@@ -137,7 +137,7 @@ async fn does_not_start(host: &mut Host) -> Result<()> {
     ensure!(tools["tools"][0]["name"] == "supervisor_status", "the host is offered other tools: {tools}");
     tell("host", "is offered the tool supervisor_status, and calls it")?;
     let answer = host.call("supervisor_status", json!({})).await?;
-    tell_guidance(&guidance(&answer, "server_unavailable", "not_executed")?)
+    tell_guidance(&guidance(&answer, "server_unavailable", None)?)
 }
 
 /// The server of the first act again, so slow to start that a host might give it up.
@@ -193,11 +193,12 @@ fn text(result: &Value) -> Result<String> {
     Ok(result["content"][0]["text"].as_str().with_context(|| format!("no text in {result}"))?.to_owned())
 }
 
-/// The guidance in a tool's result: it must be of this kind, and not be marked as a failure of the tool.
-fn guidance(result: &Value, status: &str, outcome: &str) -> Result<Value> {
+/// The guidance in a tool's result: it must be of this kind, and not be marked as a failure of the tool. There is no outcome
+/// where nothing of the server's was called.
+fn guidance(result: &Value, status: &str, outcome: Option<&str>) -> Result<Value> {
     ensure!(result.get("isError").is_none(), "the chat is told of an error of the tool: {result}");
     let guidance: Value = serde_json::from_str(&text(result)?).unwrap_or_default();
-    let right = guidance["status"] == status && guidance["outcome"] == outcome;
-    ensure!(right, "the chat should be told {status} and {outcome}, and is told {result}");
+    let right = guidance["status"] == status && guidance["outcome"].as_str() == outcome;
+    ensure!(right, "the chat should be told {status} and {outcome:?}, and is told {result}");
     Ok(guidance)
 }

@@ -19,6 +19,7 @@ mod relay;
 mod running;
 mod session;
 
+use std::borrow::Cow;
 use std::fs::{File, OpenOptions};
 use std::os::unix::ffi::OsStrExt as _;
 use std::os::unix::fs::OpenOptionsExt as _;
@@ -38,7 +39,7 @@ use self::log::{Log, LogLines, Noise};
 use self::panics::Panics;
 use self::record::Record;
 use self::relay::{Relay, Setup};
-use crate::child::{Guardian, Spec};
+use crate::child::{Guardian, Spec, script_line};
 use crate::cli::{Level, LogFormat, Replay, Run};
 use crate::command::name;
 use crate::engine::backoff::Limits;
@@ -131,6 +132,8 @@ async fn supervise(
         instant_start: options.instant_start,
         ping_interval: options.ping_interval,
         call_timeout: options.call_timeout,
+        words: mask.words(&argv).into_iter().map(Cow::into_owned).collect(),
+        script: script_line(&options.command),
         bare_command: options.command.first().is_some_and(|word| !word.as_bytes().contains(&b'/')),
         path: std::env::var_os("PATH"),
         repeat: match options.replay {

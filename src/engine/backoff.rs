@@ -83,6 +83,13 @@ impl Backoff {
         Verdict::RestartIn(self.jitter(interval))
     }
 
+    /// How many of the crashes that it was told of are in the window that ends now.
+    pub fn crashes_in_window(&self, now: Duration) -> u32 {
+        let oldest = now.saturating_sub(self.limits.window);
+        let counted = self.crashes.iter().filter(|at| **at >= oldest).count();
+        u32::try_from(counted).unwrap_or(u32::MAX)
+    }
+
     /// The server has served long enough: what was before no longer counts.
     pub fn forgive(&mut self) {
         self.crashes.clear();

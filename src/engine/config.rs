@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use super::backoff::Limits;
 use super::ladder::Graces;
+use super::story::CommandLine;
 use super::upstream::Session;
 use crate::mask::Mask;
 
@@ -25,6 +26,10 @@ pub struct Config {
     pub name: String,
     /// The server's command line for hints, secrets masked.
     pub command: String,
+    /// The words of it, each masked.
+    pub words: Vec<String>,
+    /// The first line of the command's file, without `#!`. `None` where it is no script, or none was found.
+    pub script: Option<String>,
     /// The limits of restarting.
     pub restarts: Limits,
     /// How long a request waits for a server that is on its way.
@@ -57,12 +62,21 @@ pub struct Config {
     pub session: Option<Session>,
 }
 
+impl Config {
+    /// The command line, as far as words about it need it.
+    pub(super) fn command_line(&self) -> CommandLine<'_> {
+        CommandLine { words: &self.words, script: self.script.as_deref() }
+    }
+}
+
 impl Default for Config {
     /// The documented defaults, for a server named `server`.
     fn default() -> Self {
         Self {
             name: "server".to_owned(),
             command: "server".to_owned(),
+            words: vec!["server".to_owned()],
+            script: None,
             restarts: Limits {
                 max_restarts: 5,
                 window: Duration::from_secs(60),

@@ -43,6 +43,17 @@ impl Doom {
     }
 }
 
+/// How far it is known what a child has printed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Quote {
+    /// It is not asked for.
+    Unasked,
+    /// It will be told at once: what is to be answered in its words waits for that, and no longer than until this time.
+    Asked(Duration),
+    /// It is known as of this moment.
+    Known,
+}
+
 /// The current child.
 #[derive(Debug)]
 pub(super) struct Child {
@@ -59,11 +70,19 @@ pub(super) struct Child {
     pub(super) next_own: u64,
     /// It has answered something.
     pub(super) spoke: bool,
+    /// It has answered a request of the host that only a server can answer.
+    pub(super) worked: bool,
+    /// Whether what it has printed so far is known, while it does not serve.
+    pub(super) quote: Quote,
+    /// What that is, masked.
+    pub(super) printed: String,
     /// It has heard `server/discover` from a host that had not decided on an era, and has not answered it in time.
     pub(super) probed: bool,
     pub(super) pulse: Pulse,
     /// How many lines were written to it.
     pub(super) lines: u64,
+    /// When the first of them was. `None` if none was.
+    pub(super) asked_at: Option<Duration>,
     pub(super) exited: Option<Exit>,
     /// What it last wrote to stderr, and what of ours it cannot have read, once its output has ended.
     pub(super) silent: Option<(String, Vec<Bytes>)>,
@@ -89,9 +108,13 @@ impl Child {
             own: BTreeMap::new(),
             next_own: 0,
             spoke: false,
+            worked: false,
+            quote: Quote::Unasked,
+            printed: String::new(),
             probed: false,
             pulse: Pulse::default(),
             lines: 0,
+            asked_at: None,
             exited: None,
             silent: None,
             rung: None,

@@ -56,7 +56,11 @@ impl Engine {
     /// Enters a request. `false` if it has been answered already.
     fn register(&mut self, request: Request, bytes: &Bytes, batch: Option<u64>) -> bool {
         let id = request.id.clone();
-        self.note(Note::Requested { method: request.method.clone() });
+        self.note(Note::Requested {
+            id: id.clone(),
+            method: request.method.clone(),
+            name: request.params.name.clone(),
+        });
         // While a child is drained, a ping would wait for the next one.
         let ping = &*request.method == "ping" && self.phase != Phase::Serving && !request.params.enveloped;
         let detail = match &*request.method {
@@ -77,8 +81,8 @@ impl Engine {
             self.answer_ourselves(std::slice::from_ref(&id), Why::QueueFull);
             return false;
         }
-        if status_tool && self.phase == Phase::Serving {
-            self.answer_with(&id, self.status_tool_while_serving(&id));
+        if status_tool {
+            self.tell_status(&id);
             return false;
         }
         if ping {

@@ -7,6 +7,7 @@ use super::compare::SeenPage;
 use super::era::DISCOVER;
 use super::io::{Gen, Output};
 use super::note::{DropCause, Note};
+use super::waiting::wants_server;
 use super::{Doom, Engine, Greeting, as_array, book, listen, planted};
 use crate::wire::{
     Element, Frame, Id, Line, ListPage, Malformed, Message, Notification, Parsed, Request, Response, ends,
@@ -261,6 +262,11 @@ impl Engine {
             if pending.stream {
                 self.listens.close(id);
             }
+            if wants_server(&pending.method)
+                && let Some(current) = &mut self.child
+            {
+                current.worked = true;
+            }
             if !response.is_error {
                 self.learn(child, &pending, line);
             }
@@ -308,6 +314,7 @@ impl Engine {
         self.note(Note::Done {
             id: pending.id.clone(),
             method: pending.method.clone(),
+            name: pending.name.clone(),
             took: self.now.mono.saturating_sub(pending.arrived),
             is_error: response.is_error,
             bytes: line.len(),

@@ -220,6 +220,7 @@ impl Engine {
     /// The child serves the host from now on.
     pub(super) fn serve(&mut self) {
         self.set_phase(Phase::Serving);
+        self.tell_back();
         self.trying = false;
         self.has_served = true;
         self.compare_due = true;
@@ -228,6 +229,22 @@ impl Engine {
         }
         self.timers.arm(Timer::Sustained, self.now.mono + SUSTAINED);
         self.watch_pulse();
+    }
+
+    /// Tells that the host is served again after something went wrong.
+    fn tell_back(&mut self) {
+        let (Some(since), Some(child)) = (self.away_since.take(), &self.child) else { return };
+        let asked = child.asked_at.map_or(Duration::ZERO, |at| self.now.mono.saturating_sub(at));
+        let away = child.spawned.saturating_sub(since) + asked;
+        let limits = self.config.restarts;
+        let number = self.backoff.crashes_in_window(self.now.mono);
+        let restart = (1..=limits.max_restarts).contains(&number);
+        self.note(Note::Back {
+            child: self.generation,
+            away,
+            again: self.has_served,
+            restart: restart.then_some((number, limits.max_restarts, limits.window)),
+        });
     }
 
     fn replay_state(&mut self, generation: Gen) {

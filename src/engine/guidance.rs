@@ -62,8 +62,9 @@ pub struct Guidance {
     pub hint: String,
     /// Whether the same request, made again, can be expected to be served.
     pub retryable: bool,
-    /// Whether it had an effect.
-    pub outcome: Outcome,
+    /// Whether it had an effect. `None` where nothing was to be executed.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub outcome: Option<Outcome>,
     /// When to try again, in milliseconds. `None` where that is not known.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub retry_after_ms: Option<u64>,
@@ -104,7 +105,7 @@ pub fn exit_words(exit: Exit, by_us: bool) -> String {
 }
 
 /// The signals whose numbers are the same on Linux and macOS, and that end processes.
-fn signal_name(signal: i32) -> Option<&'static str> {
+pub(super) fn signal_name(signal: i32) -> Option<&'static str> {
     Some(match signal {
         1 => "SIGHUP",
         2 => "SIGINT",
@@ -118,6 +119,8 @@ fn signal_name(signal: i32) -> Option<&'static str> {
         13 => "SIGPIPE",
         14 => "SIGALRM",
         15 => "SIGTERM",
+        24 => "SIGXCPU",
+        25 => "SIGXFSZ",
         _ => return None,
     })
 }

@@ -52,6 +52,8 @@ pub(super) struct Pending {
     pub(super) line: u64,
     /// To how many children it has been written.
     pub times_written: u8,
+    /// How many children have ended by themselves while they had it.
+    pub(super) ended: u8,
     /// Its bytes, one message; with its line feed where it came alone. `None` if it is written and must not be repeated.
     pub kept: Option<Bytes>,
     /// The batch it came in.
@@ -96,6 +98,7 @@ impl Pending {
             written: None,
             line: 0,
             times_written: 0,
+            ended: 0,
             kept: Some(bytes),
             batch: None,
             cancelled: false,
@@ -317,6 +320,13 @@ impl Inflight {
     pub(super) fn forget_writes(&mut self, id: &Id) {
         if let Some(pending) = self.requests.get_mut(id) {
             pending.times_written = 0;
+        }
+    }
+
+    /// Notes that the child which has a request has ended by itself.
+    pub(super) fn outlived(&mut self, id: &Id) {
+        if let Some(pending) = self.requests.get_mut(id).filter(|pending| !pending.unsent) {
+            pending.ended = pending.ended.saturating_add(1);
         }
     }
 

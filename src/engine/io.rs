@@ -111,6 +111,13 @@ pub enum Input {
         /// What has stopped its process. `None` while it is not stopped.
         stopped: Option<StoppedBy>,
     },
+    /// The answer to [`Output::Quote`].
+    Quoted {
+        /// Which child.
+        from: Gen,
+        /// The last of what it has printed that is no message, to stderr and to stdout. Not masked.
+        text: String,
+    },
     /// What earlier runs have left on disk of this server. Comes once, soon after the start; empty where there is nothing.
     LastGood(Vec<Good>),
     /// The answer to [`Output::AskLoginShell`].
@@ -154,6 +161,8 @@ pub enum Output {
     AskLoginShell,
     /// Look whether this child's process is stopped: [`Input::Inspected`] comes.
     Inspect(Gen),
+    /// Tell what this child, which runs, has printed that is no message: [`Input::Quoted`] comes, before anything else of it.
+    Quote(Gen),
     /// Keep this on disk for later runs. The first page of a list takes the place of all pages of that list.
     Remember(Good),
     /// Close this child's stdin, after what was written to it.

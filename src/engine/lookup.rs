@@ -10,6 +10,7 @@ use std::time::Duration;
 use super::io::{Exit, LoginPath, Output, SpawnFault};
 use super::note::Note;
 use super::phase::Phase;
+use super::story::{Trouble, whole_line};
 use super::timers::Timer;
 use super::{Engine, planted};
 
@@ -59,12 +60,17 @@ impl Lookup {
 impl Engine {
     /// The command was not found. Whether that is to be looked into first.
     pub(super) fn look_up_command(&mut self) -> bool {
-        self.config.bare_command && self.ask_login_shell(Fallback::NotFound)
+        self.config.bare_command
+            && whole_line(&self.config.words).is_none()
+            && self.ask_login_shell(Fallback::NotFound)
     }
 
     /// A child that never served has exited. Whether its exit is to be looked into first.
     pub(super) fn look_up_interpreter(&mut self, exit: Option<Exit>) -> bool {
-        exit == Some(NOT_FOUND) && self.lookup.using.is_none() && self.ask_login_shell(Fallback::Crash)
+        exit == Some(NOT_FOUND)
+            && self.trouble.as_ref().is_some_and(Trouble::lacks_command)
+            && self.lookup.using.is_none()
+            && self.ask_login_shell(Fallback::Crash)
     }
 
     fn ask_login_shell(&mut self, fallback: Fallback) -> bool {

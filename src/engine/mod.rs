@@ -160,6 +160,8 @@ pub struct Engine {
     compare_due: bool,
     /// A child has served in this run.
     has_served: bool,
+    /// Since when the host cannot be served because of what went wrong. `None` while nothing is wrong, or it is served.
+    away_since: Option<Duration>,
     lookup: Lookup,
     account: Account,
     /// The life of the token. `None` where the server needs none of ours.
@@ -236,6 +238,7 @@ impl Engine {
             seen: Seen::default(),
             compare_due: false,
             has_served: false,
+            away_since: None,
             lookup: Lookup::default(),
             account: Account::default(),
             change: None,
@@ -274,6 +277,7 @@ impl Engine {
             Input::Order(Order::Stop) => self.stop(StopCause::Asked),
             Input::Order(Order::Restart) => self.restart_as_asked(),
             Input::Inspected { child, stopped } => self.inspected(child, stopped),
+            Input::Quoted { from, text } => self.quoted(from, &text),
             Input::LastGood(good) => self.remember_earlier(good),
             Input::LoginPath(answer) => self.login_path(answer),
             Input::Changed(what) => self.changed(what),
@@ -292,7 +296,7 @@ impl Engine {
     pub fn deadline(&self) -> Option<Duration> {
         let ending = matches!(self.phase, Phase::Stopping | Phase::Stopped);
         let session = self.lease.as_ref().filter(|_| !ending).map(Lease::deadline);
-        self.timers.next().into_iter().chain(self.inflight.earliest_deadline()).chain(session).min()
+        self.timers.next().into_iter().chain(self.answers_due()).chain(session).min()
     }
 
     /// What it is doing.
@@ -344,7 +348,7 @@ impl Engine {
             self.doom(Doom::Crash(format!("it did not answer {what} in time")));
         }
         if self.timers.fired(Timer::Sustained, now) {
-            self.backoff.forgive();
+            self.forgive();
         }
         if self.timers.fired(Timer::Mute, now) {
             self.mute_overdue();
@@ -403,6 +407,9 @@ impl Engine {
 
     fn tell_child(&mut self, child: Gen, line: Bytes) {
         if let Some(current) = self.child.as_mut().filter(|current| current.generation == child) {
+            if current.lines == 0 {
+                current.asked_at = Some(self.now.mono);
+            }
             current.lines += 1;
         }
         let line = with_line_feed(line);
@@ -428,7 +435,13 @@ impl Engine {
     fn note_answer(&mut self, pending: &inflight::Pending, status: Option<Status>) {
         let took = self.now.mono.saturating_sub(pending.arrived);
         self.account.due = true;
-        self.note(Note::Answered { id: pending.id.clone(), method: pending.method.clone(), status, took });
+        self.note(Note::Answered {
+            id: pending.id.clone(),
+            method: pending.method.clone(),
+            name: pending.name.clone(),
+            status,
+            took,
+        });
     }
 }
 

@@ -130,6 +130,19 @@ pub enum Note {
         /// One clause, secrets masked.
         reason: String,
     },
+    /// A server is back that had ended by itself, had not started or had been ended as useless: the host is served.
+    Back {
+        /// Which child.
+        child: Gen,
+        /// For how long the host could not be served, without the time in which nothing was asked of a child that has to be
+        /// asked first.
+        away: Duration,
+        /// Whether a child of this run had served before.
+        again: bool,
+        /// Which of the restarts that are counted it was: its number, how many there may be, and in what time. `None` where
+        /// none was counted, or more than there may be.
+        restart: Option<(u32, u32, Duration)>,
+    },
     /// The next child is spawned after this delay.
     Restarting {
         /// The delay.
@@ -181,8 +194,12 @@ pub enum Note {
     Retrying,
     /// The host has made a request: it is answered once ([`Note::Done`] or [`Note::Answered`]), unless the host cancels it.
     Requested {
+        /// Its id.
+        id: Id,
         /// Its method.
         method: Method,
+        /// The tool or prompt that it names, as long as the host has made it. `None` where it names none.
+        name: Option<Box<str>>,
     },
     /// The host has said something else than a request.
     Heard,
@@ -200,6 +217,8 @@ pub enum Note {
         id: Id,
         /// Its method.
         method: Method,
+        /// The tool or prompt that it names. `None` where it names none.
+        name: Option<Box<str>>,
         /// From its arrival to its answer.
         took: Duration,
         /// Whether the answer is a JSON-RPC error.
@@ -213,6 +232,8 @@ pub enum Note {
         id: Id,
         /// Its method.
         method: Method,
+        /// The tool or prompt that it names. `None` where it names none.
+        name: Option<Box<str>>,
         /// The guidance's status. `None` for an answer that is no guidance.
         status: Option<Status>,
         /// From its arrival to its answer.

@@ -79,7 +79,7 @@ impl Engine {
         if change.what == Changed::Watched || !matches!(self.phase, Phase::Serving | Phase::Starting) {
             self.renew_child(CHANGED);
         } else {
-            self.backoff.forgive();
+            self.forgive();
         }
     }
 
@@ -99,7 +99,7 @@ impl Engine {
     /// Brings about the next child, whatever phase we are in.
     fn renew_child(&mut self, reason: &'static str) {
         // What the old one did says nothing of the new one.
-        self.backoff.forgive();
+        self.forgive();
         match self.phase {
             Phase::Starting if !self.runs_first_calls() => self.replace(reason),
             Phase::Serving | Phase::Starting => self.drain_for(reason),

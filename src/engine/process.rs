@@ -51,7 +51,9 @@ pub enum SpawnFault {
     NotExecutable,
     /// The file is being written (`ETXTBSY`): worth another try in a moment.
     Busy,
-    /// The system refused for now (no memory, no process left): worth another try.
+    /// The system has no process left for this user, service or container (`EAGAIN`): worth another try.
+    ProcessLimit,
+    /// The system refused for now, as where there is no memory: worth another try.
     System,
 }
 

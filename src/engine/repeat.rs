@@ -41,11 +41,15 @@ impl Engine {
 
     /// What the dead child had not answered: forgotten if the host has cancelled it, sent again if that is safe, set aside if
     /// that is to be asked, else answered, its outcome unknown.
-    pub(super) fn settle_inflight(&mut self, dead: Gen) {
+    /// `crashed` is whether the child ended for another reason than a plan of ours.
+    pub(super) fn settle_inflight(&mut self, dead: Gen, crashed: bool) {
         let mut again: Vec<Id> = Vec::new();
         let mut lost: Vec<Id> = Vec::new();
         let mut doubted: Vec<Id> = Vec::new();
         for id in self.inflight.ids(|pending| pending.written == Some(dead)) {
+            if crashed {
+                self.inflight.outlived(&id);
+            }
             let Some(pending) = self.inflight.get(&id) else { continue };
             if pending.cancelled && !planted!(self, RepeatCancelled) {
                 self.inflight.take(&id);

@@ -9,7 +9,7 @@ use super::io::{Exit, Gen, GroupSignal, Output, SpawnFault};
 use super::ladder::Rung;
 use super::note::{Note, StopCause};
 use super::phase::Phase;
-use super::story::{Trouble, Why};
+use super::story::{Ending, Trouble, Why, meaning};
 use super::timers::Timer;
 use super::{Child, Doom, Engine, answers, planted};
 
@@ -75,8 +75,9 @@ impl Engine {
         self.child = None;
         let reason = self.config.mask.apply(reason).into_owned();
         self.note(Note::SpawnFailed { child, fault, reason: reason.clone() });
+        self.away_since.get_or_insert(self.now.mono);
         self.exit_code = if fault == SpawnFault::NotFound { 127 } else { 126 };
-        self.trouble = Some(Trouble::spawn(fault, reason));
+        self.trouble = Some(Trouble::spawn(fault, reason, self.config.command_line()));
         self.end_if_owed_nothing();
         if self.phase == Phase::Stopping {
             return;
@@ -92,8 +93,8 @@ impl Engine {
             _ if self.may_be_half() => self.set_phase(Phase::Waiting),
             SpawnFault::NotFound if self.look_up_command() => {}
             SpawnFault::NotFound | SpawnFault::NotExecutable => self.degrade(),
-            SpawnFault::Busy | SpawnFault::System if self.trying => self.degrade(),
-            SpawnFault::Busy | SpawnFault::System => self.restart_or_degrade(),
+            SpawnFault::Busy | SpawnFault::ProcessLimit | SpawnFault::System if self.trying => self.degrade(),
+            SpawnFault::Busy | SpawnFault::ProcessLimit | SpawnFault::System => self.restart_or_degrade(),
         }
     }
 
@@ -112,6 +113,7 @@ impl Engine {
         let note = match &doom {
             Doom::Replace(reason) => Note::Replaced { child: generation, reason },
             Doom::Crash(reason) | Doom::Degrade(reason) => {
+                self.away_since.get_or_insert(self.now.mono);
                 Note::Unusable { child: generation, reason: reason.clone() }
             }
         };
@@ -160,6 +162,10 @@ impl Engine {
         }
         let stopping = self.phase == Phase::Stopping;
         self.exit_code = if by_ladder(exit, rung) { 0 } else { exit.shell_code() };
+        if crash {
+            self.away_since.get_or_insert(self.now.mono);
+        }
+        let exit = meaning(exit, self.config.command_line());
         self.note(Note::Exited { child, exit, crash: crash && !stopping, by_us: rung.is_some() });
         if stopping {
             // Its output is read to the end, but not for ever.
@@ -204,12 +210,15 @@ impl Engine {
         let unfinished = self.inflight.any(|pending| pending.written == Some(generation) && !pending.stream);
         if !replaced || unfinished {
             let reason = child.doom.as_ref().map(|doom| doom.reason().to_owned());
-            self.trouble = Some(Trouble::exit(child.exited, tail, reason));
+            let before = self.trouble.take().filter(|_| !child.worked);
+            let ending = Ending { exit: child.exited, tail: &tail, served: child.served };
+            let trouble = Trouble::end(ending, reason, self.config.command_line());
+            self.trouble = Some(trouble.after(before.as_ref()));
         }
         self.abandon_asked();
         self.listens.lose_child();
         self.unsend(generation, child.lines, &unsent);
-        self.settle_inflight(generation);
+        self.settle_inflight(generation, !replaced);
         self.end_if_owed_nothing();
         if self.phase == Phase::Stopping {
             return;
@@ -253,6 +262,14 @@ impl Engine {
                 self.timers.arm(Timer::Restart, self.now.mono + delay);
             }
             Verdict::TooMany => self.degrade(),
+        }
+    }
+
+    /// What the server did before says nothing of what it will do.
+    pub(super) fn forgive(&mut self) {
+        self.backoff.forgive();
+        if let Some(trouble) = &mut self.trouble {
+            trouble.forgive();
         }
     }
 

@@ -1,13 +1,22 @@
-//! What is told when a request cannot be served: which answer a method gets, and the sentences in it.
+//! What is told when a request cannot be served: which answer a method gets, and when.
+//!
+//! What went wrong is judged in [`cause`], what a silent server seems to do in [`printed`]; the sentences are in
+//! [`sentences`].
+
+mod cause;
+mod printed;
+mod sentences;
+mod trouble;
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
-use super::backoff::RETRY_ON_CALL;
 use super::compare::SeenPage;
+use super::current::Quote;
 use super::era::{self, Opening};
-use super::guidance::{Guidance, Outcome, Status, exit_words, last_lines};
+use super::guidance::{Guidance, Status};
 use super::inflight::Pending;
-use super::io::{Era, Exit, Gen, SpawnFault};
+use super::io::{Era, Gen, Output};
 use super::note::DropCause;
 use super::phase::Phase;
 use super::timers::Timer;
@@ -15,8 +24,11 @@ use super::upstream::State;
 use super::{Engine, answers, as_array, book, planted};
 use crate::wire::{Id, ListPage};
 
-/// The most that guidance carries of what the server wrote to stderr, in bytes: a chat is no log file.
-const TAIL_IN_GUIDANCE: usize = 2048;
+pub(super) use self::cause::{CommandLine, Ending, meaning, whole_line};
+pub(super) use self::trouble::Trouble;
+
+/// How long an answer waits for what a child has printed, which is told at once.
+const QUOTE_PATIENCE: Duration = Duration::from_millis(50);
 
 /// Why we answer ourselves.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -29,47 +41,12 @@ pub(super) enum Why {
     Held,
     /// The server has had it for longer than it may take.
     TooLong,
+    /// Our own tool is called, which tells how it stands.
+    Asked,
     /// Too much waits already.
     QueueFull,
     /// We are about to end.
     Stopping,
-}
-
-/// The last thing that went wrong with the server.
-#[derive(Clone, Debug)]
-pub(super) struct Trouble {
-    /// How it ended. `None` if it did not even start.
-    exit: Option<Exit>,
-    /// What it last wrote to stderr, masked.
-    tail: String,
-    /// Why it could not be started, and in the system's words, masked.
-    fault: Option<(SpawnFault, String)>,
-    /// Why we ended it, where we did: one clause, masked.
-    reason: Option<String>,
-}
-
-impl Trouble {
-    pub(super) fn spawn(fault: SpawnFault, reason: String) -> Self {
-        Self { exit: None, tail: String::new(), fault: Some((fault, reason)), reason: None }
-    }
-
-    pub(super) fn exit(exit: Option<Exit>, tail: String, reason: Option<String>) -> Self {
-        Self { exit, tail, fault: None, reason }
-    }
-
-    /// One clause: "it exited with code 1".
-    fn clause(&self) -> String {
-        match (&self.fault, &self.reason, self.exit) {
-            (Some((SpawnFault::NotFound, _)), ..) => "its command was not found".to_owned(),
-            (Some((SpawnFault::NotExecutable, _)), ..) => "its command cannot be executed".to_owned(),
-            (Some((SpawnFault::Busy, _)), ..) => "its file is being written".to_owned(),
-            (Some((SpawnFault::System, _)), ..) => "the system could not start it".to_owned(),
-            (None, Some(reason), _) => reason.clone(),
-            (None, None, Some(exit @ Exit::Code(_))) => format!("it {}", exit_words(exit, false)),
-            (None, None, Some(exit @ Exit::Signal(_))) => format!("it was {}", exit_words(exit, false)),
-            (None, None, None) => "it could not be ended".to_owned(),
-        }
-    }
 }
 
 impl Engine {
@@ -121,6 +98,13 @@ impl Engine {
     /// Answers what has waited long enough; in the degraded phase, everything.
     pub(super) fn answer_overdue(&mut self) {
         let now = self.now.mono;
+        let due = self.inflight.earliest_deadline().is_some_and(|at| at <= now);
+        if due && !planted!(self, HoldForEver) && !self.awaits_quote() {
+            self.answer_due();
+            if let Some(child) = &mut self.child {
+                child.quote = Quote::Unasked;
+            }
+        }
         if self.phase == Phase::Degraded {
             self.abandon_doubted();
             let unwritten = |id: &&Id| self.inflight.get(id).is_some_and(|it| it.written.is_none());
@@ -131,34 +115,79 @@ impl Engine {
                 self.dropped(DropCause::NotificationToDead, 0);
             }
         }
-        // A result that is withheld has its limit in every phase.
-        if self.inflight.earliest_deadline().is_some_and(|at| at <= now) && !planted!(self, HoldForEver) {
-            let (mut waiting, mut unproven, mut slow) = (Vec::new(), Vec::new(), Vec::new());
-            let mut lost = Vec::new();
-            for id in self.inflight.overdue(now) {
-                let Some(pending) = self.inflight.get(&id) else { continue };
-                match (pending.written, &*pending.method) {
-                    (None, _) if pending.withheld => self.tell_refused(&id, State::Doubted),
-                    (None, _) if pending.refused.is_some() => self.tell_refused(&id, State::Expired),
-                    (None, _) if pending.doubted => lost.push(id),
-                    (None, _) => waiting.push(id),
-                    (Some(_), "tools/call") => slow.push(id),
-                    (Some(child), method) => {
-                        unproven.push((id, child, method.to_owned(), pending.detail.clone()));
-                    }
-                }
-            }
-            let why = if self.trying { Why::Unavailable } else { Why::Held };
-            self.answer_ourselves(&waiting, why);
-            self.answer_ourselves(&lost, Why::Restarted);
-            self.time_out(&slow);
-            for (id, child, method, cursor) in unproven {
-                self.answer_ourselves(std::slice::from_ref(&id), Why::Held);
-                if child == self.generation {
-                    self.keep_answer(&id, &method, cursor.as_deref());
+    }
+
+    fn answer_due(&mut self) {
+        let (mut asked, mut waiting) = (Vec::new(), Vec::new());
+        let (mut unproven, mut slow, mut lost) = (Vec::new(), Vec::new(), Vec::new());
+        for id in self.inflight.overdue(self.now.mono) {
+            let Some(pending) = self.inflight.get(&id) else { continue };
+            match (pending.written, &*pending.method) {
+                (None, _) if self.is_status_tool(pending) => asked.push(id),
+                (None, _) if pending.withheld => self.tell_refused(&id, State::Doubted),
+                (None, _) if pending.refused.is_some() => self.tell_refused(&id, State::Expired),
+                (None, _) if pending.doubted => lost.push(id),
+                (None, _) => waiting.push(id),
+                (Some(_), "tools/call") => slow.push(id),
+                (Some(child), method) => {
+                    unproven.push((id, child, method.to_owned(), pending.detail.clone()));
                 }
             }
         }
+        self.answer_ourselves(&asked, Why::Asked);
+        let away = self.trying || self.phase == Phase::Degraded;
+        self.answer_ourselves(&waiting, if away { Why::Unavailable } else { Why::Held });
+        self.answer_ourselves(&lost, Why::Restarted);
+        self.time_out(&slow);
+        for (id, child, method, cursor) in unproven {
+            self.answer_ourselves(std::slice::from_ref(&id), Why::Held);
+            if child == self.generation {
+                self.keep_answer(&id, &method, cursor.as_deref());
+            }
+        }
+    }
+
+    /// Whether an answer of ours has to wait for what a running child that does not serve has printed, which is told at
+    /// once.
+    fn awaits_quote(&mut self) -> bool {
+        let Some(child) = self.child.as_mut().filter(|child| !child.served && child.is_ready()) else {
+            return false;
+        };
+        let now = self.now.mono;
+        if child.quote == Quote::Unasked {
+            child.quote = Quote::Asked(now + QUOTE_PATIENCE);
+            self.outputs.push_back(Output::Quote(child.generation));
+        }
+        matches!(child.quote, Quote::Asked(until) if now < until)
+    }
+
+    /// When the first of the answers is to be given that are waited for.
+    pub(super) fn answers_due(&self) -> Option<Duration> {
+        let due = self.inflight.earliest_deadline()?;
+        match self.child.as_ref().map(|child| child.quote) {
+            Some(Quote::Asked(until)) => Some(due.max(until)),
+            Some(Quote::Unasked | Quote::Known) | None => Some(due),
+        }
+    }
+
+    /// What a child has printed so far.
+    pub(super) fn quoted(&mut self, from: Gen, text: &str) {
+        let printed = self.config.mask.apply(text);
+        if let Some(child) = self.child.as_mut().filter(|child| child.generation == from) {
+            sentences::last_of(&printed).clone_into(&mut child.printed);
+            child.quote = Quote::Known;
+        }
+    }
+
+    /// A call of the tool that we have shown: it is answered at once, and is reason enough to try a degraded server again.
+    pub(super) fn tell_status(&mut self, id: &Id) {
+        if matches!(self.phase, Phase::Serving | Phase::Draining) {
+            return self.answer_with(id, self.status_while_serving(id));
+        }
+        if self.phase == Phase::Degraded && self.may_try(std::slice::from_ref(id)) {
+            self.retry();
+        }
+        self.inflight.wait_until(id, self.now.mono);
     }
 
     /// The answer to one request, and the status in it where it is guidance.
@@ -280,173 +309,6 @@ impl Engine {
         self.status_tool_shown
             && &*pending.method == "tools/call"
             && pending.name.as_deref() == Some(answers::STATUS_TOOL)
-    }
-
-    /// A call of the status tool while the server runs.
-    pub(super) fn status_tool_while_serving(&self, id: &Id) -> String {
-        let name = &self.config.name;
-        let again = self
-            .trouble
-            .as_ref()
-            .map_or_else(String::new, |trouble| format!(" Before that, {}.", trouble.clause()));
-        let story = format!(
-            "The MCP server {name:?} is running.{again} Ask for the list of tools to see its own tools."
-        );
-        let era = if self.is_modern() { Era::Modern } else { Era::Legacy };
-        answers::result(id, &answers::text_result(&story, era))
-    }
-
-    /// Guidance about this request.
-    pub(super) fn guidance(&self, pending: &Pending, why: Why) -> Guidance {
-        let name = &self.config.name;
-        let trouble = self.trouble.as_ref();
-        let clause = trouble.map(Trouble::clause);
-        let outcome = if pending.times_written > 0 { Outcome::Unknown } else { Outcome::NotExecuted };
-        // Whoever only reads can do so again, whatever came of it.
-        let again = outcome == Outcome::NotExecuted || self.is_safe(pending);
-        let effect = match outcome {
-            Outcome::NotExecuted => "this request was not executed",
-            Outcome::Unknown => "whether this request took effect is unknown",
-        };
-        let because = clause.as_ref().map_or_else(String::new, |clause| format!(" ({clause})"));
-        let (status, message, retryable) = match why {
-            Why::Restarted => {
-                let words = clause.unwrap_or_else(|| "it ended".to_owned());
-                let message = format!(
-                    "The MCP server {name:?} stopped while it ran this request ({words}), so {effect}."
-                );
-                (Status::ServerRestarted, message, false)
-            }
-            Why::Held if self.phase == Phase::Draining => {
-                let reason = self.child.as_ref().and_then(|child| child.leaving).unwrap_or("it is replaced");
-                let message = format!(
-                    "The MCP server {name:?} still runs another request before it is started again ({reason}), so {effect}."
-                );
-                (Status::ServerTimeout, message, again)
-            }
-            Why::Held => {
-                let message = format!("The MCP server {name:?} is not ready yet{because}, so {effect}.");
-                (Status::ServerTimeout, message, again)
-            }
-            Why::TooLong => {
-                let limit = self.config.call_timeout.unwrap_or_default();
-                let message = format!(
-                    "The MCP server {name:?} has not answered within {limit:?}, so {effect}; it was told to leave it."
-                );
-                (Status::ServerTimeout, message, false)
-            }
-            Why::QueueFull => {
-                let message =
-                    format!("Too many requests wait for the MCP server {name:?}{because}, so {effect}.");
-                (Status::ServerUnavailable, message, true)
-            }
-            Why::Stopping => {
-                let message = format!("The MCP server {name:?} is being stopped, so {effect}.");
-                let status = if outcome == Outcome::Unknown {
-                    Status::ServerRestarted
-                } else {
-                    Status::ServerUnavailable
-                };
-                (status, message, false)
-            }
-            Why::Unavailable if self.trying => {
-                let message =
-                    format!("The MCP server {name:?} is being started again{because}, so {effect}.");
-                (Status::ServerUnavailable, message, again)
-            }
-            Why::Unavailable => {
-                let message = format!("The MCP server {name:?} is not running{because}, so {effect}.");
-                (Status::ServerUnavailable, message, again)
-            }
-        };
-        let retry_after = match why {
-            Why::Unavailable if self.trying && retryable => Some(RETRY_ON_CALL),
-            Why::Held | Why::QueueFull => Some(RETRY_ON_CALL),
-            Why::Unavailable if retryable => {
-                Some((self.last_attempt + RETRY_ON_CALL).saturating_sub(self.now.mono))
-            }
-            Why::Unavailable | Why::Restarted | Why::TooLong | Why::Stopping => None,
-        };
-        let tail = trouble.map_or("", |trouble| last_lines(&trouble.tail, TAIL_IN_GUIDANCE));
-        Guidance {
-            status,
-            message,
-            hint: self.hint(why, again),
-            retryable,
-            outcome,
-            // Rounded up: a millisecond too early is too early.
-            retry_after_ms: retry_after
-                .and_then(|after| u64::try_from(after.as_micros().div_ceil(1000)).ok()),
-            server: name.clone(),
-            // Where we have ended it, the reason says more than the signal that we sent.
-            exit: trouble
-                .filter(|trouble| trouble.reason.is_none())
-                .and_then(|trouble| trouble.exit)
-                .map(|exit| exit.to_string()),
-            restarts: Some(self.restarts()).filter(|restarts| *restarts > 0),
-            stderr_tail: Some(tail.to_owned()).filter(|tail| !tail.is_empty()),
-            detail: trouble.and_then(|trouble| self.detail(trouble.fault.as_ref(), trouble.exit)),
-        }
-    }
-
-    /// What to do. `again` is whether the request may be made again whatever came of it.
-    fn hint(&self, why: Why, again: bool) -> String {
-        let command = &self.config.command;
-        let fault = self.trouble.as_ref().and_then(|trouble| trouble.fault.as_ref()).map(|(fault, _)| *fault);
-        let look = format!("run this in a terminal to see why: {command}");
-        match (why, again, fault) {
-            (Why::Stopping, ..) => "Connect to the server again.".to_owned(),
-            (Why::Restarted, ..) => {
-                "Check whether the request took effect before making it again.".to_owned()
-            }
-            (Why::TooLong, ..) => {
-                "Check whether the request took effect before making it again, or ask for less at once; --call-timeout sets the limit.".to_owned()
-            }
-            (_, _, Some(SpawnFault::NotFound)) => format!(
-                "Install the command or write its full path into the host's configuration; it is then started by the next call. The command is: {command}"
-            ),
-            (_, _, Some(SpawnFault::NotExecutable)) => format!(
-                "Make the command executable or correct its path in the host's configuration; it is then started by the next call. The command is: {command}"
-            ),
-            (Why::Held, true, _) if self.phase == Phase::Draining => {
-                "Try again when that request is done, or in half a minute.".to_owned()
-            }
-            (_, false, _) => format!(
-                "Check whether the request took effect before making it again. If the server stays away, {look}"
-            ),
-            (Why::Held | Why::QueueFull, ..) => {
-                format!("Try again in a few seconds. If it stays like this, {look}")
-            }
-            (Why::Unavailable, ..) => {
-                format!(
-                    "Try again in a few seconds: a call starts the server again. If it stays away, {look}"
-                )
-            }
-        }
-    }
-
-    /// The answer to a request whose answer is longer than the host would take.
-    pub(super) fn answer_too_large(&mut self, id: &Id, len: u64) {
-        let name = &self.config.name;
-        let limit = self.config.max_answer;
-        let guidance = Guidance {
-            status: Status::AnswerTooLarge,
-            message: format!(
-                "The answer of the MCP server {name:?} is {len} bytes long, and hosts cut the connection at 10 MiB, so it was not handed on."
-            ),
-            hint: format!(
-                "Ask for less at once: a smaller range, fewer items, a filter. Answers up to {limit} bytes are handed on (--max-answer)."
-            ),
-            retryable: false,
-            outcome: Outcome::Unknown,
-            retry_after_ms: None,
-            server: name.clone(),
-            exit: None,
-            restarts: None,
-            stderr_tail: None,
-            detail: None,
-        };
-        self.answer_with_guidance(id, &guidance);
     }
 }
 

@@ -334,7 +334,7 @@ impl Engine {
             message,
             hint,
             retryable,
-            outcome,
+            outcome: Some(outcome),
             retry_after_ms: None,
             server: name.clone(),
             exit: None,

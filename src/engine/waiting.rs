@@ -70,7 +70,7 @@ impl Engine {
     }
 
     /// Whether one of these requests is reason enough to try a degraded server again now.
-    fn may_try(&self, ids: &[Id]) -> bool {
+    pub(super) fn may_try(&self, ids: &[Id]) -> bool {
         !self.host_eof
             && self.now.mono >= self.last_attempt + RETRY_ON_CALL
             && ids.iter().filter_map(|id| self.inflight.get(id)).any(|pending| wants_server(&pending.method))
@@ -98,8 +98,7 @@ impl Engine {
     pub(super) fn write(&mut self, id: &Id) {
         let Some(pending) = self.inflight.get(id) else { return };
         if self.is_status_tool(pending) {
-            self.answer_with(id, self.status_tool_while_serving(id));
-            return;
+            return self.tell_status(id);
         }
         if let Some(bytes) = self.mark_written(id) {
             self.tell_child(self.generation, bytes);
@@ -152,7 +151,7 @@ impl Engine {
                 BatchElement::Request(id)
                     if self.inflight.get(&id).is_some_and(|it| self.is_status_tool(it)) =>
                 {
-                    self.answer_with(&id, self.status_tool_while_serving(&id));
+                    self.tell_status(&id);
                     whole = None;
                 }
                 BatchElement::Request(id) => match self.mark_written(&id) {
@@ -170,7 +169,7 @@ impl Engine {
 }
 
 /// Whether a request asks the server itself for something that nobody can answer in its place.
-fn wants_server(method: &str) -> bool {
+pub(super) fn wants_server(method: &str) -> bool {
     !book::is_list(method)
         && !matches!(
             method,

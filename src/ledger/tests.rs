@@ -90,7 +90,11 @@ fn only_the_host_makes_a_session_active_and_only_tool_calls_are_tool_calls() {
         "a clock that is set back does not make it older"
     );
     for (seconds, method) in [(2, "tools/call"), (3, "tools/list"), (4, "tools/call")] {
-        enter(&mut ledger, seconds, &Note::Requested { method: Method::new(method) });
+        enter(
+            &mut ledger,
+            seconds,
+            &Note::Requested { id: Id::text("1"), method: Method::new(method), name: None },
+        );
     }
     enter(&mut ledger, 9, &Note::Heard);
     let row = ledger.session();
@@ -104,11 +108,15 @@ fn answers_are_counted_by_who_gave_them_and_how_long_they_took() {
     let took = Duration::from_millis(3);
     for is_error in [false, true] {
         let (id, method) = (id.clone(), method.clone());
-        enter(&mut ledger, 1, &Note::Done { id, method, took, is_error, bytes: 1 });
+        enter(&mut ledger, 1, &Note::Done { id, method, name: None, took, is_error, bytes: 1 });
     }
     for status in [None, Some(Status::ServerRestarted), Some(Status::ServerRestarted)] {
         let (id, method) = (id.clone(), method.clone());
-        enter(&mut ledger, 1, &Note::Answered { id, method, status, took: Duration::from_secs(1000) });
+        enter(
+            &mut ledger,
+            1,
+            &Note::Answered { id, method, name: None, status, took: Duration::from_secs(1000) },
+        );
     }
     let row = ledger.session();
     assert_eq!((row.errors, row.guidance_answers), (1, 2));

@@ -15,7 +15,7 @@ use super::{FILE, Fault, Faults, Page, Place, Reader, Store, Totals, Which, begi
 use crate::engine::io::{Exit, Gen};
 use crate::engine::note::{Note, StopCause};
 use crate::ledger::{Batch, CloseReason, Event, Kind, Ledger, Session, Shared, TokenState};
-use crate::wire::Method;
+use crate::wire::{Id, Method};
 
 /// How long readers wait for writers.
 const PATIENCE: Duration = Duration::from_secs(5);
@@ -166,7 +166,10 @@ fn twenty_writers_at_once_lose_nothing() {
             scope.spawn(|| {
                 let (store, faults, shared) = disk.open();
                 for _ in 0..CRASHES {
-                    note(&shared, &Note::Requested { method: Method::new("tools/call") });
+                    note(
+                        &shared,
+                        &Note::Requested { id: Id::text("1"), method: Method::new("tools/call"), name: None },
+                    );
                     let exit = Exit::Signal(9);
                     note(&shared, &Note::Exited { child: Gen(1), exit, crash: true, by_us: false });
                 }

@@ -6,7 +6,7 @@
 //!
 //! What is about the session token is in `session`. Inputs: `config KEY=VALUE...`, `host LINE`, `server [GEN] LINE`, `answer ID RESULT` (the server answers), `greet
 //! [VERSION] [CAPABILITIES]` (the whole handshake), `regreet [VERSION]` (the server answers a replayed greeting),
-//! `stderr TEXT`, `unsent N` (the last N lines for the server never left us), `exit code N`, `exit signal N` (with all its output read), `exited ...` and `silent` (the two apart),
+//! `runs WORDS` (the command line, `\s` for a blank in a word), `stderr TEXT`, `unsent N` (the last N lines for the server never left us), `exit code N`, `exit signal N` (with all its output read), `exited ...` and `silent` (the two apart),
 //! `modern ID METHOD [MEMBERS]` (a host's request in the envelope of the modern era, `MEMBERS` of its params before it),
 //! `acknowledge ID FILTER` (the server accepts a listening stream), `last-good ERA VERSION METHOD CURSOR RESULT` (all of them together are told by `recall`; `-` for no cursor),
 //! `login-path PATH`, `login-fails REASON`, `changed watched`, `changed executable`, `stopped SIGTTIN` (or another signal) and `running` (the child's
@@ -68,6 +68,8 @@ struct Stage {
     look: Option<u64>,
     /// Whether what is to be kept on disk is shown.
     remembers: bool,
+    /// Whether it is shown that a server is back.
+    tells_back: bool,
     text: String,
     events: Vec<Event>,
 }
@@ -95,6 +97,7 @@ impl Stage {
             last_good: Vec::new(),
             look: None,
             remembers: false,
+            tells_back: false,
             text: String::new(),
             events: Vec::new(),
         }
@@ -121,6 +124,11 @@ impl Stage {
     fn drain(&mut self) {
         while let Some(output) = self.engine.as_mut().expect("started").poll() {
             self.show(&output);
+            if let Output::Quote(from) = output {
+                let text = self.stderr.clone();
+                let now = self.now();
+                self.engine.as_mut().expect("started").handle(now, Input::Quoted { from, text });
+            }
             if let Output::Spawn(child) = output {
                 self.child = child;
                 let outcome = match self.spawn_fault.pop_front() {
@@ -161,6 +169,7 @@ impl Stage {
             Output::UsePath(path) => format!("use PATH {}", path.display()),
             Output::AskLoginShell => "ask the login shell".to_owned(),
             Output::Inspect(child) => format!("inspect {child}"),
+            Output::Quote(child) => format!("quote {child}"),
             Output::Remember(_) if !self.remembers => return,
             Output::Remember(good) => {
                 let cursor = good.cursor.as_deref().map_or_else(String::new, |cursor| format!(" {cursor}"));
@@ -180,6 +189,12 @@ impl Stage {
                 format!("version lowered from {told} to {now}")
             }
             Output::Note(Note::ReplayRefused { method }) => format!("refused: {method}"),
+            Output::Note(Note::Back { .. }) if !self.tells_back => return,
+            Output::Note(Note::Back { away, again, restart, .. }) => {
+                let restart = restart.map(|(number, most, _)| format!(", restart {number} of {most}"));
+                let again = if *again { " again" } else { "" };
+                format!("serving{again} after {away:?}{}", restart.unwrap_or_default())
+            }
             Output::Note(Note::Replaced { reason, .. }) => format!("replaced: {reason}"),
             Output::Note(Note::Changed { what }) => format!("changed: {what:?}"),
             Output::Session(act) => session::shown(act),
@@ -201,7 +216,7 @@ impl Stage {
 
     fn play(&mut self, directive: &str) {
         let (word, rest) = directive.split_once(' ').unwrap_or((directive, ""));
-        if !["config", "spawn-fails", "last-good", "times", "unseen"].contains(&word) {
+        if !["config", "spawn-fails", "last-good", "times", "unseen", "runs", "stderr"].contains(&word) {
             self.start();
         }
         if self.play_session(word, rest) {
@@ -233,6 +248,7 @@ impl Stage {
                 self.play(&format!("answer {id} {}", greeting(version, CAPABILITIES)));
             }
             "stderr" => self.stderr = rest.replace("\\n", "\n"),
+            "runs" => self.config.words = rest.split(' ').map(|word| word.replace("\\s", " ")).collect(),
             "exit" => {
                 self.play(&format!("exited {rest}"));
                 self.play("silent");
@@ -255,6 +271,7 @@ impl Stage {
                     "not-found" => SpawnFault::NotFound,
                     "not-executable" => SpawnFault::NotExecutable,
                     "system" => SpawnFault::System,
+                    "process-limit" => SpawnFault::ProcessLimit,
                     "busy" => SpawnFault::Busy,
                     other => panic!("no such fault: {other}"),
                 };
@@ -379,6 +396,7 @@ impl Stage {
             "command" => config.bare_command = value == "bare",
             "path" => config.path = Some(value.into()),
             "remember" => self.remembers = value == "shown",
+            "back" => self.tells_back = value == "shown",
             "max-restarts" => config.restarts.max_restarts = value.parse().expect("a number"),
             "backoff-initial" => config.restarts.initial = duration(value),
             "backoff-max" => config.restarts.max = duration(value),

@@ -28,6 +28,7 @@ mod soak;
 mod stopping;
 mod support;
 mod tidy;
+mod told;
 mod traps;
 mod twice;
 mod watching;

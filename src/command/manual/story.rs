@@ -71,7 +71,11 @@ pub(super) fn guidance() -> Roff {
     further(
         &mut roff,
         "Always there beside it: message (for the person), hint (what to do), retryable, outcome (not_executed or unknown) and \
-         server. Where known: retry_after_ms, exit, restarts, stderr_tail (masked) and detail (the server's own text).",
+         server. Where known: retry_after_ms, exit, restarts, stderr_tail (masked) and detail (the server's own text). retryable \
+         is false, and there is no retry_after_ms, where trying again leads to the same until a person has changed something: \
+         the command does not exist or cannot be executed, its package is in no registry, or it has ended six times with the \
+         same exit and the same last words. The tool supervisor_status, which stands in for a list that is not known, is \
+         answered at once and without outcome.",
     );
     roff
 }

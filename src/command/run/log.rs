@@ -25,6 +25,8 @@ const LINES: usize = 1024;
 /// How much noise goes to stderr in one second, in lines and in bytes.
 const NOISE_LINES: u32 = 200;
 const NOISE_BYTES: usize = 64 * 1024;
+/// How much of the name of a tool or prompt goes into a line, in characters.
+const NAME: usize = 128;
 /// How much of one line of noise goes to stderr, in bytes.
 const NOISE_LINE: usize = 4096;
 
@@ -225,6 +227,10 @@ impl Log {
             Note::Unusable { child, reason } => warn!(
                 target: "mcp-supervise:child", server, child = child.0, reason, "the server is ended"
             ),
+            Note::Back { child, away, again, restart } => {
+                let back = back_words(*away, *again, *restart);
+                warn!(target: "mcp-supervise:session", server, child = child.0, "{back}");
+            }
             Note::Restarting { delay } => {
                 info!(target: "mcp-supervise:session", server, delay_ms = millis(*delay), "restarting");
             }
@@ -252,9 +258,9 @@ impl Log {
                 debug!(target: "mcp-supervise:session", server, ?peer, name, version, "said who it is");
             }
             Note::RestartAsked => info!(target: "mcp-supervise:session", server, "a restart was asked for"),
-            Note::Requested { method } => {
-                trace!(target: "mcp-supervise:request", server, method = &**method, "asked");
-            }
+            Note::Requested { id, method, name } => debug!(
+                target: "mcp-supervise:request", server, %id, method = &**method, name = named(name.as_deref()), "asked"
+            ),
             // Told with each request that is done.
             Note::Heard | Note::Carried { .. } => {}
             Note::ChangesByItself => warn!(
@@ -269,14 +275,15 @@ impl Log {
                 target: "mcp-supervise:child", server, shell, reason, "the login shell did not tell its PATH"
             ),
             Note::Retrying => info!(target: "mcp-supervise:session", server, "trying the server again"),
-            Note::Done { id, method, took, is_error, bytes } => debug!(
-                target: "mcp-supervise:request", server, %id, method = &**method, took_ms = millis(*took), is_error, bytes, "done"
+            Note::Done { id, method, name, took, is_error, bytes } => debug!(
+                target: "mcp-supervise:request", server, %id, method = &**method, name = named(name.as_deref()),
+                took_ms = millis(*took), is_error, bytes, "done"
             ),
-            Note::Answered { id, method, status, took } => {
+            Note::Answered { id, method, name, status, took } => {
                 let status = status.map_or("", |status| status.as_str());
                 debug!(
-                    target: "mcp-supervise:request", server, %id, method = &**method, status, took_ms = millis(*took),
-                    "answered for the server"
+                    target: "mcp-supervise:request", server, %id, method = &**method, name = named(name.as_deref()), status,
+                    took_ms = millis(*took), "answered for the server"
                 );
             }
             Note::Refused { id, again } => {
@@ -301,6 +308,27 @@ impl Log {
             Note::Stopped { code } => info!(target: "mcp-supervise:session", server, code, "stopped"),
         }
     }
+}
+
+/// `serving again after 3.3 s, restart 1 of 5 in 60 s`.
+fn back_words(away: Duration, again: bool, restart: Option<(u32, u32, Duration)>) -> String {
+    let again = if again { " again" } else { "" };
+    let restart = restart.map_or_else(String::new, |(number, most, window)| {
+        format!(", restart {number} of {most} in {} s", window.as_secs())
+    });
+    let seconds = away.as_secs_f64();
+    let away = match away.as_millis() {
+        0..100 => format!("{seconds:.2}"),
+        100..10_000 => format!("{seconds:.1}"),
+        _ => away.as_secs().to_string(),
+    };
+    format!("serving{again} after {away} s{restart}")
+}
+
+/// The name of a tool or prompt, as far as a line of the log has room for it. `None` where a request names none.
+fn named(name: Option<&str>) -> Option<&str> {
+    let name = name?;
+    Some(name.char_indices().nth(NAME).map_or(name, |(end, _)| &name[..end]))
 }
 
 fn millis(time: Duration) -> u64 {
@@ -371,8 +399,21 @@ impl Noise {
 mod tests {
     use std::time::Duration;
 
-    use super::{NOISE_LINE, NOISE_LINES, Noise};
+    use super::{NOISE_LINE, NOISE_LINES, Noise, back_words};
     use crate::mask::Mask;
+
+    #[test]
+    fn a_server_that_is_back_is_told_in_words() {
+        let window = Duration::from_secs(60);
+        for (away, again, restart, words) in [
+            (3_312, true, Some((1, 5, window)), "serving again after 3.3 s, restart 1 of 5 in 60 s"),
+            (40, true, Some((2, 5, window)), "serving again after 0.04 s, restart 2 of 5 in 60 s"),
+            (75_900, true, None, "serving again after 75 s"),
+            (1_000, false, Some((5, 5, window)), "serving after 1.0 s, restart 5 of 5 in 60 s"),
+        ] {
+            assert_eq!(back_words(Duration::from_millis(away), again, restart), words);
+        }
+    }
 
     #[test]
     fn a_secret_at_the_cut_is_masked_whole() {

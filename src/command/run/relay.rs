@@ -460,6 +460,12 @@ impl Relay {
                         self.inputs.push_back(Input::Inspected { child: generation, stopped });
                     }
                 }
+                Output::Quote(generation) => {
+                    if let Some(child) = self.child_of(generation) {
+                        let text = child.tail.text();
+                        self.inputs.push_back(Input::Quoted { from: generation, text });
+                    }
+                }
                 Output::Remember(good) => {
                     if let Some(beside) = &self.beside {
                         beside.remember(good);

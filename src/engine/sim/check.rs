@@ -214,6 +214,7 @@ impl Checker {
             | Input::Deaf(_)
             | Input::Mute(_)
             | Input::LoginPath(_)
+            | Input::Quoted { .. }
             | Input::Session(_)
             | Input::Timer => {}
             Input::Inspected { child, stopped } => self.is_inspected(child.0, stopped.is_some()),
@@ -280,6 +281,7 @@ impl Checker {
                 Ok(())
             }
             Output::Inspect(_) => Ok(()),
+            Output::Quote(child) => self.speaks_of(child.0),
             Output::Note(note) => self.note(note),
             Output::Exit(_) => {
                 self.over = true;
@@ -339,6 +341,7 @@ impl Checker {
             | Note::Greeted { .. }
             | Note::Exited { .. }
             | Note::Unusable { .. }
+            | Note::Back { .. }
             | Note::Restarting { .. }
             | Note::Done { .. }
             | Note::Noise { .. }

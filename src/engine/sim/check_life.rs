@@ -157,7 +157,7 @@ impl Checker {
             return self.cover.hit("command busy");
         }
         // An attempt to leave the degraded phase that fails leads back to it, and counts no further.
-        if (busy || fault == SpawnFault::System) && !trying {
+        if (busy || matches!(fault, SpawnFault::ProcessLimit | SpawnFault::System)) && !trying {
             self.crashed();
         }
     }

@@ -61,6 +61,7 @@ fn input_text(input: &Input) -> String {
             Some(signal) => format!("child {child} is stopped by {signal}"),
             None => format!("child {child} is not stopped"),
         },
+        Input::Quoted { from, text } => format!("child {from} has printed {} bytes", text.len()),
         Input::LastGood(good) => format!("last good: {} answers", good.len()),
         Input::LoginPath(path) => format!("login shell: {path:?}"),
         Input::Changed(changed) => format!("changed: {changed:?}"),
@@ -80,6 +81,7 @@ fn output_text(output: &Output) -> String {
         Output::UsePath(path) => format!("use PATH {}", path.display()),
         Output::AskLoginShell => "ask the login shell".to_owned(),
         Output::Inspect(child) => format!("inspect child {child}"),
+        Output::Quote(child) => format!("quote child {child}"),
         Output::Remember(good) => format!(
             "remember {:?} {} {} {:?}: {}",
             good.era,

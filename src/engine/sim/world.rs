@@ -539,6 +539,10 @@ impl World {
                     let input = Input::Inspected { child, stopped };
                     self.sched.after(Duration::ZERO, Event::Happens(input));
                 }
+                Output::Quote(from) => {
+                    let input = Input::Quoted { from, text: "starting".to_owned() };
+                    self.sched.after(Duration::ZERO, Event::Happens(input));
+                }
                 Output::Session(act) => {
                     if let Some(api) = &mut self.api {
                         api.performs(&act, &mut self.sched);
@@ -560,7 +564,12 @@ impl World {
         let delay = sched.rng.mostly(80, 1, 30);
         let fault = sched.profile.spawn_fault;
         if sched.rng.percent(fault) {
-            let any = *sched.rng.pick(&[SpawnFault::NotFound, SpawnFault::NotExecutable, SpawnFault::System]);
+            let any = *sched.rng.pick(&[
+                SpawnFault::NotFound,
+                SpawnFault::NotExecutable,
+                SpawnFault::ProcessLimit,
+                SpawnFault::System,
+            ]);
             let fault = sched.profile.spawn_fault_kind.unwrap_or(any);
             sched.after(delay, Event::Unborn(child, fault));
         } else {

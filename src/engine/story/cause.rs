@@ -1,0 +1,406 @@
+//! What went wrong, judged from how a server ended or failed to start, its last words and its command line.
+//!
+//! A table of signs and the clauses that they are told with. It is pure: texts come in masked, and nothing in here knows
+//! the engine. A sign that is not certain names no cause: a plain exit is told as what it is.
+
+use std::borrow::Cow;
+use std::fmt::Write as _;
+
+use crate::engine::guidance::signal_name;
+use crate::engine::process::{Exit, SpawnFault};
+
+/// What a shell exits with when it does not find a command.
+const NOT_FOUND: Exit = Exit::Code(127);
+/// What a shell exits with when it cannot execute a command.
+const NOT_EXECUTABLE: Exit = Exit::Code(126);
+/// Of how many of the last lines two exits must agree for their last words to be the same.
+const LAST_WORDS: usize = 5;
+/// How much is told of a name that a package manager prints, in characters.
+const NAME: usize = 100;
+
+/// Commands that exit with 128 + n where what they run was killed by signal n: shells, and what starts packages and
+/// containers by way of one.
+const LAUNCHERS: [&str; 38] = [
+    "sh", "bash", "dash", "ash", "zsh", "ksh", "mksh", "fish", "busybox", "npx", "npm", "pnpm", "pnpx",
+    "yarn", "bunx", "bun", "corepack", "uvx", "uv", "pipx", "poetry", "pdm", "hatch", "conda", "docker",
+    "podman", "nerdctl", "sudo", "su", "doas", "timeout", "flatpak", "ssh", "make", "just", "mise", "asdf",
+    "op",
+];
+/// Commands that become what they start.
+const WRAPPERS: [&str; 7] = ["env", "nice", "nohup", "setsid", "stdbuf", "ionice", "chrt"];
+
+/// A command line, as far as words about it need it.
+#[derive(Clone, Copy, Debug)]
+pub(in crate::engine) struct CommandLine<'a> {
+    /// Its words, masked.
+    pub(in crate::engine) words: &'a [String],
+    /// The first line of its file without `#!`. `None` where that is no script.
+    pub(in crate::engine) script: Option<&'a str>,
+}
+
+/// How a server ended.
+#[derive(Clone, Copy, Debug)]
+pub(in crate::engine) struct Ending<'a> {
+    /// Its exit. `None` where it could not be ended.
+    pub(in crate::engine) exit: Option<Exit>,
+    /// Its last words, masked.
+    pub(in crate::engine) tail: &'a str,
+    /// Whether it had come as far as serving the host.
+    pub(in crate::engine) served: bool,
+}
+
+/// What went wrong.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(in crate::engine) enum Cause {
+    /// There is no such command.
+    NotFound,
+    /// There is something by its name, and it cannot be executed.
+    NotExecutable,
+    /// The interpreter that the first line of the script names does not exist.
+    NoInterpreter,
+    /// A line of a script ends in a carriage return.
+    LineEnds,
+    /// The command is a whole command line in one word: how a host's configuration would have it right.
+    WholeLine(String),
+    /// The command holds what nothing has expanded: this.
+    UnexpandedCommand(String),
+    /// The command's file is being written.
+    Busy,
+    /// The system has no process left.
+    ProcessLimit,
+    /// The system refused for another reason.
+    System,
+    /// What is to be installed first is in no registry: what kind of thing, and its name where that is told.
+    NotInRegistry(&'static str, Option<String>),
+    /// A command that the server's command starts does not exist.
+    NotFoundInside,
+    /// The same, and it cannot be executed.
+    NotExecutableInside,
+    /// It ended by itself before it served, and its arguments hold what nothing has expanded: this.
+    UnexpandedArgument(String),
+    /// It ended, and nothing more is known of the cause.
+    Ended,
+}
+
+impl Cause {
+    /// Why a command could not be started. `said` is in the system's words.
+    pub(in crate::engine) fn of_fault(fault: SpawnFault, said: &str, command: CommandLine<'_>) -> Self {
+        let name = command.words.first().map_or("", String::as_str);
+        match fault {
+            SpawnFault::NotFound => whole_line(command.words)
+                .map(Self::WholeLine)
+                .or_else(|| unexpanded(name).map(|what| Self::UnexpandedCommand(what.to_owned())))
+                .unwrap_or(Self::NotFound),
+            // The carriage return is shown as an escape.
+            SpawnFault::NotExecutable if said.contains("\\r does not exist") => Self::LineEnds,
+            SpawnFault::NotExecutable if said.contains("its interpreter ") => Self::NoInterpreter,
+            SpawnFault::NotExecutable => Self::NotExecutable,
+            SpawnFault::Busy => Self::Busy,
+            SpawnFault::ProcessLimit => Self::ProcessLimit,
+            SpawnFault::System => Self::System,
+        }
+    }
+
+    /// Why a server ended that was not ended by us.
+    pub(in crate::engine) fn of_end(ending: Ending<'_>, command: CommandLine<'_>) -> Self {
+        let Ending { exit: Some(exit), tail, served: false } = ending else { return Self::Ended };
+        let by_shell = matches!(exit, NOT_FOUND | NOT_EXECUTABLE);
+        let script = command.script.is_some_and(|line| line.trim_end_matches('\n').ends_with('\r'));
+        if by_shell && (script || has_carriage_return(tail)) {
+            return Self::LineEnds;
+        }
+        if let (Exit::Code(1..), Some((kind, name))) = (exit, not_in_registry(tail)) {
+            return Self::NotInRegistry(kind, name);
+        }
+        match (exit, unexpanded_argument(command.words)) {
+            (NOT_FOUND, _) => Self::NotFoundInside,
+            (NOT_EXECUTABLE, _) => Self::NotExecutableInside,
+            (Exit::Code(_), Some(what)) => Self::UnexpandedArgument(what.to_owned()),
+            (Exit::Code(_) | Exit::Signal(_), _) => Self::Ended,
+        }
+    }
+
+    /// Whether another attempt leads to the same until a person has changed something.
+    pub(in crate::engine) fn is_permanent(&self) -> bool {
+        match self {
+            Self::NotFound
+            | Self::NotExecutable
+            | Self::NoInterpreter
+            | Self::LineEnds
+            | Self::WholeLine(_)
+            | Self::UnexpandedCommand(_)
+            | Self::NotInRegistry(..)
+            | Self::NotFoundInside
+            | Self::NotExecutableInside => true,
+            Self::Busy | Self::ProcessLimit | Self::System | Self::UnexpandedArgument(_) | Self::Ended => {
+                false
+            }
+        }
+    }
+
+    /// One clause. `ended` is the one of the exit: `it exited with code 1`.
+    pub(in crate::engine) fn clause(&self, ended: String) -> String {
+        let plain = match self {
+            Self::NotFound => "its command was not found",
+            Self::NotExecutable => "its command cannot be executed",
+            Self::NoInterpreter => "the interpreter of its script was not found",
+            Self::LineEnds => {
+                "its script has the line ends of Windows: a carriage return, CR, is taken for a part of a command's name"
+            }
+            Self::WholeLine(_) => {
+                "its command is a whole command line in one word, and there is no such file"
+            }
+            Self::UnexpandedCommand(what) => {
+                return format!("its command was not found, and nothing has expanded the {what} in it");
+            }
+            Self::Busy => "its file is being written",
+            Self::ProcessLimit => "the process limit is reached, so the system could not start it",
+            Self::System => "the system could not start it",
+            Self::NotInRegistry(kind, Some(name)) => {
+                return format!("its {kind} {name:?} was not found in the registry");
+            }
+            Self::NotInRegistry(kind, None) => return format!("its {kind} was not found in the registry"),
+            Self::NotFoundInside => return format!("{ended}: a command that it starts was not found"),
+            Self::NotExecutableInside => {
+                return format!("{ended}: a command that it starts cannot be executed");
+            }
+            Self::UnexpandedArgument(what) => {
+                return format!("{ended}, and nothing has expanded the {what} in its arguments");
+            }
+            Self::Ended => return ended,
+        };
+        plain.to_owned()
+    }
+
+    /// What to do about it, where that is known. `command` is the command line for a person.
+    pub(in crate::engine) fn hint(&self, command: &str) -> Option<String> {
+        let hint = match self {
+            Self::NotFound => format!(
+                "Install the command or write its full path into the host's configuration; it is then started by the next call. The command is: {command}"
+            ),
+            Self::NotExecutable => format!(
+                "Make the command executable or correct its path in the host's configuration; it is then started by the next call. The command is: {command}"
+            ),
+            Self::NoInterpreter => format!(
+                "Install the interpreter that the first line of the script names, or correct that line; it is then started by the next call. The command is: {command}"
+            ),
+            Self::LineEnds => format!(
+                "Give the script the line ends of Unix, for example with: sed -i 's/\\r$//' FILE. It is then started by the next call. The command is: {command}"
+            ),
+            Self::WholeLine(right) => format!(
+                "Part the words in the host's configuration: {right}. Then start the host again, or the server in it."
+            ),
+            Self::UnexpandedCommand(what) | Self::UnexpandedArgument(what) => format!(
+                "Write what {what} stands for into the host's configuration: no shell expands it, and this host has not. Then start the host again, or the server in it. The command is: {command}"
+            ),
+            Self::ProcessLimit => {
+                "End programs that are not needed, or raise the limit (ulimit -u, TasksMax of the service, --pids-limit of the container); a call then starts the server again.".to_owned()
+            }
+            Self::NotInRegistry(kind, _) => format!(
+                "Correct the name or the version of the {kind} in the host's configuration; a private one needs a login first. The command is: {command}"
+            ),
+            Self::NotFoundInside | Self::NotExecutableInside => format!(
+                "Install the command that its last words name, or set the PATH in which it is found in the host's configuration; it is then started by the next call. To see why, run this in a terminal: {command}"
+            ),
+            Self::Busy | Self::System | Self::Ended => return None,
+        };
+        Some(hint)
+    }
+}
+
+/// What an exit means: a code of 128 + n of a shell, or of what starts servers by way of one, is the signal n, where that
+/// is one that ends processes.
+pub(in crate::engine) fn meaning(exit: Exit, command: CommandLine<'_>) -> Exit {
+    match exit {
+        Exit::Code(code) if signal_name(code - 128).is_some() && is_launcher(command) => {
+            Exit::Signal(code - 128)
+        }
+        Exit::Code(_) | Exit::Signal(_) => exit,
+    }
+}
+
+fn is_launcher(command: CommandLine<'_>) -> bool {
+    let words = command.words.iter().map(String::as_str);
+    let by_script = command.script.map(|line| line.split_whitespace());
+    runs_launcher(words) || by_script.is_some_and(runs_launcher)
+}
+
+fn runs_launcher<'w>(words: impl Iterator<Item = &'w str>) -> bool {
+    let mut words = words.skip_while(|word| {
+        // What a wrapper is told, and the wrapper itself.
+        WRAPPERS.contains(&file_name(word)) || word.starts_with('-') || word.contains('=')
+    });
+    words.next().is_some_and(|word| LAUNCHERS.contains(&file_name(word)))
+}
+
+fn file_name(word: &str) -> &str {
+    word.rsplit('/').next().unwrap_or(word)
+}
+
+/// The last words with all that differs from run to run left out: times, process ids, addresses.
+pub(in crate::engine) fn last_words(tail: &str) -> String {
+    let lines: Vec<&str> = tail.lines().filter(|line| !line.trim().is_empty()).collect();
+    let mut words = String::new();
+    for line in &lines[lines.len().saturating_sub(LAST_WORDS)..] {
+        for word in line.split_whitespace() {
+            let same = if word.contains(|c: char| c.is_ascii_digit()) { "#" } else { word };
+            // Writing to a string cannot fail.
+            let _ = write!(words, "{same} ");
+        }
+        words.push('\n');
+    }
+    words
+}
+
+/// How a configuration has it right where the whole command line is in its first word. `None` where it is not.
+pub(in crate::engine) fn whole_line(words: &[String]) -> Option<String> {
+    let (first, others) = words.split_first()?;
+    let parts: Vec<&str> = first.split_whitespace().collect();
+    let (program, rest) = parts.split_first()?;
+    if rest.is_empty() {
+        return None;
+    }
+    // A path may have blanks in it.
+    let known = |word: &str| {
+        let name = file_name(word);
+        LAUNCHERS.contains(&name)
+            || WRAPPERS.contains(&name)
+            || ["node", "deno", "java", "ruby"].contains(&name)
+            || name.starts_with("python")
+    };
+    let is_line =
+        !program.contains('/') || known(program) || rest.iter().any(|word| word.starts_with(['-', '/']));
+    if !is_line {
+        return None;
+    }
+    let args: Vec<&str> = rest.iter().copied().chain(others.iter().map(String::as_str)).collect();
+    let json = |value: serde_json::Value| value.to_string();
+    Some(format!("\"command\": {}, \"args\": {}", json((*program).into()), json(args.into())))
+}
+
+/// What in a word a shell, or a host, would have expanded: `${...}`, `$NAME`, `%NAME%`, `~/`. `None` where nothing is.
+fn unexpanded(word: &str) -> Option<&str> {
+    let value = word.split_once('=').map_or(word, |(_, value)| value);
+    if word == "~" || word.starts_with("~/") || value.starts_with("~/") {
+        return Some(if word == "~" { "~" } else { "~/" });
+    }
+    if let Some(start) = word.find("${")
+        && let Some(len) = word[start..].find('}')
+    {
+        return Some(&word[start..=start + len]);
+    }
+    let is_name = |name: &str| {
+        name.starts_with(|c: char| c.is_ascii_uppercase() || c == '_')
+            && name.chars().all(|c| c.is_ascii_uppercase() || c.is_ascii_digit() || c == '_')
+    };
+    if let Some(start) = word.find('$') {
+        let rest = &word[start + 1..];
+        let len = rest.find(|c: char| !(c.is_ascii_alphanumeric() || c == '_')).unwrap_or(rest.len());
+        let before = word[..start].chars().next_back();
+        if is_name(&rest[..len]) && before.is_none_or(|c| matches!(c, '=' | ':' | '/' | ',')) {
+            return Some(&word[start..=start + len]);
+        }
+    }
+    let start = word.find('%')?;
+    let len = word[start + 1..].find('%')?;
+    is_name(&word[start + 1..start + 1 + len]).then(|| &word[start..start + len + 2])
+}
+
+/// The same in the arguments, but for those that are code: what an option like `-c` or `-e` is followed by.
+fn unexpanded_argument(words: &[String]) -> Option<&str> {
+    words.windows(2).find_map(|pair| {
+        let [before, word] = pair else { return None };
+        let short = before.strip_prefix('-').is_some_and(|flags| {
+            flags.ends_with('c') && flags.len() <= 4 && !flags.starts_with('-')
+                || matches!(flags, "e" | "p" | "pe")
+        });
+        let code = short || matches!(before.as_str(), "--eval" | "--print" | "--call" | "--command");
+        let assigns = word.split_once('=').is_some_and(|(name, _)| !name.contains(char::is_whitespace));
+        if code && !assigns { None } else { unexpanded(word) }
+    })
+}
+
+/// Whether a message names a command that ends in a carriage return, as `env` and shells show it.
+fn has_carriage_return(tail: &str) -> bool {
+    ["\\r'", "\\r\u{2019}", "$'\\r'", "^M: bad interpreter"].iter().any(|sign| tail.contains(sign))
+}
+
+/// What a package manager or a container engine says that it has not found: what kind of thing, and its name.
+fn not_in_registry(tail: &str) -> Option<(&'static str, Option<String>)> {
+    // Some break their lines in the middle of a sentence.
+    let text = tail.split_whitespace().collect::<Vec<_>>().join(" ");
+    let has = |sign: &str| text.contains(sign);
+    let npm = |code: &str| has(&format!("npm error code {code}")) || has(&format!("npm ERR! code {code}"));
+    let named = |before: &str, until: &[char]| named(&text, before, until);
+    if npm("E404") {
+        let name = quoted_before(&text, "' is not in").or_else(|| {
+            let path = named("404 Not Found - GET ", &[' '])?;
+            Some(path.rsplit('/').next()?.replace("%2f", "/").replace("%2F", "/"))
+        });
+        return Some(("package", name));
+    }
+    if npm("ETARGET") || npm("ENOVERSIONS") {
+        return Some(("package", named("No matching version found for ", &[' '])));
+    }
+    if has("was not found in the package registry") {
+        return Some(("package", word_before(&text, " was not found in the package registry")));
+    }
+    if has("No solution found when resolving")
+        && (has("there is no version of") || has("there are no versions of"))
+    {
+        let name = named("there is no version of ", &[' ', ','])
+            .or_else(|| named("there are no versions of ", &[' ', ',']));
+        return Some(("package", name));
+    }
+    let offline =
+        ["name resolution", "establish a new connection", "resolve host", "timed out", "Network is"];
+    if has("No matching distribution found for ") && !offline.iter().any(|sign| has(sign)) {
+        return Some(("package", named("No matching distribution found for ", &[' ', '('])));
+    }
+    if has("ERR_PNPM_FETCH_404") || has("ERR_PNPM_NO_MATCHING_VERSION") {
+        return Some(("package", named("No matching version found for ", &[' '])));
+    }
+    if has("Couldn't find package \"") {
+        return Some(("package", named("Couldn't find package \"", &['"'])));
+    }
+    if has("error: GET https://registry.npmjs.org/") && has(" - 404") {
+        return Some(("package", named("error: GET https://registry.npmjs.org/", &[' '])));
+    }
+    if has("pull access denied for ") && has("repository does not exist") {
+        return Some(("image", named("pull access denied for ", &[',', ' '])));
+    }
+    if has("manifest for ") && has(" not found: manifest unknown") {
+        return Some(("image", named("manifest for ", &[' '])));
+    }
+    None
+}
+
+/// What follows `before`, up to one of these. `None` where nothing does.
+fn named(text: &str, before: &str, until: &[char]) -> Option<String> {
+    let rest = &text[text.find(before)? + before.len()..];
+    let name = &rest[..rest.find(until).unwrap_or(rest.len())];
+    tidy(name.trim_end_matches(['.', ':', ',']))
+}
+
+/// What stands between a quotation mark and this.
+fn quoted_before(text: &str, after: &str) -> Option<String> {
+    let head = &text[..text.find(after)?];
+    let name = &head[head.rfind('\'')? + 1..];
+    // `name@*` is what any version is called.
+    tidy(name.strip_suffix("@*").unwrap_or(name))
+}
+
+fn word_before(text: &str, after: &str) -> Option<String> {
+    tidy(text[..text.find(after)?].rsplit(' ').next()?)
+}
+
+fn tidy(name: &str) -> Option<String> {
+    let name: Cow<'_, str> = match name.char_indices().nth(NAME) {
+        Some((end, _)) => Cow::Owned(format!("{} ...", &name[..end])),
+        None => Cow::Borrowed(name),
+    };
+    Some(name.into_owned()).filter(|name| !name.is_empty())
+}
+
+#[cfg(test)]
+mod tests;
