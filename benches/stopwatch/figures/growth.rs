@@ -19,8 +19,11 @@ const ROUNDS: usize = 7;
 /// How many times as much is compared.
 const TIMES: u16 = 8;
 
+/// What so much of something costs, in seconds.
+type Cost = fn(usize) -> f64;
+
 pub(super) fn rows() -> Vec<Row> {
-    let figures: [(&str, usize, fn(usize) -> f64); 6] = [
+    let figures: [(&str, usize, Cost); 6] = [
         ("answering requests that wait", 8000, answering),
         ("cancelling requests in flight", 8000, cancelling),
         ("cancelling requests that wait", 100, cancelling_waiting),
@@ -31,7 +34,7 @@ pub(super) fn rows() -> Vec<Row> {
     figures.iter().map(|(what, count, cost)| row(what, *count, *cost)).collect()
 }
 
-fn row(what: &str, count: usize, cost: fn(usize) -> f64) -> Row {
+fn row(what: &str, count: usize, cost: Cost) -> Row {
     let (mut few, mut many) = (Rounds::default(), Rounds::default());
     cost(count);
     for _ in 0..ROUNDS {
