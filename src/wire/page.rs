@@ -300,7 +300,59 @@ impl Mix {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+    use serde_json::{Map, Value};
+
     use super::{Declared, ListPage};
+
+    /// Small values of few names and words, so that two of them are often alike.
+    fn values() -> impl Strategy<Value = Value> {
+        let word = prop::sample::select(vec!["", "a", "b", "\u{e9}\"\\", "12345678"]);
+        let leaf = prop_oneof![
+            Just(Value::Null),
+            any::<bool>().prop_map(Value::from),
+            (-1..2_i64).prop_map(Value::from),
+            word.prop_map(Value::from),
+        ];
+        leaf.prop_recursive(4, 24, 3, |inner| {
+            let name = prop::sample::select(vec!["a", "_meta", "tools", "ttlMs", "\n"]);
+            prop_oneof![
+                prop::collection::vec(inner.clone(), 0..3).prop_map(Value::from),
+                prop::collection::vec((name, inner), 0..3).prop_map(|members| {
+                    Value::Object(members.into_iter().map(|(name, value)| (name.to_owned(), value)).collect())
+                }),
+            ]
+        })
+    }
+
+    fn results() -> impl Strategy<Value = Map<String, Value>> {
+        let name = prop::sample::select(vec!["tools", "_meta", "ttlMs", "nextCursor", "more"]);
+        prop::collection::vec((name, values()), 0..3)
+            .prop_map(|members| members.into_iter().map(|(name, value)| (name.to_owned(), value)).collect())
+    }
+
+    /// A result without what does not count.
+    fn counting(mut result: Map<String, Value>) -> Map<String, Value> {
+        for name in ["_meta", "ttlMs", "nextCursor"] {
+            result.remove(name);
+        }
+        for item in result.values_mut().filter_map(Value::as_array_mut).flatten() {
+            item.as_object_mut().map(|item| item.remove("_meta"));
+        }
+        result
+    }
+
+    proptest! {
+        /// Two pages have the same digest exactly if they say the same, however they are written.
+        #[test]
+        fn a_digest_is_of_what_a_page_says(one in results(), other in results()) {
+            let pretty = serde_json::to_string_pretty(&one).unwrap();
+            let plain = Value::Object(other.clone()).to_string();
+            let same = page(&pretty).digest == page(&plain).digest;
+            prop_assert_eq!(same, counting(one) == counting(other));
+            prop_assert_eq!(page(&plain).result, &plain);
+        }
+    }
 
     fn page(result: &str) -> ListPage<'_> {
         ListPage::of_result(result, "tools").unwrap()

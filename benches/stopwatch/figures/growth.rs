@@ -15,26 +15,23 @@ use super::timed;
 use crate::statistics::Rounds;
 use crate::table::Row;
 
-const ROUNDS: usize = 7;
+const ROUNDS: usize = 5;
 /// How many times as much is compared.
 const TIMES: u16 = 8;
 
-/// What so much of something costs, in seconds.
-type Cost = fn(usize) -> f64;
-
 pub(super) fn rows() -> Vec<Row> {
-    let figures: [(&str, usize, Cost); 6] = [
-        ("answering requests that wait", 8000, answering),
-        ("cancelling requests in flight", 8000, cancelling),
+    let figures: [(&str, usize, fn(usize) -> f64); 6] = [
+        ("answering requests that wait", 4000, answering),
+        ("cancelling requests in flight", 4000, cancelling),
         ("cancelling requests that wait", 100, cancelling_waiting),
-        ("reading a list of tools", 4000, listing),
-        ("comparing a list of tools", 4000, comparing),
+        ("reading a list of tools", 1000, listing),
+        ("comparing a list of tools", 1000, comparing),
         ("reading blanks before a message", 64, blanks),
     ];
     figures.iter().map(|(what, count, cost)| row(what, *count, *cost)).collect()
 }
 
-fn row(what: &str, count: usize, cost: Cost) -> Row {
+fn row(what: &str, count: usize, cost: fn(usize) -> f64) -> Row {
     let (mut few, mut many) = (Rounds::default(), Rounds::default());
     cost(count);
     for _ in 0..ROUNDS {
