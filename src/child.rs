@@ -1,6 +1,6 @@
 //! The server's process: starting it, talking to it, signalling it, learning of its end, reaping it.
 //!
-//! A child has a session and a process group of its own, and every signal goes to the whole group (`npx` -> `sh` ->
+//! A child has a session and a process group of its own, and signals reach all of it (`npx` -> `sh` ->
 //! `node`). Where the host has a terminal, the session stays the host's, and the signals that would stop the child as a
 //! background job of that terminal are ignored: whatever reads from `/dev/tty` gets an error at once. Without any terminal,
 //! many programs would read the passphrase from their stdin instead, and take the first message for it. The child leads neither, as under a host: it may call `setsid` itself, and the
@@ -12,7 +12,8 @@
 //! ```text
 //! spawn -> Child { process, stdin, stdout, stderr }      four values, so that all of them can be polled
 //!            process.exited()                             does not reap
-//!            process.signal(Term | Kill)                  to the group; Kill ends a container as well
+//!            process.send(signal, whom)                   to the leader, the rest or all; Kill ends a container as well
+//!            process.group_runs()                         whether a helper is left
 //!            process.forget(group_left)                   off the guardian's list, then reaped
 //! ```
 //!
@@ -46,7 +47,7 @@ use nix::errno::Errno;
 use nix::sys::signal::{Signal, kill, killpg};
 use nix::unistd::{Pid, setpgid, setsid};
 
-use crate::engine::io::{Exit, GroupSignal, SpawnFault, StoppedBy};
+use crate::engine::io::{Exit, GroupSignal, SpawnFault, StoppedBy, Whom};
 use crate::stream::{Sink, Source};
 use container::Container;
 pub use family::{Left, end, left_of};
@@ -56,7 +57,7 @@ pub use guardian::Guardian;
 pub use login_shell::LoginShell;
 pub use reaper::reap_orphans;
 use reaper::{Living, reap, reap_later};
-pub use sys::take_signals;
+pub use sys::{EndWatch, take_signals};
 pub use tail::Tail;
 
 /// What to start.
@@ -117,7 +118,11 @@ pub fn spawn(spec: &Spec, guardian: Option<&Guardian>) -> Result<Child, SpawnErr
         return Err(SpawnError { fault: SpawnFault::NotFound, message });
     };
     command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
-    let started = start(command, Leads::Nothing, guardian.map(Guardian::entry))
+    let entry = guardian.map(Guardian::entry);
+    if let (Some(entry), Some(container)) = (&entry, &container) {
+        entry.prepare(&container.prepared());
+    }
+    let started = start(command, Leads::Nothing, entry)
         .map_err(|error| fault::explain(spec, &error))?;
     let Started { mut pipes, living } = started;
     match ends_of(&mut pipes, &living) {
@@ -186,7 +191,7 @@ fn start(mut command: Command, leads: Leads, entry: Option<Entry>) -> io::Result
             if let Some(announcement) = &announcement {
                 announcement.make(group);
             }
-            sys::die_with(parent);
+            sys::die_with(parent, announcement.is_some());
             Ok(())
         });
     }
@@ -267,16 +272,34 @@ impl Process {
     /// container that this child is the client of is ended too, by a process that is started and not waited for.
     /// An error means that some process of the group cannot be signalled, because it runs as another user.
     pub fn signal(&mut self, signal: GroupSignal) -> io::Result<()> {
-        let group = self.living.group_now();
-        let sent = match signal {
-            GroupSignal::Term => killpg(group, Signal::SIGTERM),
-            GroupSignal::Kill => killpg(group, Signal::SIGKILL),
-        };
+        self.send(signal, Whom::Group)
+    }
+
+    /// Sends a signal to these processes of the group; those that are gone are none of our errors, and see
+    /// [`Process::signal`]. The rest without its leader can be told apart on Linux, and elsewhere once the leader has gone.
+    pub fn send(&mut self, signal: GroupSignal, whom: Whom) -> io::Result<()> {
+        let (leader, group) = (self.living.pid, self.living.group_now());
         if let (GroupSignal::Kill, Some(container)) = (signal, &mut self.container) {
             if let Some(Exit::Code(_)) = sys::ended(self.living.pid) {
                 container.clear(true);
             }
             container.kill();
+        }
+        let signal = match signal {
+            GroupSignal::Int => Signal::SIGINT,
+            GroupSignal::Term => Signal::SIGTERM,
+            GroupSignal::Hup => Signal::SIGHUP,
+            GroupSignal::Kill => Signal::SIGKILL,
+        };
+        let sent = match whom {
+            Whom::Leader => kill(leader, signal),
+            // No process can join it by its leader's doing any more, and none is missed.
+            Whom::Rest if sys::has_ended(leader) => killpg(group, signal),
+            Whom::Rest => family::tell_others(group, leader, signal),
+            Whom::Group => killpg(group, signal),
+        };
+        if let (Signal::SIGTERM, Some(entry)) = (signal, &self.living.entry) {
+            entry.told(whom);
         }
         match sent {
             Ok(()) | Err(Errno::ESRCH) => Ok(()),
@@ -286,6 +309,11 @@ impl Process {
             Err(Errno::EPERM) if !family::is_alive(group) => Ok(()),
             Err(errno) => Err(errno.into()),
         }
+    }
+
+    /// Whether a process of the group runs, the leader's included. One that has ended and is not reaped does not.
+    pub fn group_runs(&self) -> bool {
+        family::runs(self.living.group_now())
     }
 
     /// Sends SIGTERM to the process alone, as most hosts do. One that is gone is none of our errors.

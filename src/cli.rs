@@ -65,7 +65,7 @@ pub enum Command {
     /// Show the servers that run, and those that ran before
     Status(sessions::Status),
     /// Start a server anew; its host keeps the connection
-    Restart(sessions::Target),
+    Restart(sessions::Restart),
     /// End a server and its supervisor; its host loses it
     Stop(sessions::Target),
     /// Show all servers of this user on a web page, with API and metrics
@@ -293,7 +293,7 @@ pub struct Run {
         long,
         value_name = "DURATION",
         env = "MCP_SUPERVISE_STOP_GRACE",
-        default_value = "1200ms",
+        default_value = "5s",
         value_parser = value::duration,
         help_heading = "Stopping"
     )]
@@ -304,7 +304,7 @@ pub struct Run {
         long,
         value_name = "DURATION",
         env = "MCP_SUPERVISE_TERM_GRACE",
-        default_value = "300ms",
+        default_value = "2s",
         value_parser = value::duration,
         help_heading = "Stopping"
     )]

@@ -9,6 +9,7 @@
 //! | `GET /status` | a [`Status`] |
 //! | `GET /events` | one [`Told`] a line: a status at once and after each change, each event as it happens, a sign of life each 5 s |
 //! | `POST /restart` | 202; the server is started anew once it has done what it does |
+//! | `POST /restart-now` | 202; the same, and a server that does not end with its input gets SIGTERM after 1 s |
 //! | `POST /stop` | 202; the supervisor ends, and its server with it |
 //!
 //! The socket's directory is 0700, the socket 0600, and whoever connects must be the same user. Nothing that is told

@@ -24,7 +24,10 @@ fn main() {
         },
         Ok(Command::Setup(options)) => setup::setup(&options),
         Ok(Command::Status(options)) => status::status(&options),
-        Ok(Command::Restart(target)) => order::order(&target, Order::Restart),
+        Ok(Command::Restart(restart)) => {
+            let order = if restart.now { Order::RestartSoon } else { Order::Restart };
+            order::order(&restart.target, order)
+        }
         Ok(Command::Stop(target)) => order::order(&target, Order::Stop),
         Ok(Command::Monitor(options)) => monitor::monitor(&options),
         Ok(Command::Check(options)) => check::check(&options, guardian()),

@@ -135,6 +135,22 @@ impl Container {
         }
     }
 
+    /// How it is ended, for [`end_prepared`]: NUL after each word. The cidfile; whether its folder is ours; the client's `PATH`;
+    /// the words before `run`.
+    pub(super) fn prepared(&self) -> Vec<u8> {
+        let set = |(name, value): &(OsString, Option<OsString>)| (name == "PATH").then(|| value.clone())?;
+        let path = self.env.iter().rev().find_map(set).unwrap_or_default();
+        let mut client = self.client.clone();
+        if let Some(program) = client.first_mut().filter(|it| it.as_bytes().contains(&b'/')) {
+            // It is started from another folder.
+            *program = std::path::absolute(&*program).map_or_else(|_| program.clone(), PathBuf::into_os_string);
+        }
+        let cidfile = std::path::absolute(&self.cidfile).unwrap_or_else(|_| self.cidfile.clone());
+        let own = if self.dir.is_some() { "own" } else { "" };
+        let words = [cidfile.into_os_string(), own.into(), path].into_iter().chain(client);
+        words.flat_map(|word| [word.as_bytes(), b"\0"].concat()).collect()
+    }
+
     fn start_kill(&self, id: String) -> io::Result<()> {
         let mut argv: Vec<OsString> = Vec::new();
         if self.dir.is_none() {
@@ -158,6 +174,25 @@ impl Container {
         }
         reap_later(pid_of(&command.spawn()?));
         Ok(())
+    }
+}
+
+/// Ends a container as [`Container::prepared`] says, if its id is known by now. Does not wait for it.
+pub(super) fn end_prepared(prepared: &[u8]) {
+    let words = prepared.strip_suffix(b"\0").unwrap_or(prepared).split(|byte| *byte == 0);
+    let mut words = words.map(|word| OsStr::from_bytes(word).to_owned());
+    let (Some(cidfile), Some(own), Some(path)) = (words.next(), words.next(), words.next()) else { return };
+    let cidfile = PathBuf::from(cidfile);
+    if let Some(id) = read_id(&cidfile) {
+        let argv: Vec<OsString> = words.chain(["kill".into(), id.into()]).collect();
+        let env = if path.is_empty() { Vec::new() } else { vec![("PATH".into(), Some(path))] };
+        if let Some(mut command) = command(&argv, &env) {
+            // There is nothing else that could be tried.
+            let _ = command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null()).spawn();
+        }
+    }
+    if own == "own" {
+        let _ = cidfile.parent().map(fs::remove_dir_all);
     }
 }
 
@@ -212,7 +247,7 @@ mod tests {
     use std::ffi::OsString;
     use std::path::PathBuf;
 
-    use super::{Container, named_cidfile, position_of_run, read_id};
+    use super::{Container, end_prepared, named_cidfile, position_of_run, read_id};
     use crate::child::Spec;
 
     fn argv(line: &str) -> Vec<OsString> {
@@ -249,6 +284,11 @@ mod tests {
         expected.extend(argv("-i image --flag"));
         assert_eq!(container.argv, expected);
         assert_eq!(container.client, argv("docker --context far"));
+        let prepared = container.prepared();
+        let words: Vec<&[u8]> = prepared.split(|byte| *byte == 0).collect();
+        assert_eq!(words[1..], [&b"own"[..], b"", b"docker", b"--context", b"far", b""]);
+        end_prepared(&prepared);
+        assert!(!dir.exists(), "the guardian clears up");
         drop(container);
         assert!(!dir.exists());
     }

@@ -6,6 +6,10 @@
 #[cfg(target_os = "linux")]
 use std::fs;
 
+use nix::errno::Errno;
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
+
 /// A process that is still there.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Left {
@@ -38,16 +42,10 @@ pub fn left_of(process: u32, group: u32, mark: (&str, &str)) -> Vec<Left> {
 
 /// Whether a process of this group runs, and has not ended without being reaped.
 #[cfg(target_os = "linux")]
-pub(super) fn is_alive(group: nix::unistd::Pid) -> bool {
+pub(super) fn runs(group: Pid) -> bool {
     let Ok(entries) = fs::read_dir("/proc") else { return true };
     let mut pids = entries.flatten().filter_map(|entry| entry.file_name().to_str()?.parse::<u32>().ok());
     pids.any(|pid| living(pid).is_some_and(|(_, its_group)| its_group == group.as_raw().cast_unsigned()))
-}
-
-/// The same, where it cannot be told.
-#[cfg(not(target_os = "linux"))]
-pub(super) fn is_alive(_group: nix::unistd::Pid) -> bool {
-    true
 }
 
 /// The name and the group of a process. `None` if it has ended.
@@ -62,11 +60,40 @@ fn living(pid: u32) -> Option<(String, u32)> {
     (!matches!(state, "Z" | "X")).then_some((name, group))
 }
 
+/// The same where a group whose members have all ended is told apart by the system.
+#[cfg(not(target_os = "linux"))]
+pub(super) fn runs(group: Pid) -> bool {
+    nix::sys::signal::killpg(group, None).is_ok()
+}
+
+/// Sends a signal to the processes of this group, but not to this one. Each is told right after it was found.
+#[cfg(target_os = "linux")]
+pub(super) fn tell_others(group: Pid, but: Pid, signal: Signal) -> Result<(), Errno> {
+    let entries = fs::read_dir("/proc").into_iter().flatten().flatten();
+    let pids = entries.filter_map(|entry| entry.file_name().to_str()?.parse::<u32>().ok());
+    let mut told = Ok(());
+    for pid in pids.filter(|pid| Pid::from_raw(pid.cast_signed()) != but) {
+        if living(pid).is_none_or(|(_, its_group)| its_group != group.as_raw().cast_unsigned()) {
+            continue;
+        }
+        match kill(Pid::from_raw(pid.cast_signed()), signal) {
+            Ok(()) | Err(Errno::ESRCH) => {}
+            Err(errno) => told = Err(errno),
+        }
+    }
+    told
+}
+
+/// They cannot be told apart: they hear it once that one has gone.
+#[cfg(not(target_os = "linux"))]
+pub(super) fn tell_others(group: Pid, but: Pid, signal: Signal) -> Result<(), Errno> {
+    if kill(but, None) == Err(Errno::ESRCH) { nix::sys::signal::killpg(group, signal) } else { Ok(()) }
+}
+
 /// The same, as far as the system tells it: whether the group has a process that runs.
 #[cfg(not(target_os = "linux"))]
 pub fn left_of(_process: u32, group: u32, _mark: (&str, &str)) -> Vec<Left> {
     use nix::sys::signal::killpg;
-    use nix::unistd::Pid;
 
     let is_there = killpg(Pid::from_raw(group.cast_signed()), None).is_ok();
     is_there.then(|| Left { pid: None, name: String::new() }).into_iter().collect()
@@ -74,9 +101,6 @@ pub fn left_of(_process: u32, group: u32, _mark: (&str, &str)) -> Vec<Left> {
 
 /// Ends them. Call it right after they were looked for: their numbers are others' some time later.
 pub fn end(left: &[Left]) {
-    use nix::sys::signal::{Signal, kill};
-    use nix::unistd::Pid;
-
     for pid in left.iter().filter_map(|it| it.pid) {
         let _ = kill(Pid::from_raw(pid.cast_signed()), Signal::SIGKILL);
     }

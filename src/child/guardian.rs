@@ -9,13 +9,15 @@
 //!   command could not be executed is never learnt;
 //! - the supervisor strikes the group off by that number before it reaps the child, so that the list never holds a process
 //!   id that could have become a stranger's;
-//! - the pipe ends when the supervisor does, however that happens. What is still on the list then gets SIGTERM, 0.5 s and
-//!   SIGKILL. A child that hangs before it has executed its command, as on a file system that does not answer, holds the pipe
+//! - the supervisor tells its graces, whom it has sent SIGTERM, and how a container is ended: nothing is signalled twice, and
+//!   what the supervisor was about to do is done;
+//! - the pipe ends when the supervisor does, however that happens. What is still on the list then gets SIGTERM, the leader
+//!   first and the others when it has gone or after 200 ms, then the grace, and SIGKILL. A child that hangs before it has executed its command, as on a file system that does not answer, holds the pipe
 //!   as well: an orderly end is told, and only a supervisor that was killed leaves such a child and the guardian until then.
 //!
 //! The guardian belongs to a session of its own and ignores what asks others to stop. It holds no descriptor but its pipe:
-//! neither the host's pipes, which would never end then, nor the writing end of its own. It makes system calls only, so
-//! that it can be forked from any process.
+//! neither the host's pipes, which would never end then, nor the writing end of its own. It is forked before the first
+//! thread, takes no lock that a thread could hold, and reads `/proc` only once the supervisor is gone.
 
 use std::cell::Cell;
 use std::io;
@@ -30,11 +32,20 @@ use nix::sys::signal::{SigHandler, Signal, kill, killpg, signal};
 use nix::sys::wait::{WaitPidFlag, WaitStatus, waitpid};
 use nix::unistd::{ForkResult, Pid, chdir, fork, read, setsid, write};
 
-use super::sys;
+use super::{container, family, sys};
+use crate::engine::io::Whom;
 
-/// Between SIGTERM and SIGKILL, in steps: it ends early when the groups are gone.
-const GRACE: (u32, Duration) = (50, Duration::from_millis(10));
-/// How long we wait for the guardian's own end, in steps: twice what it takes at most.
+/// Between SIGTERM and SIGKILL where the supervisor has told no grace.
+const GRACE: Duration = Duration::from_millis(500);
+/// How long the others of a group are not signalled while its leader lives.
+const REST: Duration = Duration::from_millis(200);
+/// How often it is looked whether the groups are gone.
+const STEP: Duration = Duration::from_millis(10);
+/// After how many of these steps zombies are told apart, which takes a look at all processes.
+const THOROUGH: u32 = 5;
+/// The longest description of a container: a pipe takes no more in one piece.
+const LONGEST: usize = 4096 - Record::SIZE;
+/// How long we wait for the guardian's own end, in steps.
 const DISMISSAL: (u32, Duration) = (1000, Duration::from_millis(1));
 /// The most groups on the list. One server runs at a time, and one login shell, so more than a few are never there; the
 /// oldest would go.
@@ -75,8 +86,14 @@ impl Guardian {
         }
     }
 
+    /// What groups have between SIGTERM and SIGKILL.
+    pub fn set_grace(&self, term: Duration) {
+        let millis = u32::try_from(term.as_millis()).unwrap_or(u32::MAX);
+        send(self.pipe.as_fd(), Record::Grace { millis });
+    }
+
     /// The orderly end: waits until the guardian is gone. It goes at once if every child was forgotten; else it ends their
-    /// groups first, which takes 0.5 s at most.
+    /// groups first, which is waited for no longer than a moment.
     pub fn dismiss(self) {
         send(self.pipe.as_fd(), Record::End);
         drop(self.pipe);
@@ -142,6 +159,21 @@ impl Entry {
         Some(Announcement { pipe: self.pipe.upgrade()?, number: self.number })
     }
 
+    /// SIGTERM was sent to these processes of the group.
+    pub(super) fn told(&self, whom: Whom) {
+        if let Some(pipe) = self.pipe.upgrade() {
+            send(pipe.as_fd(), Record::Told { number: self.number, whom });
+        }
+    }
+
+    /// How the container is ended that the child is the client of. A description that is too long is not sent.
+    pub(super) fn prepare(&self, container: &[u8]) {
+        if let (Some(pipe), true) = (self.pipe.upgrade(), container.len() <= LONGEST) {
+            let record = Record::Container { number: self.number, length: container.len() };
+            send_bytes(pipe.as_fd(), &[&record.to_bytes(), container].concat());
+        }
+    }
+
     /// Takes the group off the list.
     pub(super) fn strike(self) {
         if let Some(pipe) = self.pipe.upgrade() {
@@ -153,8 +185,11 @@ impl Entry {
 /// A record is shorter than what a pipe writes in one piece. It fails when the guardian is gone, and when it has not read
 /// for 5,000 records: then somebody has stopped it.
 fn send(pipe: BorrowedFd<'_>, record: Record) {
-    let bytes = record.to_bytes();
-    while write(pipe, &bytes) == Err(Errno::EINTR) {}
+    send_bytes(pipe, &record.to_bytes());
+}
+
+fn send_bytes(pipe: BorrowedFd<'_>, bytes: &[u8]) {
+    while write(pipe, bytes) == Err(Errno::EINTR) {}
 }
 
 /// What travels on the pipe.
@@ -169,6 +204,19 @@ enum Record {
     },
     /// Nothing comes after it, whoever else may hold the pipe.
     End,
+    Grace {
+        millis: u32,
+    },
+    /// SIGTERM was sent.
+    Told {
+        number: u32,
+        whom: Whom,
+    },
+    /// So many bytes follow: the description of a container.
+    Container {
+        number: u32,
+        length: usize,
+    },
 }
 
 impl Record {
@@ -179,6 +227,16 @@ impl Record {
             Self::Add { number, group } => [1, number, group.cast_unsigned()],
             Self::Strike { number } => [2, number, 0],
             Self::End => [3, 0, 0],
+            Self::Grace { millis } => [4, millis, 0],
+            Self::Told { number, whom } => {
+                let whom = match whom {
+                    Whom::Leader => 0,
+                    Whom::Rest => 1,
+                    Whom::Group => 2,
+                };
+                [5, number, whom]
+            }
+            Self::Container { number, length } => [6, number, u32::try_from(length).unwrap_or_default()],
         };
         let mut bytes = [0; Self::SIZE];
         bytes.copy_from_slice(words.map(u32::to_ne_bytes).as_flattened());
@@ -192,50 +250,113 @@ impl Record {
             return None;
         };
         let number = u32::from_ne_bytes(number);
-        let group = i32::from_ne_bytes(group);
+        let (group, last) = (i32::from_ne_bytes(group), u32::from_ne_bytes(group));
         match u32::from_ne_bytes(kind) {
             1 if group > 1 => Some(Self::Add { number, group }),
             2 => Some(Self::Strike { number }),
             3 => Some(Self::End),
+            4 => Some(Self::Grace { millis: number }),
+            5 => {
+                let whom = *[Whom::Leader, Whom::Rest, Whom::Group].get(last as usize)?;
+                Some(Self::Told { number, whom })
+            }
+            6 if last as usize <= LONGEST => Some(Self::Container { number, length: last as usize }),
             _ => None,
         }
     }
 }
 
-/// The groups to end, oldest first. It has its size from the start and allocates nothing.
+/// A child.
 #[derive(Debug, Default)]
-struct Groups([Option<(u32, i32)>; CAPACITY]);
+struct Place {
+    number: u32,
+    /// `None` until it has announced itself.
+    group: Option<i32>,
+    /// The process in it that was started, and the group that this may make for itself. `None` where it leads the first.
+    leader: Option<i32>,
+    /// SIGTERM was sent to the leader, and to the others.
+    leader_told: bool,
+    rest_told: bool,
+    /// The description of its container. Empty if it has none.
+    container: Vec<u8>,
+}
+
+/// What is to be ended, the oldest first.
+#[derive(Debug)]
+struct Groups {
+    places: [Option<Place>; CAPACITY],
+    grace: Duration,
+}
+
+impl Default for Groups {
+    fn default() -> Self {
+        Self { places: [const { None }; CAPACITY], grace: GRACE }
+    }
+}
 
 impl Groups {
     fn apply(&mut self, record: Record) {
         match record {
             Record::Add { number, group } => {
-                if self.0.iter().all(Option::is_some) {
-                    self.0.rotate_left(1);
-                    self.0[CAPACITY - 1] = None;
-                }
-                if let Some(free) = self.0.iter_mut().find(|place| place.is_none()) {
-                    *free = Some((number, group));
+                if let Some(place) = self.place(number) {
+                    // The group comes first, then the process in it.
+                    let other = place.group.is_some_and(|first| first != group);
+                    *(if other { &mut place.leader } else { &mut place.group }) = Some(group);
                 }
             }
             Record::Strike { number } => {
-                for place in &mut self.0 {
-                    if place.is_some_and(|(taken, _)| taken == number) {
+                for place in &mut self.places {
+                    if place.as_ref().is_some_and(|taken| taken.number == number) {
                         *place = None;
                     }
                 }
             }
-            Record::End => {}
+            Record::Told { number, whom } => {
+                if let Some(place) = self.place(number) {
+                    place.leader_told |= whom != Whom::Rest;
+                    place.rest_told |= whom != Whom::Leader;
+                }
+            }
+            Record::Grace { millis } => self.grace = Duration::from_millis(millis.into()),
+            Record::End | Record::Container { .. } => {}
         }
     }
 
-    fn each(&self) -> impl Iterator<Item = Pid> {
-        self.0.iter().flatten().map(|&(_, group)| Pid::from_raw(group))
+    /// The place of this child; a new one if it has none.
+    fn place(&mut self, number: u32) -> Option<&mut Place> {
+        let known = self.places.iter().position(|it| it.as_ref().is_some_and(|it| it.number == number));
+        if let Some(known) = known {
+            return self.places[known].as_mut();
+        }
+        if self.places.iter().all(Option::is_some) {
+            self.places.rotate_left(1);
+            self.places[CAPACITY - 1] = None;
+        }
+        let free = self.places.iter_mut().find(|place| place.is_none())?;
+        Some(free.insert(Place { number, ..Place::default() }))
     }
 
-    /// Whether the system still knows one of them, be it only as zombies.
-    fn any_left(&self) -> bool {
-        self.each().any(|group| killpg(group, None) != Err(Errno::ESRCH))
+    /// The leader of each child's group, the group's number, and what else is known.
+    fn each(&self) -> impl Iterator<Item = (Pid, Pid, &Place)> {
+        self.places.iter().flatten().filter_map(|place| {
+            let group = place.group?;
+            Some((Pid::from_raw(place.leader.unwrap_or(group)), Pid::from_raw(group), place))
+        })
+    }
+
+    /// All groups that there may be.
+    fn all(&self) -> impl Iterator<Item = Pid> {
+        self.each().flat_map(|(leader, group, _)| {
+            // A leader may have made a group of its own.
+            [Some(group), (leader != group).then_some(leader)].into_iter().flatten()
+        })
+    }
+
+    /// Whether a process of one of them is left. Only a thorough look tells zombies apart.
+    fn any_left(&self, thorough: bool) -> bool {
+        self.all().any(|group| {
+            killpg(group, None) != Err(Errno::ESRCH) && (!thorough || family::runs(group))
+        })
     }
 }
 
@@ -244,9 +365,19 @@ impl Groups {
 extern "C" fn stand_guard(pipe: RawFd) -> ! {
     prepare(pipe);
     let mut groups = Groups::default();
-    while let Some(bytes) = next_record() {
+    let mut bytes = [0; Record::SIZE];
+    while read_all(&mut bytes) {
         match Record::from_bytes(bytes) {
             Some(Record::End) => break,
+            Some(Record::Container { number, length }) => {
+                let mut container = vec![0; length];
+                if !read_all(&mut container) {
+                    break;
+                }
+                if let Some(place) = groups.place(number) {
+                    place.container = container;
+                }
+            }
             Some(record) => groups.apply(record),
             None => {}
         }
@@ -284,51 +415,67 @@ fn prepare(pipe: RawFd) {
     }
 }
 
-/// `None` when the last writer is gone.
-fn next_record() -> Option<[u8; Record::SIZE]> {
-    let mut bytes = [0; Record::SIZE];
+/// Fills all of it. `false` when the last writer is gone.
+fn read_all(bytes: &mut [u8]) -> bool {
     let mut filled = 0;
     while let Some(rest) = bytes.get_mut(filled..).filter(|rest| !rest.is_empty()) {
         #[expect(unsafe_code, reason = "the pipe is known by its number only")]
         // SAFETY: `prepare` has put the pipe there, and nothing closes it while the guardian lives.
         let pipe = unsafe { BorrowedFd::borrow_raw(PIPE) };
         match read(pipe, rest) {
-            Ok(0) => return None,
+            Ok(0) => return false,
             Ok(count) => filled += count,
             Err(Errno::EINTR) => {}
-            Err(_) => return None,
+            Err(_) => return false,
         }
     }
-    Some(bytes)
+    true
 }
 
 /// Ends what is still on the list.
 fn end(groups: &Groups) {
-    for group in groups.each() {
-        let _ = killpg(group, Signal::SIGTERM);
+    for (leader, ..) in groups.each().filter(|(.., place)| !place.leader_told) {
+        let _ = kill(leader, Signal::SIGTERM);
     }
-    let (steps, step) = GRACE;
-    for _ in 0..steps {
-        if !groups.any_left() {
-            return;
+    let alone = |leader: Pid| kill(leader, None) == Err(Errno::ESRCH);
+    let steps = |time: Duration| u32::try_from(time.as_millis() / STEP.as_millis()).unwrap_or(u32::MAX);
+    let mut told = [false; CAPACITY];
+    for step in 0..steps(groups.grace) {
+        for ((leader, group, place), told) in groups.each().zip(&mut told) {
+            if !place.rest_told && !*told && (alone(leader) || step >= steps(REST.min(groups.grace / 2))) {
+                *told = true;
+                let _ = family::tell_others(group, leader, Signal::SIGTERM);
+                if leader != group {
+                    let _ = family::tell_others(leader, leader, Signal::SIGTERM);
+                }
+            }
         }
-        std::thread::sleep(step);
+        if !groups.any_left(step.is_multiple_of(THOROUGH)) {
+            break;
+        }
+        std::thread::sleep(STEP);
     }
-    for group in groups.each() {
+    for group in groups.all() {
         let _ = killpg(group, Signal::SIGKILL);
+    }
+    for (.., place) in groups.each().filter(|(.., place)| !place.container.is_empty()) {
+        container::end_prepared(&place.container);
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use super::{CAPACITY, Groups, Record};
+    use crate::engine::io::Whom;
 
     fn groups_after(records: &[Record]) -> Vec<i32> {
         let mut groups = Groups::default();
         for &record in records {
             groups.apply(record);
         }
-        groups.each().map(nix::unistd::Pid::as_raw).collect()
+        groups.all().map(nix::unistd::Pid::as_raw).collect()
     }
 
     #[test]
@@ -353,13 +500,42 @@ mod tests {
     #[test]
     fn records_come_back_as_they_were_sent() {
         let add = Record::Add { number: u32::MAX, group: 4_194_304 };
-        for record in [add, Record::Strike { number: 7 }, Record::End] {
+        let told = [Whom::Leader, Whom::Rest, Whom::Group].map(|whom| Record::Told { number: 7, whom });
+        let others = [
+            add,
+            Record::Strike { number: 7 },
+            Record::End,
+            Record::Grace { millis: 2000 },
+            Record::Container { number: 7, length: 4000 },
+        ];
+        for record in others.into_iter().chain(told) {
             assert_eq!(Record::from_bytes(record.to_bytes()), Some(record));
         }
     }
 
     #[test]
+    fn what_was_told_belongs_to_its_child_whatever_came_first() {
+        let mut groups = Groups::default();
+        groups.place(4).unwrap().container = b"how".to_vec();
+        for record in [
+            Record::Add { number: 4, group: 100 },
+            Record::Add { number: 5, group: 200 },
+            Record::Told { number: 5, whom: Whom::Leader },
+            Record::Told { number: 4, whom: Whom::Group },
+            Record::Grace { millis: 2000 },
+        ] {
+            groups.apply(record);
+        }
+        let told: Vec<_> = groups.each().map(|(.., it)| (it.leader_told, it.rest_told)).collect();
+        assert_eq!(told, [(true, true), (true, false)]);
+        assert_eq!(groups.grace, Duration::from_secs(2));
+        assert_eq!(groups.each().next().unwrap().2.container, b"how");
+    }
+
+    #[test]
     fn a_record_that_would_signal_everybody_is_refused() {
+        let long = Record::Container { number: 1, length: 1 << 20 };
+        assert_eq!(Record::from_bytes(long.to_bytes()), None);
         for group in [-5, -1, 0, 1] {
             assert_eq!(Record::from_bytes(Record::Add { number: 1, group }.to_bytes()), None);
         }

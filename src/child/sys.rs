@@ -3,7 +3,7 @@
 //! | | Linux | elsewhere |
 //! |---|---|---|
 //! | the exit is seen by | a pidfd; where the system refuses one, as elsewhere | a thread in `waitid`, and a pipe that it closes |
-//! | the parent dies | the child gets SIGTERM | only the guardian notices |
+//! | the parent dies, and there is no guardian | the child gets SIGTERM | nothing happens |
 //! | a child that leads nothing | the leader of its session forks a sibling and is gone | it leads its session |
 //! | closing what a fork inherited, at once or on exec | `close_range`; under an old kernel, as elsewhere | one by one |
 
@@ -75,6 +75,22 @@ pub(super) fn ended(pid: Pid) -> Option<Exit> {
     peek(pid, libc::WNOHANG).ok().flatten()
 }
 
+/// Learns of the end of another process, be it no child of ours.
+#[derive(Debug)]
+pub struct EndWatch(AsyncFd<OwnedFd>);
+
+impl EndWatch {
+    /// Must be called inside the runtime. An error where the system has no pidfds, or there is no such process.
+    pub fn new(pid: Pid) -> io::Result<Self> {
+        register(pidfd(pid)?, Interest::READABLE).map(Self)
+    }
+
+    /// Ready when it has ended. The last who asked is woken.
+    pub fn poll_ended(&self, cx: &mut Context<'_>) -> Poll<()> {
+        self.0.poll_read_ready(cx).map(|_| ())
+    }
+}
+
 /// How the child ended, without reaping it. `None` while it runs, if `options` has WNOHANG.
 fn peek(pid: Pid, options: libc::c_int) -> Result<Option<Exit>, Errno> {
     Ok(wait(pid, libc::WEXITED | options)?.map(|(code, status)| match code {
@@ -95,6 +111,11 @@ pub(super) fn stopped_by(pid: Pid) -> Option<StoppedBy> {
         Ok(Signal::SIGTTOU) => StoppedBy::TerminalOutput,
         Ok(_) | Err(_) => StoppedBy::Stop,
     })
+}
+
+/// Whether the child has ended. `true` also for one that somebody else has collected.
+pub(super) fn has_ended(pid: Pid) -> bool {
+    !matches!(peek(pid, libc::WNOHANG), Ok(None))
 }
 
 /// What there is to say of the child, its `CLD_` code and what belongs to it, without collecting it. `None` if there is
@@ -273,10 +294,14 @@ impl Drop for Place {
 }
 
 /// In a fresh child: be ended when the parent is. System calls only.
+/// In a fresh child: be ended when the parent is, unless a guardian does that, which knows what was signalled already.
+/// System calls only.
 #[cfg(target_os = "linux")]
-pub(super) fn die_with(parent: Pid) {
-    // A sandbox may refuse it; the guardian is there as well.
-    let _ = nix::sys::prctl::set_pdeathsig(nix::sys::signal::Signal::SIGTERM);
+pub(super) fn die_with(parent: Pid, guarded: bool) {
+    if !guarded {
+        // A sandbox may refuse it.
+        let _ = nix::sys::prctl::set_pdeathsig(nix::sys::signal::Signal::SIGTERM);
+    }
     if getppid() != parent {
         exit_now(libc::EXIT_FAILURE);
     }
@@ -284,7 +309,7 @@ pub(super) fn die_with(parent: Pid) {
 
 /// In a fresh child: do not begin when the parent is gone already. System calls only.
 #[cfg(not(target_os = "linux"))]
-pub(super) fn die_with(parent: Pid) {
+pub(super) fn die_with(parent: Pid, _guarded: bool) {
     if getppid() != parent {
         exit_now(libc::EXIT_FAILURE);
     }

@@ -71,6 +71,19 @@ pub struct Target {
     pub places: Places,
 }
 
+/// One that is to be started anew.
+#[derive(Clone, Debug, clap::Args)]
+#[command(args_override_self = true, max_term_width = 110, after_help = exit_codes())]
+pub struct Restart {
+    /// Send SIGTERM 1 s after the server's stdin is closed: it has no time to save more than that takes
+    #[arg(long)]
+    pub now: bool,
+
+    /// Which one.
+    #[command(flatten)]
+    pub target: Target,
+}
+
 /// The end of the help.
 fn exit_codes() -> String {
     exit_code::listed(exit_code::OF_ORDERS)

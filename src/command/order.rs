@@ -77,7 +77,7 @@ async fn give(target: &Target, order: Order) -> Result<String, Failure> {
         Ok([Found { session, supervisor, silence: None }]) => {
             supervisor.order(order, PATIENCE).await.map_err(|why| not_done(&session, why))?;
             Ok(match order {
-                Order::Restart => {
+                Order::Restart | Order::RestartSoon => {
                     format!("{} is started anew as soon as it has done what it does\n", session.name)
                 }
                 Order::Stop => format!("{} ends\n", session.name),

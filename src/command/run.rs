@@ -18,6 +18,7 @@ mod record;
 mod relay;
 mod running;
 mod session;
+mod starter;
 
 use std::borrow::Cow;
 use std::fs::{File, OpenOptions};
@@ -150,6 +151,9 @@ async fn supervise(
         Some(session) => (session.env, Some(session.acts), Some(session.keeping), session.injection),
         None => (options.session.hide_env.into_iter().map(|name| (name, None)).collect(), None, None, None),
     };
+    if let Some(guardian) = &guardian {
+        guardian.set_grace(options.term_grace);
+    }
     let mut spec = Spec { argv: options.command, env };
     if let Some(injection) = &injection {
         injection.put(None, &mut spec);

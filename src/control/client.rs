@@ -109,6 +109,7 @@ impl Supervisor {
     pub async fn order(&self, order: Order, within: Duration) -> Result<(), Refusal> {
         let path = match order {
             Order::Restart => "/restart",
+            Order::RestartSoon => "/restart-now",
             Order::Stop => "/stop",
         };
         let ask = async { read::<serde_json::Value>(self.ask(Method::POST, path).await?).await };

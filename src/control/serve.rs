@@ -133,6 +133,10 @@ impl Service {
                 "/restart",
                 post(|State(service): State<Self>| async move { service.order(Order::Restart) }),
             )
+            .route(
+                "/restart-now",
+                post(|State(service): State<Self>| async move { service.order(Order::RestartSoon) }),
+            )
             .route("/stop", post(|State(service): State<Self>| async move { service.order(Order::Stop) }))
             .fallback(|| async {
                 complain(StatusCode::NOT_FOUND, "there is no such thing here", "ask for /status")
@@ -153,7 +157,7 @@ impl Service {
             return complain(StatusCode::CONFLICT, "it is already ending", "start it again from its host");
         }
         let word = match order {
-            Order::Restart => "restarting",
+            Order::Restart | Order::RestartSoon => "restarting",
             Order::Stop => "stopping",
         };
         (StatusCode::ACCEPTED, Json(serde_json::json!({"status": word}))).into_response()

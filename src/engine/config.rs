@@ -50,7 +50,7 @@ pub struct Config {
     pub init_timeout: Option<Duration>,
     /// Which requests are repeated.
     pub repeat: Repeat,
-    /// The pace of the ladder.
+    /// The pace of the ladders.
     pub graces: Graces,
     /// The longest line that is handed to the host, in bytes.
     pub max_answer: usize,
@@ -92,7 +92,7 @@ impl Default for Config {
             path: None,
             init_timeout: None,
             repeat: Repeat::Safe,
-            graces: Graces { stop: Duration::from_millis(1200), term: Duration::from_millis(300) },
+            graces: Graces { stop: Duration::from_secs(5), term: Duration::from_secs(2) },
             max_answer: 10 * 1024 * 1024 - 64 * 1024,
             seed: 0,
             mask: Mask::default(),

@@ -6,7 +6,7 @@ use std::time::Duration;
 use bytes::Bytes;
 
 use super::io::{Exit, Gen};
-use super::ladder::Rung;
+use super::ladder::Ladder;
 use super::lease::io::TokenId;
 use super::pulse::Pulse;
 use super::replay::Own;
@@ -86,13 +86,15 @@ pub(super) struct Child {
     pub(super) exited: Option<Exit>,
     /// What it last wrote to stderr, and what of ours it cannot have read, once its output has ended.
     pub(super) silent: Option<(String, Vec<Bytes>)>,
-    /// How far down the ladder it is. `None` while nobody wants it to end.
-    pub(super) rung: Option<Rung>,
+    /// How far its stop is. `None` while nobody wants it to end.
+    pub(super) ladder: Option<Ladder>,
     /// What it can no longer do. `None` while it reads and writes.
     pub(super) useless: Option<&'static str>,
     pub(super) doom: Option<Doom>,
     /// Why it is drained. `None` while nobody wants to replace it.
     pub(super) leaving: Option<&'static str>,
+    /// Somebody waits for its successor.
+    pub(super) hurried: bool,
     /// The token in its environment. `None` if we have put none there.
     pub(super) token: Option<TokenId>,
 }
@@ -117,17 +119,23 @@ impl Child {
             asked_at: None,
             exited: None,
             silent: None,
-            rung: None,
+            ladder: None,
             useless: None,
             doom: None,
             leaving: None,
+            hurried: false,
             token,
         }
     }
 
     /// Whether what is written to it can still be read.
     pub(super) fn listens(&self) -> bool {
-        self.exited.is_none() && self.rung.is_none()
+        self.exited.is_none() && self.ladder.is_none()
+    }
+
+    /// Whether it has exited and nothing of its group is waited for.
+    pub(super) fn has_ended(&self) -> bool {
+        self.exited.is_some() && self.ladder.as_ref().is_none_or(Ladder::is_over)
     }
 
     /// Whether it runs, reads and writes.

@@ -25,6 +25,7 @@ const BATCH_REVISION: &str = "2025-03-26";
 
 impl Engine {
     pub(super) fn host_line(&mut self, line: Line) {
+        self.timers.disarm(Timer::Host);
         let bytes = match line {
             Line::Whole(bytes) => bytes,
             Line::Oversize(oversize) => return self.host_oversize(&oversize),
@@ -268,6 +269,9 @@ impl Engine {
     }
 
     fn host_response(&mut self, response: &Response, line: &Bytes) {
+        if Self::is_of_our_ping(response.id.as_ref()) {
+            return;
+        }
         let listening = self.child.as_ref().filter(|child| child.listens()).map(|child| child.generation);
         let Some(id) = &response.id else { return self.pass_on(line.clone()) };
         match listening.and_then(|child| Some((child, self.asked.answer(child, id, line)?))) {

@@ -105,7 +105,7 @@ impl Engine {
         if starting {
             self.replace(ROTATED);
         } else {
-            self.drain_for(ROTATED);
+            self.drain_for(ROTATED, false);
         }
     }
 

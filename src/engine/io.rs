@@ -40,17 +40,67 @@ pub enum StopSignal {
 pub enum Order {
     /// Start the server anew, once it has done what it does.
     Restart,
+    /// The same, for somebody who waits: a server that does not end with its input has less time.
+    RestartSoon,
     /// End, and the server with us.
     Stop,
 }
 
-/// A signal for a child's process group: the rungs of the ladder that are signals.
+/// A signal for processes of a child's group.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum GroupSignal {
+    /// SIGINT.
+    Int,
     /// SIGTERM.
     Term,
+    /// SIGHUP.
+    Hup,
     /// SIGKILL. For a container client the doer also kills the container.
     Kill,
+}
+
+impl GroupSignal {
+    /// Its number, the same on all systems that we know.
+    pub fn number(self) -> i32 {
+        match self {
+            Self::Hup => 1,
+            Self::Int => 2,
+            Self::Kill => 9,
+            Self::Term => 15,
+        }
+    }
+}
+
+impl From<StopSignal> for GroupSignal {
+    fn from(signal: StopSignal) -> Self {
+        match signal {
+            StopSignal::Term => Self::Term,
+            StopSignal::Int => Self::Int,
+            StopSignal::Hup => Self::Hup,
+        }
+    }
+}
+
+/// Which processes of a child's group a signal is for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Whom {
+    /// The process that we have started.
+    Leader,
+    /// All others.
+    Rest,
+    /// All of them.
+    Group,
+}
+
+/// Who holds the other end of our stdin.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Holder {
+    /// No process that is older than we are: the host is gone.
+    Nobody,
+    /// Such a process; or nothing that could be concluded from.
+    Other,
+    /// It cannot be told.
+    Unknown,
 }
 
 /// What has changed on disk.
@@ -82,6 +132,8 @@ pub enum Input {
     HostEof,
     /// Our stdout has lost its reader: nothing can be told to the host any more.
     HostGone,
+    /// The process that started us is gone, or the one that held the other end of our stdin when it went; who holds it now.
+    StarterGone(Holder),
     /// A line from a child's stdout.
     Child(Gen, Line),
     /// The child was started; its process id, which is also its process group's.
@@ -117,6 +169,13 @@ pub enum Input {
         from: Gen,
         /// The last of what it has printed that is no message, to stderr and to stdout. Not masked.
         text: String,
+    },
+    /// The answer to [`Output::LookAtGroup`].
+    Group {
+        /// Whose group.
+        child: Gen,
+        /// Whether no process of it runs.
+        empty: bool,
     },
     /// What earlier runs have left on disk of this server. Comes once, soon after the start; empty where there is nothing.
     LastGood(Vec<Good>),
@@ -167,8 +226,10 @@ pub enum Output {
     Remember(Good),
     /// Close this child's stdin, after what was written to it.
     CloseStdin(Gen),
-    /// Send this signal to this child's process group.
-    Signal(Gen, GroupSignal),
+    /// Send this signal to these processes of this child's group.
+    Signal(Gen, GroupSignal, Whom),
+    /// Look whether a process of this child's group still runs: [`Input::Group`] comes.
+    LookAtGroup(Gen),
     /// The child is done with: reap it. `group_left` when its helpers may live on (it left politely), so that nobody
     /// ends them later either.
     Forget {
@@ -181,6 +242,11 @@ pub enum Output {
     Session(lease::Act),
     /// Log, count, store, show this.
     Note(Note),
-    /// Write out what is still to be written and exit with this code. Nothing comes after it.
-    Exit(i32),
+    /// Write out what is still to be written, as long as there is time for it, and exit. Nothing comes after it.
+    Exit {
+        /// With this code.
+        code: i32,
+        /// How long readers of our stdout and stderr may hold that up, all together: until this time, monotonic.
+        until: Duration,
+    },
 }

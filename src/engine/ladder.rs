@@ -1,41 +1,405 @@
-//! The ladder by which a child is stopped, as data: close its stdin, SIGTERM, SIGKILL, and no waiting for ever.
+//! The ladders by which a child is stopped, as data: what comes when, to whom, and when it is over. No I/O, no engine.
+//!
+//! A ladder begins when the child's stdin is closed. What follows depends on why it is stopped ([`Way`]), and another
+//! reason that comes meanwhile can only make it quicker:
+//!
+//! | way | SIGTERM after | SIGKILL after that |
+//! |---|---|---|
+//! | the host's end | `--stop-grace` | `--term-grace` |
+//! | a planned restart | `--stop-grace` | 5 s |
+//! | one in a hurry | 1 s | 5 s |
+//! | a child that is of no use | at once | 2 s |
+//!
+//! A signal to us is handed on as it is; SIGKILL follows after 1.5 s or `--term-grace`, whichever is less, and SIGTERM after
+//! half of that where the signal was another. SIGKILL is never the first that a child hears.
+//!
+//! Signals go to the leader of the group first. The others hear each of them once, when the leader has gone or a moment
+//! later: wrappers such as `sh` hand them on themselves, others such as `npx` do not. The grace is the group's: a leader that
+//! has gone does not end it while a helper is saving, and a group that is empty does.
 
 use std::time::Duration;
 
-/// How long after SIGKILL an exit is waited for: a process in an uninterruptible sleep must not keep us. With the graces
-/// before it this stays within the 2 s after which hosts lose their patience; a busy machine takes some of it.
+use super::io::{GroupSignal, Whom};
+use super::process::Exit;
+
+/// How long after SIGKILL an exit is waited for: a process in an uninterruptible sleep must not keep us.
 const KILL_GRACE: Duration = Duration::from_millis(450);
+/// How long after the leader the rest of the group hears a signal while the leader lives.
+const REST: Duration = Duration::from_millis(200);
+/// The longest from a signal to us to SIGKILL: hosts send us SIGKILL 2 s after their own SIGTERM.
+const HANDED: Duration = Duration::from_millis(1500);
+/// From SIGTERM to SIGKILL in a planned restart.
+const PLANNED: Duration = Duration::from_secs(5);
+/// From the end of input to SIGTERM in a planned restart that is wanted soon: many servers ignore the end of input.
+const HURRIED: Duration = Duration::from_secs(1);
+/// From SIGTERM to SIGKILL for a child that is of no use.
+const UNFIT: Duration = Duration::from_secs(2);
+/// The first pause before a group that was not empty is looked at again; each is twice as long as the one before.
+const FIRST_PAUSE: Duration = Duration::from_millis(10);
+/// The longest of them.
+const LONGEST_PAUSE: Duration = Duration::from_millis(50);
 
-/// One rung. Each is stronger than the one before.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Rung {
-    /// Its stdin is closed: it may leave politely.
-    Close,
-    /// SIGTERM to its group.
-    Term,
-    /// SIGKILL to its group.
-    Kill,
-    /// Nothing more can be done.
-    GiveUp,
-}
-
-/// How long each rung waits for the exit before the next one.
+/// How long a child has for what it is told.
 #[derive(Clone, Copy, Debug)]
 pub struct Graces {
-    /// After the stdin was closed.
+    /// After its stdin was closed.
     pub stop: Duration,
     /// After SIGTERM.
     pub term: Duration,
 }
 
-impl Rung {
-    /// The rung after this one, and after what time.
-    pub fn next(self, graces: Graces) -> Option<(Self, Duration)> {
-        match self {
-            Self::Close => Some((Self::Term, graces.stop)),
-            Self::Term => Some((Self::Kill, graces.term)),
-            Self::Kill => Some((Self::GiveUp, KILL_GRACE)),
-            Self::GiveUp => None,
+/// Why a child is stopped.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Way {
+    /// The host has ended its side.
+    HostEnd,
+    /// Another child is to take its place.
+    Planned,
+    /// The same, and somebody waits for it.
+    Hurried,
+    /// It has never served, or no longer reads, writes or answers.
+    Unfit,
+    /// We got this signal; it is handed on after this time.
+    Signalled(GroupSignal, Duration),
+}
+
+/// What is due.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Step {
+    /// Send this signal.
+    Tell(GroupSignal, Whom),
+    /// SIGKILL to the whole group.
+    Kill,
+    /// Look whether the group is empty.
+    Look,
+    /// Nothing more can be done.
+    GiveUp,
+}
+
+/// How far the stop of one child is. Times are monotonic.
+#[derive(Debug)]
+pub(super) struct Ladder {
+    begun: Duration,
+    /// Signals to us that are to be handed on, and when, the oldest first.
+    handed: Vec<(Duration, GroupSignal)>,
+    /// When SIGTERM comes of our own accord. `None` once it was sent.
+    term: Option<Duration>,
+    kill: Duration,
+    /// What the leader, or the rest after it, was sent.
+    sent: Vec<GroupSignal>,
+    /// What the rest of the group is still to hear, and when at the latest.
+    rest: Vec<(Duration, GroupSignal)>,
+    killed: bool,
+    leader_gone: bool,
+    /// The group is looked at.
+    look: Option<Duration>,
+    pause: Duration,
+    give_up: Option<Duration>,
+    /// Nothing of the group is waited for any more.
+    over: bool,
+    /// The leader has left in answer to the end of its input: the group is left alone.
+    left: bool,
+}
+
+impl Ladder {
+    /// The child's stdin is closed now. What follows is for [`Ladder::take`] to say.
+    pub(super) fn new(now: Duration) -> Self {
+        Self {
+            begun: now,
+            handed: Vec::new(),
+            term: None,
+            kill: Duration::MAX,
+            sent: Vec::new(),
+            rest: Vec::new(),
+            killed: false,
+            leader_gone: false,
+            look: None,
+            pause: FIRST_PAUSE,
+            give_up: None,
+            over: false,
+            left: false,
+        }
+    }
+
+    /// There is this reason to stop the child, maybe beside others.
+    pub(super) fn take(&mut self, way: Way, now: Duration, graces: Graces) {
+        match way {
+            Way::HostEnd => self.plan(now + graces.stop, graces.term),
+            Way::Planned => self.plan(now + graces.stop, PLANNED),
+            Way::Hurried => self.plan((self.begun + HURRIED.min(graces.stop)).max(now), PLANNED),
+            Way::Unfit => self.plan(now, UNFIT),
+            Way::Signalled(signal, after) => {
+                // An earlier one that waits is not waited for any more: this one must not overtake it.
+                for (at, _) in &mut self.handed {
+                    *at = now;
+                }
+                let at = now + after;
+                let grace = HANDED.min(graces.term);
+                self.handed.push((at, signal));
+                self.kill = self.kill.min(at + grace);
+                if signal != GroupSignal::Term && !self.sent.contains(&GroupSignal::Term) {
+                    self.term = Some(self.term.map_or(at + grace / 2, |term| term.min(at + grace / 2)));
+                }
+            }
+        }
+    }
+
+    fn plan(&mut self, term: Duration, grace: Duration) {
+        if !self.sent.contains(&GroupSignal::Term) {
+            self.term = Some(self.term.map_or(term, |earlier| earlier.min(term)));
+        }
+        self.kill = self.kill.min(term + grace);
+    }
+
+    /// The leader has exited in answer to the end of its input, and was sent nothing.
+    pub(super) fn leaves(&mut self) {
+        self.leader_gone = true;
+        self.left = true;
+        self.over = true;
+    }
+
+    /// The leader has exited otherwise: what is left of the group hears what it has not heard, and has the rest of the time.
+    pub(super) fn leader_goes(&mut self, now: Duration, graces: Graces) {
+        self.leader_gone = true;
+        self.give_up = None;
+        self.over = self.killed;
+        if self.sent.is_empty() {
+            for (at, _) in &mut self.handed {
+                *at = now;
+            }
+            if self.handed.is_empty() {
+                self.term = Some(now);
+                self.kill = self.kill.min(now + graces.term);
+            }
+        }
+        for (at, _) in &mut self.rest {
+            *at = now;
+        }
+        self.look = Some(now);
+    }
+
+    /// The group was looked at.
+    pub(super) fn looked(&mut self, now: Duration, empty: bool) {
+        if empty {
+            self.over = true;
+        } else {
+            self.look = Some(now + self.pause);
+            self.pause = (self.pause * 2).min(LONGEST_PAUSE);
+        }
+    }
+
+    /// The next thing to do at this time. `None` if nothing is due.
+    pub(super) fn due(&mut self, now: Duration) -> Option<Step> {
+        if self.over {
+            return None;
+        }
+        let is_due = |at: Duration| at <= now;
+        if !self.killed {
+            if self.handed.first().is_some_and(|(at, _)| is_due(*at)) {
+                let (_, signal) = self.handed.remove(0);
+                return Some(self.tell(signal, now));
+            }
+            if self.term.is_some_and(is_due) {
+                return Some(self.tell(GroupSignal::Term, now));
+            }
+            if self.rest.first().is_some_and(|(at, _)| is_due(*at)) {
+                return Some(Step::Tell(self.rest.remove(0).1, Whom::Rest));
+            }
+            if is_due(self.kill) {
+                self.killed = true;
+                self.over = self.leader_gone;
+                self.give_up = Some(now + KILL_GRACE);
+                return Some(Step::Kill);
+            }
+            if self.look.is_some_and(is_due) {
+                self.look = None;
+                return Some(Step::Look);
+            }
+        }
+        self.give_up.take_if(|at| is_due(*at)).map(|_| Step::GiveUp)
+    }
+
+    fn tell(&mut self, signal: GroupSignal, now: Duration) -> Step {
+        if signal == GroupSignal::Term {
+            self.term = None;
+        }
+        self.sent.push(signal);
+        if self.leader_gone {
+            return Step::Tell(signal, Whom::Rest);
+        }
+        if !self.rest.iter().any(|(_, waits)| *waits == signal) {
+            // Before SIGKILL in any case.
+            self.rest.push((now + REST.min(self.kill.saturating_sub(now) / 2), signal));
+        }
+        Step::Tell(signal, Whom::Leader)
+    }
+
+    /// When something is due next. `None` if not before something happens.
+    pub(super) fn next(&self) -> Option<Duration> {
+        if self.over {
+            return None;
+        }
+        if self.killed {
+            return self.give_up;
+        }
+        let first = |signals: &[(Duration, GroupSignal)]| signals.first().map(|(at, _)| *at);
+        let times = [first(&self.handed), self.term, first(&self.rest), Some(self.kill), self.look];
+        times.into_iter().flatten().min()
+    }
+
+    /// Whether the child was sent a signal.
+    pub(super) fn has_told(&self) -> bool {
+        self.killed || !self.sent.is_empty()
+    }
+
+    /// Whether nothing of the group is waited for any more.
+    pub(super) fn is_over(&self) -> bool {
+        self.over
+    }
+
+    /// Whether the group is left alone.
+    pub(super) fn is_left(&self) -> bool {
+        self.left
+    }
+
+    /// Whether this exit is what a signal of ours, or one that we handed on, has done, as the system or as a shell tells it.
+    pub(super) fn explains(&self, exit: Exit) -> bool {
+        let killed = self.killed.then_some(GroupSignal::Kill);
+        self.sent.iter().chain(&killed).any(|signal| {
+            let number = signal.number();
+            exit == Exit::Signal(number) || exit == Exit::Code(128 + number)
+        })
+    }
+
+    /// SIGKILL is due now: only for bugs that are planted.
+    #[cfg(test)]
+    pub(super) fn kill_now(&mut self, now: Duration) {
+        self.handed.clear();
+        self.term = None;
+        self.kill = now;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::{Graces, Ladder, Step, Way};
+    use crate::engine::io::GroupSignal::{Hup, Int, Term};
+    use crate::engine::io::Whom::{Leader, Rest};
+
+    const GRACES: Graces = Graces { stop: Duration::from_secs(5), term: Duration::from_secs(2) };
+
+    fn ms(time: u64) -> Duration {
+        Duration::from_millis(time)
+    }
+
+    /// All that happens until the ladder waits for something else than time, in milliseconds.
+    fn climbed(ladder: &mut Ladder) -> Vec<(u128, Step)> {
+        let mut steps = Vec::new();
+        while let Some(at) = ladder.next() {
+            while let Some(step) = ladder.due(at) {
+                steps.push((at.as_millis(), step));
+            }
+        }
+        steps
+    }
+
+    fn ladder(way: Way) -> Ladder {
+        let mut ladder = Ladder::new(Duration::ZERO);
+        ladder.take(way, Duration::ZERO, GRACES);
+        ladder
+    }
+
+    fn tell(at: u128, signal: super::GroupSignal) -> [(u128, Step); 2] {
+        [(at, Step::Tell(signal, Leader)), (at + 200, Step::Tell(signal, Rest))]
+    }
+
+    #[test]
+    fn each_way_has_its_times_and_none_begins_with_sigkill() {
+        for (way, term, kill) in [
+            (Way::HostEnd, 5000, 7000),
+            (Way::Planned, 5000, 10_000),
+            (Way::Hurried, 1000, 6000),
+            (Way::Unfit, 0, 2000),
+            (Way::Signalled(Term, Duration::ZERO), 0, 1500),
+            (Way::Signalled(Term, ms(500)), 500, 2000),
+        ] {
+            let [leader, rest] = tell(term, Term);
+            let end = [(kill, Step::Kill), (kill + 450, Step::GiveUp)];
+            assert_eq!(climbed(&mut ladder(way)), [leader, rest, end[0], end[1]], "{way:?}");
+        }
+    }
+
+    #[test]
+    fn a_signal_that_is_not_sigterm_is_followed_by_it() {
+        for signal in [Int, Hup] {
+            let steps = climbed(&mut ladder(Way::Signalled(signal, Duration::ZERO)));
+            let end = [(1500, Step::Kill), (1950, Step::GiveUp)];
+            assert_eq!(steps, [&tell(0, signal)[..], &tell(750, Term), &end].concat());
+        }
+    }
+
+    #[test]
+    fn further_signals_are_handed_on_in_their_order_and_give_no_more_time() {
+        let mut ladder = ladder(Way::Signalled(Int, ms(500)));
+        assert_eq!(ladder.due(ms(100)), None);
+        ladder.take(Way::Signalled(Term, Duration::ZERO), ms(100), GRACES);
+        ladder.take(Way::Signalled(Term, Duration::ZERO), ms(100), GRACES);
+        let steps = climbed(&mut ladder);
+        let (told, rest): (Vec<_>, Vec<_>) = steps.into_iter().partition(|(at, _)| *at == 100);
+        assert_eq!(told, [Int, Term, Term].map(|signal| (100, Step::Tell(signal, Leader))));
+        assert_eq!(rest[..2], [Int, Term].map(|signal| (300, Step::Tell(signal, Rest))), "once");
+        assert_eq!(rest[2..], [(1600, Step::Kill), (2050, Step::GiveUp)]);
+    }
+
+    #[test]
+    fn a_leader_that_has_gone_leaves_its_time_to_the_others() {
+        let mut ladder = ladder(Way::Signalled(Term, Duration::ZERO));
+        assert_eq!(ladder.due(ms(0)), Some(Step::Tell(Term, Leader)));
+        ladder.leader_goes(ms(30), GRACES);
+        assert_eq!(ladder.due(ms(30)), Some(Step::Tell(Term, Rest)));
+        assert_eq!(ladder.due(ms(30)), Some(Step::Look));
+        let mut now = ms(30);
+        while ladder.due(now) != Some(Step::Kill) {
+            ladder.looked(now, false);
+            now = ladder.next().unwrap();
+        }
+        assert_eq!((now, ladder.is_over()), (ms(1500), true));
+    }
+
+    #[test]
+    fn a_group_that_is_empty_ends_it() {
+        let mut ladder = ladder(Way::Unfit);
+        assert_eq!(ladder.due(ms(0)), Some(Step::Tell(Term, Leader)));
+        ladder.leader_goes(ms(30), GRACES);
+        while ladder.due(ms(30)) != Some(Step::Look) {}
+        ladder.looked(ms(30), true);
+        assert!(ladder.is_over() && ladder.next().is_none() && ladder.due(ms(9000)).is_none());
+    }
+
+    #[test]
+    fn a_leader_that_dies_unasked_leaves_others_a_word_and_time() {
+        let mut ladder = ladder(Way::HostEnd);
+        ladder.leader_goes(ms(1000), GRACES);
+        assert_eq!(ladder.due(ms(1000)), Some(Step::Tell(Term, Rest)));
+        assert_eq!(ladder.due(ms(1000)), Some(Step::Look));
+        assert_eq!(ladder.next(), Some(ms(3000)));
+    }
+
+    #[test]
+    fn all_is_over_in_time_whatever_the_graces() {
+        for term in [0, 1, 100, 300, 1500, 60_000] {
+            let graces = Graces { stop: ms(60_000), term: ms(term) };
+            let mut ladder = Ladder::new(Duration::ZERO);
+            ladder.take(Way::HostEnd, Duration::ZERO, graces);
+            ladder.take(Way::Signalled(Hup, Duration::ZERO), ms(1000), graces);
+            let steps = climbed(&mut ladder);
+            let when = |step| steps.iter().find(|(_, other)| *other == step).map(|(at, _)| *at);
+            let kill = when(Step::Kill).unwrap();
+            assert!(kill <= 2500, "{term}: {steps:?}");
+            let told = when(Step::Tell(Term, Rest)).unwrap();
+            assert!(told <= kill && when(Step::Tell(Term, Leader)).unwrap() <= told, "{term}: {steps:?}");
         }
     }
 }

@@ -16,7 +16,8 @@
 //!
 //! 1. Every host request gets exactly one answer, unless the host cancelled it.
 //! 2. Nothing reaches the host that is not an answer it waits for, a notification, an error without id where the
-//!    revision allows it, or a request of the living child; no request is answered twice. A request whose id is still in
+//!    revision allows it, or a request of the living child; or a ping of ours, once the process that started us is gone and
+//!    it cannot be told whether that was the host. No request is answered twice. A request whose id is still in
 //!    flight is not well-formed: it is forwarded untracked.
 //! 3. A child hears nothing before its greeting is done, and first what the host opened with; answers to a replayed
 //!    greeting never reach the host.
@@ -72,6 +73,8 @@ mod session;
 mod sim;
 #[cfg(test)]
 pub(crate) use sim::{SEEDS as SIMULATED, simulated};
+mod starter;
+mod stopping;
 mod story;
 mod tally;
 mod timers;
@@ -185,6 +188,8 @@ pub struct Engine {
     /// The last thing that went wrong.
     trouble: Option<Trouble>,
     exit_code: i32,
+    /// How long the exit may be held up by slow readers, in monotonic time. `None` while something else holds it up.
+    words_until: Option<Duration>,
     #[cfg(test)]
     planted: Option<sim::Bug>,
 }
@@ -249,6 +254,7 @@ impl Engine {
             status_tool_shown: false,
             trouble: None,
             exit_code: 0,
+            words_until: None,
             #[cfg(test)]
             planted: None,
         };
@@ -266,6 +272,7 @@ impl Engine {
             Input::Host(line) => self.host_line(line),
             Input::HostEof => self.host_eof = true,
             Input::HostGone => self.stop(StopCause::HostGone),
+            Input::StarterGone(holder) => self.starter_gone(holder),
             Input::Child(child, line) => self.child_line(child, line),
             Input::Spawned(child, pid) => self.spawned(child, pid),
             Input::SpawnFailed(child, fault, reason) => self.spawn_failed(child, fault, &reason),
@@ -273,9 +280,11 @@ impl Engine {
             Input::Silent { from, stderr_tail, unsent } => self.silent(from, stderr_tail, unsent),
             Input::Mute(child) => self.useless(child, "it closed its standard output and went on running"),
             Input::Deaf(child) => self.useless(child, "it closed its standard input and went on running"),
-            Input::Stop(_) => self.stop(StopCause::Signal),
+            Input::Stop(signal) => self.signalled(signal),
             Input::Order(Order::Stop) => self.stop(StopCause::Asked),
-            Input::Order(Order::Restart) => self.restart_as_asked(),
+            Input::Order(Order::Restart) => self.restart_as_asked(false),
+            Input::Order(Order::RestartSoon) => self.restart_as_asked(true),
+            Input::Group { child, empty } => self.looked_at_group(child, empty),
             Input::Inspected { child, stopped } => self.inspected(child, stopped),
             Input::Quoted { from, text } => self.quoted(from, &text),
             Input::LastGood(good) => self.remember_earlier(good),
@@ -369,7 +378,13 @@ impl Engine {
             self.lookup_overdue();
         }
         if self.timers.fired(Timer::Rung, now) {
-            self.next_rung();
+            self.descend_further();
+        }
+        if self.timers.fired(Timer::Host, now) {
+            self.host_silent();
+        }
+        if self.timers.fired(Timer::Words, now) {
+            self.words_overdue();
         }
         if self.timers.fired(Timer::Owed, now) {
             self.stop(StopCause::HostEof);

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use super::inflight::Pending;
 use super::io::Changed;
-use super::ladder::Rung;
+use super::ladder::Way;
 use super::lease::io::Event;
 use super::note::Note;
 use super::phase::Phase;
@@ -64,7 +64,7 @@ impl Engine {
         }
         if self.changes_by_itself() {
             if self.phase == Phase::Serving && change.what == Changed::Watched {
-                self.drain_for(CHANGED);
+                self.drain_for(CHANGED, true);
             }
             if self.phase == Phase::Waiting
                 && !self.lookup.is_under_way()
@@ -77,14 +77,14 @@ impl Engine {
             return;
         }
         if change.what == Changed::Watched || !matches!(self.phase, Phase::Serving | Phase::Starting) {
-            self.renew_child(CHANGED);
+            self.renew_child(CHANGED, true);
         } else {
             self.forgive();
         }
     }
 
-    /// Somebody wants the server started anew.
-    pub(super) fn restart_as_asked(&mut self) {
+    /// Somebody wants the server started anew, and may wait for it.
+    pub(super) fn restart_as_asked(&mut self, soon: bool) {
         if self.phase == Phase::Stopping {
             return;
         }
@@ -93,22 +93,23 @@ impl Engine {
             return;
         }
         self.book.tools.outdate();
-        self.renew_child(ASKED);
+        self.renew_child(ASKED, soon);
     }
 
     /// Brings about the next child, whatever phase we are in.
-    fn renew_child(&mut self, reason: &'static str) {
+    fn renew_child(&mut self, reason: &'static str, soon: bool) {
         // What the old one did says nothing of the new one.
         self.forgive();
         match self.phase {
             Phase::Starting if !self.runs_first_calls() => self.replace(reason),
-            Phase::Serving | Phase::Starting => self.drain_for(reason),
+            Phase::Serving | Phase::Starting => self.drain_for(reason, soon),
             Phase::Waiting if !self.lookup.is_under_way() && !self.awaits_token() => {
                 self.timers.disarm(Timer::Restart);
                 self.start();
             }
             Phase::Degraded => self.retry(),
             // The next child is on its way.
+            Phase::Draining | Phase::Crashed if soon => self.hurry(),
             Phase::Waiting | Phase::Crashed | Phase::Draining | Phase::Stopping | Phase::Stopped => {}
         }
     }
@@ -148,12 +149,22 @@ impl Engine {
     }
 
     /// The child is replaced when it has done what it does.
-    pub(super) fn drain_for(&mut self, reason: &'static str) {
+    pub(super) fn drain_for(&mut self, reason: &'static str, soon: bool) {
         if let Some(child) = &mut self.child {
             child.leaving = Some(reason);
+            child.hurried = soon;
         }
         self.set_phase(Phase::Draining);
         self.timers.arm(Timer::Drain, self.now.mono + DRAIN);
+    }
+
+    /// Somebody waits for the child that is on its way: the one before it has less time.
+    fn hurry(&mut self) {
+        let Some(child) = &mut self.child else { return };
+        child.hurried = true;
+        if child.ladder.is_some() {
+            self.descend(Way::Hurried);
+        }
     }
 
     /// Ends a drained child.
@@ -178,7 +189,7 @@ impl Engine {
     pub(super) fn replace(&mut self, reason: &'static str) {
         self.doom(Doom::Replace(reason));
         // It has nothing to finish, and the host waits.
-        self.climb(Rung::Term);
+        self.descend(Way::Unfit);
     }
 }
 

@@ -5,11 +5,11 @@ use std::time::Duration;
 use bytes::Bytes;
 
 use super::backoff::Verdict;
-use super::io::{Exit, Gen, GroupSignal, Output, SpawnFault};
-use super::ladder::Rung;
-use super::note::{Note, StopCause};
+use super::io::{Exit, Gen, GroupSignal, Output, SpawnFault, Whom};
+use super::ladder::{Ladder, Way};
+use super::note::Note;
 use super::phase::Phase;
-use super::story::{Ending, Trouble, Why, meaning};
+use super::story::{Ending, Trouble, meaning};
 use super::timers::Timer;
 use super::{Child, Doom, Engine, answers, planted};
 
@@ -117,6 +117,11 @@ impl Engine {
                 Note::Unusable { child: generation, reason: reason.clone() }
             }
         };
+        let way = match (&doom, child.hurried) {
+            (Doom::Replace(_), false) => Way::Planned,
+            (Doom::Replace(_), true) => Way::Hurried,
+            (Doom::Crash(_) | Doom::Degrade(_), _) => Way::Unfit,
+        };
         child.doom = Some(doom);
         self.note(note);
         self.timers.disarm(Timer::Sustained);
@@ -124,14 +129,14 @@ impl Engine {
             if matches!(self.phase, Phase::Serving | Phase::Draining) {
                 self.set_phase(Phase::Crashed);
             }
-            self.climb(Rung::Close);
+            self.descend(way);
         }
     }
 
     /// The child no longer speaks or listens. It may be about to exit; else it is of no use.
     pub(super) fn useless(&mut self, child: Gen, reason: &'static str) {
         let Some(current) = self.child.as_mut().filter(|current| current.generation == child) else { return };
-        if current.exited.is_some() || current.rung.is_some() || self.phase == Phase::Stopping {
+        if current.exited.is_some() || current.ladder.is_some() || self.phase == Phase::Stopping {
             return;
         }
         current.useless.get_or_insert(reason);
@@ -147,62 +152,49 @@ impl Engine {
     pub(super) fn mute_overdue(&mut self) {
         if let Some(reason) = self.child.as_ref().and_then(|child| child.useless) {
             self.doom(Doom::Crash(reason.to_owned()));
-            self.climb(Rung::Term);
         }
     }
 
     pub(super) fn exited(&mut self, child: Gen, exit: Exit) {
         let Some(current) = self.child.as_mut().filter(|current| current.generation == child) else { return };
         current.exited = Some(exit);
-        let silent = current.silent.is_some();
-        let rung = current.rung;
         let crash = !matches!(current.doom, Some(Doom::Replace(_)));
+        let explained = current.ladder.as_ref().is_some_and(|ladder| ladder.explains(exit));
+        let by_us = current.ladder.is_some();
         for timer in [Timer::Sustained, Timer::Startup, Timer::Mute, Timer::Rung, Timer::Ping, Timer::Drain] {
             self.timers.disarm(timer);
         }
         let stopping = self.phase == Phase::Stopping;
-        self.exit_code = if by_ladder(exit, rung) { 0 } else { exit.shell_code() };
+        self.exit_code = if explained { 0 } else { exit.shell_code() };
         if crash {
             self.away_since.get_or_insert(self.now.mono);
         }
-        let exit = meaning(exit, self.config.command_line());
-        self.note(Note::Exited { child, exit, crash: crash && !stopping, by_us: rung.is_some() });
-        if stopping {
-            // Its output is read to the end, but not for ever.
-            self.timers.arm(Timer::Rung, self.now.mono + self.config.graces.term);
-        } else {
+        let meant = meaning(exit, self.config.command_line());
+        self.note(Note::Exited { child, exit: meant, crash: crash && !stopping, by_us });
+        if !stopping {
             self.set_phase(Phase::Crashed);
         }
-        if !self.left_politely() {
-            self.outputs.push_back(Output::Signal(child, GroupSignal::Kill));
+        if by_us {
+            self.leader_is_gone(exit);
+        } else {
+            self.outputs.push_back(Output::Signal(child, GroupSignal::Kill, Whom::Group));
         }
-        if silent || planted!(self, DropUnread) {
-            self.gone();
-        }
-    }
-
-    /// A child that exits in answer to our end of input may leave helpers behind on purpose.
-    fn left_politely(&self) -> bool {
-        let Some(child) = &self.child else { return false };
-        self.phase == Phase::Stopping
-            && child.rung == Some(Rung::Close)
-            && matches!(child.exited, Some(Exit::Code(_)))
+        self.gone_if_over();
     }
 
     pub(super) fn silent(&mut self, from: Gen, stderr_tail: String, unsent: Vec<Bytes>) {
         let Some(child) = self.child.as_mut().filter(|child| child.generation == from) else { return };
         child.silent = Some((stderr_tail, unsent));
-        if child.exited.is_some() {
-            self.gone();
-        }
+        self.gone_if_over();
     }
 
     /// The child has exited and its output is read: what it had answered has counted, the rest is settled.
-    fn gone(&mut self) {
-        let group_left = self.left_politely();
+    pub(super) fn gone(&mut self) {
         let Some(child) = self.child.take() else { return };
         let generation = child.generation;
+        let group_left = child.ladder.as_ref().is_some_and(Ladder::is_left);
         self.timers.disarm(Timer::Rung);
+        self.timers.disarm(Timer::Words);
         self.outputs.push_back(Output::Forget { child: generation, group_left });
         let (tail, unsent) = child.silent.unwrap_or_default();
         let tail = self.config.mask.apply(&tail).into_owned();
@@ -289,102 +281,5 @@ impl Engine {
                 self.say_to_host(answers::cancelled(&id));
             }
         }
-    }
-
-    /// We are to end. A second time, or after the end of input, a signal means at once.
-    pub(super) fn stop(&mut self, cause: StopCause) {
-        let at_once = cause == StopCause::Signal && (self.host_eof || self.phase == Phase::Stopping);
-        if self.phase != Phase::Stopping {
-            self.note(Note::Stopping { cause });
-            self.timers.disarm_all_but(Timer::Rung);
-            self.set_phase(Phase::Stopping);
-            self.climb(Rung::Close);
-        }
-        if at_once {
-            self.climb(Rung::Kill);
-        }
-    }
-
-    /// Takes a rung of the ladder, unless the child is further down already.
-    pub(super) fn climb(&mut self, rung: Rung) {
-        let Some(child) = self.child.as_mut() else { return };
-        if child.exited.is_some() {
-            // Only what it had written is still to be read.
-            self.timers.arm_once(Timer::Rung, self.now.mono + self.config.graces.term);
-            return;
-        }
-        if child.rung.is_some_and(|taken| taken >= rung) {
-            return;
-        }
-        child.rung = Some(rung);
-        let generation = child.generation;
-        match rung {
-            Rung::Close => self.outputs.push_back(Output::CloseStdin(generation)),
-            Rung::Term => self.outputs.push_back(Output::Signal(generation, GroupSignal::Term)),
-            Rung::Kill => self.outputs.push_back(Output::Signal(generation, GroupSignal::Kill)),
-            Rung::GiveUp => {}
-        }
-        if let Some((_, grace)) = rung.next(self.config.graces) {
-            self.timers.arm(Timer::Rung, self.now.mono + grace);
-        }
-    }
-
-    /// The time of a rung is over.
-    pub(super) fn next_rung(&mut self) {
-        if planted!(self, NeverKill) {
-            return;
-        }
-        let Some(child) = &self.child else { return };
-        let next = child.rung.and_then(|rung| rung.next(self.config.graces));
-        match next {
-            Some((rung, _)) if child.exited.is_none() && rung != Rung::GiveUp => self.climb(rung),
-            _ => {
-                // It does not die, or somebody holds its output open: we do not wait for that.
-                if child.exited.is_none() {
-                    let generation = child.generation;
-                    self.note(Note::Unusable { child: generation, reason: "it survived SIGKILL".to_owned() });
-                    self.exit_code = 1;
-                    if matches!(self.phase, Phase::Starting | Phase::Serving | Phase::Draining) {
-                        self.set_phase(Phase::Crashed);
-                    }
-                }
-                self.gone();
-            }
-        }
-    }
-
-    /// After the host's end of input, nothing is done for its own sake.
-    fn end_if_owed_nothing(&mut self) {
-        let ended = self.host_eof && !self.awaits_token();
-        if ended && self.phase != Phase::Stopping && self.inflight.owed() == 0 {
-            self.stop(StopCause::HostEof);
-        }
-    }
-
-    /// Ends when nothing is left to do.
-    pub(super) fn end_if_done(&mut self) {
-        self.end_if_owed_nothing();
-        if self.host_eof && self.phase != Phase::Stopping {
-            self.timers.arm_once(Timer::Owed, self.now.mono + self.config.hold);
-        }
-        if self.phase == Phase::Stopping && self.child.is_none() {
-            let unanswered = self.inflight.ids(|pending| !pending.cancelled);
-            self.answer_ourselves(&unanswered, Why::Stopping);
-            self.set_phase(Phase::Stopped);
-            self.account.due = true;
-            self.tell_carried();
-            self.note(Note::Stopped { code: self.exit_code });
-            self.outputs.push_back(Output::Exit(self.exit_code));
-        }
-    }
-}
-
-/// Whether this exit is what our ladder asked for: the signal that it sent, as the system or as a shell tells it.
-fn by_ladder(exit: Exit, rung: Option<Rung>) -> bool {
-    let signalled = |signal: i32| exit == Exit::Signal(signal) || exit == Exit::Code(128 + signal);
-    match rung {
-        None | Some(Rung::Close) => false,
-        Some(Rung::Term) => signalled(15),
-        Some(Rung::Kill | Rung::GiveUp) => signalled(15) || signalled(9),
     }
 }

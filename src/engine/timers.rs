@@ -15,8 +15,10 @@ pub(super) enum Timer {
     Startup,
     /// The child has served long enough for its crashes to be forgotten.
     Sustained,
-    /// The next rung of the ladder.
+    /// The next step of the ladder.
     Rung,
+    /// A child that has ended has had its time for what it had written: somebody is slow to read it.
+    Words,
     /// A child that fell silent, or no longer listens, has had its time to exit.
     Mute,
     /// The child is looked at: whether it answers, whether its process is stopped.
@@ -29,6 +31,8 @@ pub(super) enum Timer {
     Drain,
     /// The user's login shell has had its time to tell its `PATH`.
     Lookup,
+    /// A host that was pinged has been silent for too long.
+    Host,
     /// After the host's end of input: answers have been owed long enough.
     Owed,
 }

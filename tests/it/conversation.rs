@@ -11,7 +11,8 @@
 //! `acknowledge ID FILTER` (the server accepts a listening stream), `last-good ERA VERSION METHOD CURSOR RESULT` (all of them together are told by `recall`; `-` for no cursor),
 //! `login-path PATH`, `login-fails REASON`, `changed watched`, `changed executable`, `stopped SIGTTIN` (or another signal) and `running` (the child's
 //! process is inspected), `changing DURATION` (the watched files change every 100 ms), `spawn-fails KIND TEXT` (the next
-//! spawn), `times N DIRECTIVE`, `unseen DIRECTIVE` (without what the engine puts out), `mute`, `deaf`, `eof`, `gone`, `stop`, `wait DURATION`. In a line, `\xNN` is a byte,
+//! spawn), `times N DIRECTIVE`, `unseen DIRECTIVE` (without what the engine puts out), `mute`, `deaf`, `eof`, `gone`, `stop [TERM|INT|HUP]`, `orphaned nobody|other|unknown` (the process that started us is gone, and this one holds our stdin),
+//! `restart [now]`, `helpers on` and `helpers off` (whether the server's group has other processes, which is looked at unseen), `wait DURATION`. In a line, `\xNN` is a byte,
 //! and `LINE*N` repeats its last character. Comments start with `#`.
 
 mod session;
@@ -24,8 +25,8 @@ use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
 use mcp_supervise::engine::io::{
-    Changed, Era, Exit, Gen, Good, GroupSignal, Input, LoginPath, Now, Origin, Output, SpawnFault,
-    StopSignal, StoppedBy,
+    Changed, Era, Exit, Gen, Good, GroupSignal, Holder, Input, LoginPath, Now, Order, Origin, Output, SpawnFault,
+    StopSignal, StoppedBy, Whom,
 };
 use mcp_supervise::engine::note::Note;
 use mcp_supervise::engine::{Config, Engine, Repeat};
@@ -66,6 +67,8 @@ struct Stage {
     last_good: Vec<Good>,
     /// The look at the token file that was asked for and is not answered.
     look: Option<u64>,
+    /// Whether the group of the child has processes beside its leader.
+    helpers: bool,
     /// Whether what is to be kept on disk is shown.
     remembers: bool,
     /// Whether it is shown that a server is back.
@@ -96,6 +99,7 @@ impl Stage {
             greeting_id: String::new(),
             last_good: Vec::new(),
             look: None,
+            helpers: false,
             remembers: false,
             tells_back: false,
             text: String::new(),
@@ -141,6 +145,12 @@ impl Stage {
                 }
                 let now = self.now();
                 self.engine.as_mut().expect("started").handle(now, outcome);
+            } else if let Output::LookAtGroup(child) = output {
+                while let Some(output) = self.engine.as_mut().expect("started").poll() {
+                    self.show(&output);
+                }
+                let (now, empty) = (self.now(), !self.helpers);
+                self.engine.as_mut().expect("started").handle(now, Input::Group { child, empty });
             }
         }
     }
@@ -177,11 +187,24 @@ impl Stage {
                 format!("remember {era:?} {version} {method}{cursor}: {}", printable(&good.result))
             }
             Output::CloseStdin(child) => format!("close stdin of {child}"),
-            Output::Signal(child, GroupSignal::Term) => format!("signal {child} TERM"),
-            Output::Signal(child, GroupSignal::Kill) => format!("signal {child} KILL"),
+            Output::Signal(child, signal, whom) => {
+                let signal = match signal {
+                    GroupSignal::Int => "INT",
+                    GroupSignal::Term => "TERM",
+                    GroupSignal::Hup => "HUP",
+                    GroupSignal::Kill => "KILL",
+                };
+                let whom = match whom {
+                    Whom::Leader => ", its leader",
+                    Whom::Rest => ", the rest of its group",
+                    Whom::Group => "",
+                };
+                format!("signal {child} {signal}{whom}")
+            }
+            Output::LookAtGroup(_) => return,
             Output::Forget { child, group_left: true } => format!("forget {child}, its group left alone"),
             Output::Forget { child, group_left: false } => format!("forget {child}"),
-            Output::Exit(code) => format!("exit {code}"),
+            Output::Exit { code, .. } => format!("exit {code}"),
             Output::Note(Note::Phase { from, to }) => format!("{from} -> {to}"),
             Output::Note(Note::Dropped { cause, .. }) => format!("dropped: {cause:?}"),
             Output::Note(Note::Unusable { reason, .. }) => format!("unusable: {reason}"),
@@ -348,7 +371,22 @@ impl Stage {
             "deaf" => self.input(Input::Deaf(self.child)),
             "eof" => self.input(Input::HostEof),
             "gone" => self.input(Input::HostGone),
-            "stop" => self.input(Input::Stop(StopSignal::Term)),
+            "stop" => self.input(Input::Stop(match rest {
+                "" | "TERM" => StopSignal::Term,
+                "INT" => StopSignal::Int,
+                "HUP" => StopSignal::Hup,
+                other => panic!("no such signal: {other}"),
+            })),
+            "orphaned" => self.input(Input::StarterGone(match rest {
+                "nobody" => Holder::Nobody,
+                "other" => Holder::Other,
+                "unknown" => Holder::Unknown,
+                other => panic!("no such holder: {other}"),
+            })),
+            "restart" => {
+                self.input(Input::Order(if rest == "now" { Order::RestartSoon } else { Order::Restart }));
+            }
+            "helpers" => self.helpers = rest == "on",
             "wait" => self.wait(duration(rest)),
             other => panic!("no such directive: {other}"),
         }
@@ -377,8 +415,14 @@ impl Stage {
             assert_ne!(last, Some(at), "a deadline that stays is a busy loop");
             last = Some(at);
             self.now = self.now.max(at);
+            let seen = self.text.len();
             writeln!(self.text, "    at {:?}:", self.now).expect("writing to a string");
+            let told = self.text.len();
             self.input(Input::Timer);
+            // A look at a group that changes nothing is not shown.
+            if self.helpers && self.text.len() == told {
+                self.text.truncate(seen);
+            }
         }
         self.now = end;
     }

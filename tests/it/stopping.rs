@@ -93,8 +93,8 @@ fn nothing_is_left_when_the_supervisor_is_killed_between_two_servers_or_before_a
 }
 
 #[test]
-fn a_server_that_leaves_politely_may_leave_a_helper_behind() {
-    for way in WAYS {
+fn a_server_that_leaves_at_the_end_of_its_input_may_leave_a_helper_behind() {
+    for way in [Way::EndOfInput, Way::NoReader] {
         let mut host = Plan::new().server("--helper").start();
         let family = Family::of(&host, &["helper"]);
         host.greet();
@@ -141,13 +141,14 @@ fn whoever_holds_the_pipes_from_outside_does_not_hold_us() {
 }
 
 #[test]
-fn a_second_signal_and_one_after_the_end_of_input_mean_at_once() {
-    for first in [Way::EndOfInput, Way::Sent(Signal::SIGTERM)] {
-        // The ladder's own patience would outlast the watchdog.
-        let mut host = Plan::new()
-            .options("--stop-grace 5m --term-grace 5m --log info")
-            .server("--ignore-eof --ignore-term --grandchild")
-            .start();
+fn a_second_signal_and_one_after_the_end_of_input_are_handed_on() {
+    for (first, server) in [
+        (Way::EndOfInput, "--ignore-eof --grandchild"),
+        (Way::Sent(Signal::SIGTERM), "--ignore-eof --ignore-term --grandchild"),
+    ] {
+        // The ladder's own patience would outlast the watchdog; after a signal it is 1.5 s at most.
+        let mut host =
+            Plan::new().options("--stop-grace 5m --term-grace 5m --log info").server(server).start();
         let family = Family::of(&host, &["grandchild"]);
         host.greet();
         first.take(&mut host);
@@ -159,10 +160,84 @@ fn a_second_signal_and_one_after_the_end_of_input_mean_at_once() {
     }
 }
 
+/// A server in `sh` that does this first, is greeted, and stays; `say WORD` writes a line into the file `said`.
+fn scribe(script: &str) -> Plan {
+    let plan = Plan::new();
+    let said = plan.path("said").display().to_string();
+    let greeting = r#"{"jsonrpc":"2.0","id":"greet","result":{"protocolVersion":"2025-06-18","capabilities":{},"serverInfo":{"name":"s","version":"1"}}}"#;
+    let script = format!(
+        "trap '' PIPE; say() {{ echo \"$1\" >> '{said}'; }}; {script}; read line; echo '{greeting}'; while :; do sleep 0.02; done"
+    );
+    plan.command(["/bin/sh", "-c", &script])
+}
+
+fn until_said(host: &Host, word: &str) {
+    host.until(word, || host.file("said").lines().any(|line| line == word));
+}
+
+#[test]
+fn signals_are_handed_on_as_they_are_and_a_server_has_time_to_save() {
+    for (sent, name) in [(Signal::SIGINT, "INT"), (Signal::SIGHUP, "HUP"), (Signal::SIGTERM, "TERM")] {
+        let save = if name == "TERM" { ":" } else { "trap 'sleep 0.1; say saved; exit 0' TERM" };
+        let mut host = scribe(&format!("trap 'say {name}' {name}; {save}")).start();
+        host.greet();
+        host.signal(sent);
+        until_said(&host, name);
+        // What ends it in the end is ours: SIGTERM after half of the time, or SIGKILL.
+        assert_eq!(host.exit(), 0, "{name}");
+        let said = host.file("said");
+        assert_eq!(said.matches(name).count(), 1, "{said}");
+        assert_eq!(said.contains("saved"), name != "TERM", "{said}");
+    }
+}
+
+#[test]
+fn a_signal_after_a_signal_is_heard_too() {
+    let mut host = scribe("trap 'say INT' INT; trap 'sleep 0.1; say TERM; exit 0' TERM").start();
+    host.greet();
+    host.signal(Signal::SIGINT);
+    until_said(&host, "INT");
+    host.signal(Signal::SIGTERM);
+    assert_eq!(host.exit(), 0);
+    assert_eq!(host.file("said"), "INT\nTERM\n");
+}
+
+#[test]
+fn a_helper_has_the_time_of_its_group_though_the_leader_has_gone() {
+    let helper = "( trap 'sleep 0.5; say saved; exit 0' TERM; say ready; while :; do sleep 0.02; done ) &";
+    let mut host = scribe(&format!("{helper} trap 'say gone; exit 0' TERM")).start();
+    host.greet();
+    until_said(&host, "ready");
+    host.signal(Signal::SIGTERM);
+    assert_eq!(host.exit(), 0);
+    assert_eq!(host.file("said"), "ready\ngone\nsaved\n", "before we exit");
+}
+
+#[test]
+fn the_guardian_lets_the_group_save_and_signals_nothing_twice() {
+    // Whether the supervisor is killed before it has handed on a signal or after.
+    for first in [None, Some(Signal::SIGTERM)] {
+        let mut host = scribe("trap 'say heard; sleep 0.4; say saved' TERM").start();
+        host.greet();
+        let guardian = host.guardian();
+        if let Some(first) = first {
+            host.signal(first);
+            until_said(&host, "heard");
+        }
+        host.signal(Signal::SIGKILL);
+        until_said(&host, "saved");
+        host.exit();
+        host.until_gone("the guardian", guardian);
+        assert_eq!(host.file("said"), "heard\nsaved\n", "{first:?}");
+    }
+}
+
 #[test]
 fn last_answers_and_last_words_arrive() {
     for way in WAYS {
-        let mut host = Plan::new().server("--drain --last-words bye").start();
+        // A signal reaches the server at once: one that heeds it does not finish.
+        let stays = if matches!(way, Way::Sent(_)) { "--ignore-term" } else { "" };
+        let mut host = Plan::new().server("--drain --last-words bye").server(stays).start();
         host.greet();
         let server = host.server(1);
         host.send(call(1, "slow", &json!({"ms": 100})));

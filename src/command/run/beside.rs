@@ -22,7 +22,7 @@ use crate::lastgood::{Key, LastGood, Report, Reports};
 use crate::store::{Faults, Store};
 use crate::watch::Watch;
 
-/// How long a renewal that is under way may take when we end: with the ladder before it, all is over within 2 s.
+/// How long a renewal that is under way may take when we end: with the ladder before it, all is over within 3 s of a signal.
 const LAST_RENEWAL: Duration = Duration::from_millis(400);
 /// How long the first watches are put off: most servers have greeted by then, and the slow ones, which read thousands of
 /// files, take so long that they do not notice.

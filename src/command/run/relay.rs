@@ -37,9 +37,10 @@ use super::memory::Rest;
 use super::outbox::Outbox;
 use super::print::Print;
 use super::running::Running;
+use super::starter::Starter;
 use crate::child::{Guardian, Spec, executable, spawn};
 use crate::engine::Engine;
-use crate::engine::io::{Changed, Exit, Gen, Input, Now, Origin, Output, StopSignal};
+use crate::engine::io::{Changed, Exit, Gen, Holder, Input, Now, Origin, Output, StopSignal};
 use crate::engine::lease::io::Act;
 use crate::engine::note::Note;
 use crate::engine::phase::Phase;
@@ -103,7 +104,7 @@ pub(super) struct Relay {
     stderr: Sink,
     log_gone: bool,
     signals: Signals,
-    in_haste: bool,
+    starter: Starter,
     alarm: Alarm,
     /// When the alarm rings. `None` while it is not set, or nobody waits for it.
     alarm_at: Option<Duration>,
@@ -141,6 +142,7 @@ enum Event {
     /// What is for the host cannot be written, though nobody has closed it.
     OutputLost(io::Error),
     LogGone,
+    StarterGone(Holder),
     News(News),
     Timer,
     /// There is room again where there was none.
@@ -173,7 +175,7 @@ impl Relay {
             stderr: setup.stderr,
             log_gone: false,
             signals: Signals::new()?,
-            in_haste: false,
+            starter: Starter::new(),
             alarm: Alarm::new()?,
             alarm_at: None,
             cold: Cold::default(),
@@ -196,8 +198,8 @@ impl Relay {
         let mut beside = Some(beside);
         let mut steps = 0;
         loop {
-            if let Some(code) = self.perform_all() {
-                self.last_words().await;
+            if let Some((code, until)) = self.perform_all() {
+                self.last_words(until).await;
                 if let Some(guardian) = self.guardian.take() {
                     guardian.dismiss();
                 }
@@ -236,10 +238,7 @@ impl Relay {
                 threads::retry();
             }
             match event {
-                Event::Signal(signal) => {
-                    self.in_haste = true;
-                    self.inputs.push_back(Input::Stop(signal));
-                }
+                Event::Signal(signal) => self.inputs.push_back(Input::Stop(signal)),
                 Event::ChildExited(exit) => self.child_exited(exit),
                 Event::ChildRead => self.child_lines(),
                 Event::ChildStderr(bytes) => self.child_stderr(bytes),
@@ -252,6 +251,7 @@ impl Relay {
                     self.lose_host();
                 }
                 Event::LogGone => self.log_gone = true,
+                Event::StarterGone(holder) => self.inputs.push_back(Input::StarterGone(holder)),
                 Event::News(News::Input(input)) => self.inputs.push_back(input),
                 Event::News(News::Watching) => self.log.watching(),
                 Event::News(News::Fault(fault)) => self.log.fault(&fault),
@@ -372,6 +372,9 @@ impl Relay {
         if !self.host_gone && self.stdout.poll_reader_lost(cx).is_ready() {
             return Poll::Ready(Event::HostGone);
         }
+        if let Poll::Ready(holder) = self.starter.poll_gone(cx) {
+            return Poll::Ready(Event::StarterGone(holder));
+        }
         Poll::Pending
     }
 
@@ -423,8 +426,8 @@ impl Relay {
         self.now = self.clock.now();
     }
 
-    /// Performs what the engine asks for. The exit code when it asks for the exit.
-    fn perform_all(&mut self) -> Option<i32> {
+    /// Performs what the engine asks for. When it asks for the exit: our code, and how long slow readers may hold it up.
+    fn perform_all(&mut self) -> Option<(i32, Duration)> {
         while let Some(output) = self.engine.poll() {
             match output {
                 Output::ToHost(line, origin) if !self.host_gone => self.to_host.push(line, origin),
@@ -476,8 +479,14 @@ impl Relay {
                         child.stdin.close();
                     }
                 }
-                Output::Signal(generation, signal) => {
-                    let sent = self.child_of(generation).map(|child| child.process.signal(signal));
+                Output::LookAtGroup(generation) => {
+                    if let Some(child) = self.child_of(generation) {
+                        let empty = !child.process.group_runs();
+                        self.inputs.push_back(Input::Group { child: generation, empty });
+                    }
+                }
+                Output::Signal(generation, signal, whom) => {
+                    let sent = self.child_of(generation).map(|child| child.process.send(signal, whom));
                     if let Some(Err(error)) = sent {
                         self.log.signal_failed(generation, signal, &error);
                     }
@@ -507,9 +516,9 @@ impl Relay {
                     self.shared.note(self.now.mono, self.now.wall, &note);
                     self.log.note(&note);
                 }
-                Output::Exit(code) => {
+                Output::Exit { code, until } => {
                     self.absorb_log();
-                    return Some(code);
+                    return Some((code, until));
                 }
             }
         }
@@ -517,16 +526,19 @@ impl Relay {
         None
     }
 
-    /// What was logged goes out with everything else that goes to stderr, as soon as there is room.
-    fn absorb_log(&mut self) {
+    /// What was logged goes out with everything else that goes to stderr, as soon as there is room. Whether there was any.
+    fn absorb_log(&mut self) -> bool {
+        let mut some = false;
         while !self.to_log.is_full()
             && let Some(line) = self.log.next_line()
         {
             if !self.log_gone {
                 self.to_log.push(line, Origin::Supervisor);
                 self.cold.ask_again();
+                some = true;
             }
         }
+        some
     }
 
     fn child_of(&mut self, generation: Gen) -> Option<&mut Running> {
@@ -563,7 +575,6 @@ impl Relay {
 
     fn lose_host(&mut self) {
         self.host_gone = true;
-        self.in_haste = true;
         self.to_host.clear();
         self.inputs.push_back(Input::HostGone);
     }

@@ -7,6 +7,7 @@ use serde_json::Value;
 
 use super::check_plans::Pulse;
 use super::check_session::Window;
+use super::check_stop::Stop;
 use super::parse::Message;
 use crate::engine::backoff::Limits;
 use crate::engine::io::Exit;
@@ -146,6 +147,7 @@ pub(super) struct Kid {
     pub silent: bool,
     /// The ladder has begun.
     pub laddered: bool,
+    pub stop: Stop,
     /// Its version cannot be used.
     pub unusable: bool,
     /// Forgotten, or never born.
@@ -177,6 +179,7 @@ impl Kid {
             exit: None,
             silent: false,
             laddered: false,
+            stop: Stop::default(),
             unusable: false,
             gone: false,
             token,

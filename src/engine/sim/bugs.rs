@@ -52,10 +52,14 @@ pub(in crate::engine) enum Bug {
     TrustDisk,
     TrustOldEdition,
     RepeatUnasked,
+    KillFirst,
+    KeepSignal,
+    SwallowSecondSignal,
+    GraceOfTheLeader,
 }
 
 /// Each bug and the invariants of which one is to tell it.
-const BUGS: [(Bug, &[&str]); 47] = [
+const BUGS: [(Bug, &[&str]); 51] = [
     (Bug::SpawnCountsAsServing, &["restarts back off"]),
     (Bug::ForwardReplayedGreeting, &["only answers that it waits for reach the host"]),
     (Bug::ForgetInitialized, &["a greeted child is told what its predecessor knew"]),
@@ -71,7 +75,7 @@ const BUGS: [(Bug, &[&str]); 47] = [
     (Bug::ProgressBackwards, &["progress never goes backwards"]),
     (Bug::ForgetSubscription, &["a greeted child is told what its predecessor knew"]),
     (Bug::WriteBeforeGreeting, &["a child hears nothing before its greeting is done"]),
-    (Bug::NeverKill, &["a stop ends in time"]),
+    (Bug::NeverKill, &["a stop ends in time", "the grace is the group's"]),
     (Bug::EmptyList, &["a list that we serve is the last good one and never empty"]),
     (Bug::KeepDeadAsks, &["a host's answer reaches only the child that asked"]),
     (Bug::RepeatCancelled, &["what nobody waits for is not written"]),
@@ -94,7 +98,7 @@ const BUGS: [(Bug, &[&str]); 47] = [
     (Bug::RenewTwice, &["one renewal at a time"]),
     (Bug::ExpireWithoutCause, &["a token expires only with cause"]),
     (Bug::RepeatWithSameToken, &["a request goes again only with another token"]),
-    (Bug::ForgetVerdict, &["each refused request gets one verdict"]),
+    (Bug::ForgetVerdict, &["each refused request gets one verdict", "a withheld call is answered soon"]),
     (Bug::TellStateWithoutCause, &["a state of the API is told only if it is one"]),
     (Bug::PassStateOn, &["a call that fails because of the API is told so"]),
     (Bug::KeepOldToken, &["a server has the newest token"]),
@@ -109,6 +113,10 @@ const BUGS: [(Bug, &[&str]); 47] = [
         &["only what is safe is written to a second child", "a serving child gets what waits"],
     ),
     (Bug::RepeatUnasked, &["only what is safe is written to a second child"]),
+    (Bug::KillFirst, &["SIGKILL is never the first"]),
+    (Bug::KeepSignal, &["a signal to us is handed on"]),
+    (Bug::SwallowSecondSignal, &["a signal to us is handed on"]),
+    (Bug::GraceOfTheLeader, &["the grace is the group's", "SIGKILL is never the first"]),
 ];
 
 #[test]

@@ -21,12 +21,17 @@ use super::parse;
 use super::world::Said;
 use crate::engine::Snapshot;
 use crate::engine::guidance::Status;
-use crate::engine::io::{Changed, Exit, Input, Order, Output};
+use crate::engine::io::{Changed, Exit, Holder, Input, Order, Output};
 use crate::engine::note::{DropCause, Note};
 use crate::engine::phase::Phase;
 
 /// With more open requests than this, not each step is followed by a look at all of them.
 const MANY: usize = 100;
+
+/// How soon all is over after an end of input that owes nothing.
+const SILENT_END: Duration = Duration::from_millis(8500);
+/// The same after a signal.
+const SIGNALLED_END: Duration = Duration::from_secs(3);
 
 pub(super) type Checked = Result<(), Violation>;
 
@@ -194,17 +199,32 @@ impl Checker {
                 if self.owed() > 0 {
                     self.cover.hit("end of input with answers owed");
                 }
-                self.exit_within(self.rules.hold + Duration::from_secs(2));
+                self.exit_within(self.rules.hold + SILENT_END);
             }
-            Input::Order(Order::Restart) => {
+            Input::Order(Order::Restart | Order::RestartSoon) => {
                 self.outdated = true;
                 self.is_ordered();
             }
-            Input::HostGone | Input::Stop(_) | Input::Order(Order::Stop) => {
-                self.exit_within(Duration::from_secs(2));
+            Input::HostGone | Input::Order(Order::Stop) | Input::StarterGone(Holder::Nobody) => {
+                self.exit_within(SILENT_END);
             }
-            Input::Deaf(child) if child.0 == self.living => self.cover.hit("deaf child"),
-            Input::Mute(child) if child.0 == self.living => self.cover.hit("mute child"),
+            Input::Stop(signal) => {
+                self.exit_within(SIGNALLED_END);
+                self.is_signalled((*signal).into());
+            }
+            Input::Group { child, empty } => {
+                if let Some(kid) = self.kids.get_mut(&child.0) {
+                    kid.stop.empty |= *empty;
+                }
+            }
+            Input::Deaf(child) if child.0 == self.living => {
+                self.kid().stop.unfit = true;
+                self.cover.hit("deaf child");
+            }
+            Input::Mute(child) if child.0 == self.living => {
+                self.kid().stop.unfit = true;
+                self.cover.hit("mute child");
+            }
             Input::Silent { from, unsent, .. } if from.0 == self.living => self.never_left(from.0, unsent),
             Input::Host(_)
             | Input::Child(..)
@@ -212,6 +232,7 @@ impl Checker {
             | Input::Exited(..)
             | Input::Silent { .. }
             | Input::Deaf(_)
+            | Input::StarterGone(_)
             | Input::Mute(_)
             | Input::LoginPath(_)
             | Input::Quoted { .. }
@@ -262,17 +283,13 @@ impl Checker {
             Output::ToChild(child, line) => self.child_hears(child.0, line),
             Output::Noise(child, bytes) => self.noise(child.0, bytes),
             Output::Spawn(child) => self.spawns(child.0),
-            Output::CloseStdin(child) => {
-                self.speaks_of(child.0)?;
-                self.kid().laddered = true;
-                Ok(())
+            Output::CloseStdin(child) => self.closes_stdin(child.0),
+            Output::Signal(child, signal, whom) => self.signals(child.0, *signal, *whom),
+            Output::LookAtGroup(child) => self.speaks_of(child.0),
+            Output::Forget { child, group_left } => {
+                self.is_let_go(child.0, *group_left)?;
+                self.forgets(child.0)
             }
-            Output::Signal(child, _) => {
-                self.speaks_of(child.0)?;
-                self.kid().laddered |= self.kid().exit.is_none();
-                Ok(())
-            }
-            Output::Forget { child, .. } => self.forgets(child.0),
             Output::AskLoginShell => self.asks_shell(),
             Output::Remember(good) => self.remembers(good),
             Output::Session(act) => self.session_act(act),
@@ -283,8 +300,11 @@ impl Checker {
             Output::Inspect(_) => Ok(()),
             Output::Quote(child) => self.speaks_of(child.0),
             Output::Note(note) => self.note(note),
-            Output::Exit(_) => {
+            Output::Exit { until, .. } => {
                 self.over = true;
+                if *until > self.now + Duration::from_millis(500) {
+                    violated!("slow readers hold up the exit for half a second", "until {until:?}");
+                }
                 if self.owed() > 0 {
                     violated!("every request gets an answer", "{:?}", self.open.keys());
                 }
@@ -300,12 +320,19 @@ impl Checker {
             Note::Repeated { id, .. } => self.is_repeated(&id.to_string()),
             Note::Refused { id, again } => return self.is_refused(&id.to_string(), *again),
             Note::VersionLowered { .. } => self.cover.hit("version lowered"),
+            Note::Unusable { .. } if !self.kid().stop.unfit => {
+                self.kid().stop.unfit = true;
+                return self.note(note);
+            }
             Note::Unusable { reason, .. } if reason.contains("protocol version") => {
                 self.cover.hit("version unusable");
             }
             Note::Session { fact, .. } => return self.session_note(fact),
             Note::RestartAsked => self.restarts_as_asked(),
-            Note::Hung { child } => return self.is_hung(child.0),
+            Note::Hung { child } => {
+                self.kid().stop.unfit = true;
+                return self.is_hung(child.0);
+            }
             Note::Replaced { child, reason } => {
                 self.replaced_because(reason)?;
                 return self.is_replaced(child.0);
@@ -376,6 +403,7 @@ impl Checker {
         self.state_is_told()?;
         self.ends_step()?;
         self.life_ends()?;
+        self.stop_ends()?;
         self.session_ends()?;
         self.inject_ends()?;
         self.steps += 1;
@@ -417,7 +445,7 @@ impl Checker {
             }
         }
         if self.eof && self.owed() == 0 {
-            self.exit_within(Duration::from_secs(2));
+            self.exit_within(SILENT_END);
         }
         if let Some(by) = self.exit_by
             && self.now > by

@@ -5,7 +5,7 @@ use std::fmt;
 
 /// How often each must happen in so many seeds: about a third of how often it does.
 const SEEDS: u64 = 10_000;
-const LEAST: [(&str, u64); 89] = [
+const LEAST: [(&str, u64); 92] = [
     ("a dead child speaks", 1700),
     ("a request in the modern era", 250),
     ("an exited child's line is read", 100),
@@ -37,6 +37,7 @@ const LEAST: [(&str, u64); 89] = [
     ("failed call told as a state of the API", 75),
     ("failed while files change", 30),
     ("files have changed", 650),
+    ("helper that saved for too long", 280),
     ("greeting answered by us", 500),
     ("greeting refused", 150),
     ("greeting too long", 60),
@@ -82,7 +83,9 @@ const LEAST: [(&str, u64); 89] = [
     ("restarted after a back-off", 3100),
     ("safe request written twice", 4100),
     ("server started again with another token", 280),
+    ("server that was killed", 150),
     ("session expired", 500),
+    ("signal after signal", 60),
     ("spawn failed", 600),
     ("spliced id answered", 1600),
     ("started without a crash", 600),

@@ -456,7 +456,8 @@ fn ends(sched: &mut Sched) {
             sched.after(soon, if asked { Event::Order(Order::Stop) } else { Event::Stop(term) });
             if sched.rng.percent(30) {
                 let later = sched.rng.millis(0, 1000);
-                sched.after(later, Event::Stop(StopSignal::Term));
+                let next = *sched.rng.pick(&[StopSignal::Term, StopSignal::Term, StopSignal::Int]);
+                sched.after(later, Event::Stop(next));
             }
         }
         _ => sched.after(soon, Event::HostGone),

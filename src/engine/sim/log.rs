@@ -50,6 +50,7 @@ fn input_text(input: &Input) -> String {
         Input::Host(line) => format!("host: {}", line_text(line)),
         Input::HostEof => "host: end of input".to_owned(),
         Input::HostGone => "host: gone".to_owned(),
+        Input::StarterGone(holder) => format!("starter: gone, {holder:?} holds our stdin"),
         Input::Child(child, line) => format!("child {child}: {}", line_text(line)),
         Input::Spawned(child, _) => format!("child {child} runs"),
         Input::SpawnFailed(child, fault, _) => format!("child {child} cannot be spawned: {fault:?}"),
@@ -62,6 +63,7 @@ fn input_text(input: &Input) -> String {
             None => format!("child {child} is not stopped"),
         },
         Input::Quoted { from, text } => format!("child {from} has printed {} bytes", text.len()),
+        Input::Group { child, empty } => format!("group of child {child} is empty: {empty}"),
         Input::LastGood(good) => format!("last good: {} answers", good.len()),
         Input::LoginPath(path) => format!("login shell: {path:?}"),
         Input::Changed(changed) => format!("changed: {changed:?}"),
@@ -91,11 +93,12 @@ fn output_text(output: &Output) -> String {
             bytes_text(&good.result)
         ),
         Output::CloseStdin(child) => format!("close stdin of child {child}"),
-        Output::Signal(child, signal) => format!("signal {signal:?} to child {child}"),
+        Output::Signal(child, signal, whom) => format!("signal {signal:?} to child {child}, {whom:?}"),
+        Output::LookAtGroup(child) => format!("look at the group of child {child}"),
         Output::Forget { child, group_left } => format!("forget child {child}, group left: {group_left}"),
         Output::Note(note) => format!("note {note:?}"),
         Output::Session(act) => format!("session {act:?}"),
-        Output::Exit(code) => format!("exit {code}"),
+        Output::Exit { code, until } => format!("exit {code}, by {until:?}"),
     }
 }
 

@@ -12,7 +12,7 @@ use super::check_inject::REFUSED;
 use super::parse::{self, Message};
 use super::rng::Rng;
 use super::world::{Event, Said, Sched};
-use crate::engine::io::{Era, Exit};
+use crate::engine::io::{Era, Exit, GroupSignal, Whom};
 
 /// What a line of a server looks like.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -76,6 +76,9 @@ pub(super) struct Server {
     /// How it answers the end of its input, and SIGTERM.
     heeds_close: bool,
     heeds_term: bool,
+    /// Its group has other processes; whether they heed SIGTERM.
+    pub helpers: bool,
+    helpers_heed: bool,
     told: u64,
     /// The token in its environment; `None` inside if it got none.
     pub token: Injected,
@@ -129,6 +132,8 @@ impl Server {
             batches: false,
             heeds_close: !rng.percent(profile.stubborn),
             heeds_term: !rng.percent(profile.stubborn),
+            helpers: rng.percent(25),
+            helpers_heed: rng.percent(70),
             told: 0,
             token: Injected::Nothing,
         }
@@ -520,22 +525,36 @@ impl Server {
     pub(super) fn stdin_closes(&mut self, sched: &mut Sched) {
         if self.heeds_close && self.alive && !self.frozen {
             let exit = if sched.rng.percent(80) { Exit::Code(0) } else { Exit::Code(3) };
-            let delay = sched.rng.millis(0, 50);
+            let delay = sched.rng.mostly(80, 50, 4000);
             sched.after(delay, Event::Exits(self.generation, exit));
         }
     }
 
-    pub(super) fn signalled(&mut self, kill: bool, sched: &mut Sched) {
+    pub(super) fn signalled(&mut self, signal: GroupSignal, whom: Whom, sched: &mut Sched) {
+        let kill = signal == GroupSignal::Kill;
+        if whom != Whom::Leader && (kill || signal == GroupSignal::Term && self.helpers_heed) {
+            // Helpers save what they have, some for longer than they may.
+            let delay = if kill { Duration::from_micros(300) } else { sched.rng.mostly(60, 900, 6000) };
+            sched.after(delay, Event::HelpersEnd(self.generation));
+        }
         if !self.alive {
-            // Whoever held its output is gone too.
-            return sched.after(Duration::from_micros(300), Event::Silence(self.generation));
+            if whom == Whom::Group {
+                // Whoever held its output is gone too.
+                sched.after(Duration::from_micros(300), Event::Silence(self.generation));
+            }
+            return;
+        }
+        if whom == Whom::Rest {
+            return;
         }
         let unkillable = sched.rng.percent(2);
         let delay = sched.rng.mostly(90, 20, 295);
         if kill && !unkillable {
             sched.after(delay, Event::Exits(self.generation, Exit::Signal(9)));
         } else if !kill && self.heeds_term && !self.frozen {
-            let exit = *sched.rng.pick(&[Exit::Signal(15), Exit::Code(143), Exit::Code(0)]);
+            let number = signal.number();
+            let exit = *sched.rng.pick(&[Exit::Signal(number), Exit::Code(128 + number), Exit::Code(0)]);
+            let delay = sched.rng.mostly(70, 20, 1400);
             sched.after(delay, Event::Exits(self.generation, exit));
         }
     }

@@ -19,8 +19,7 @@ use super::server::{Injected, Server, Shape, TOOLS};
 use super::{Bug, Violation};
 use crate::engine::backoff::Limits;
 use crate::engine::io::{
-    Changed, Era, Exit, Gen, Good, GroupSignal, Input, LoginPath, Now, Order, Output, SpawnFault, StopSignal,
-    StoppedBy,
+    Changed, Era, Exit, Gen, Good, Input, LoginPath, Now, Order, Output, SpawnFault, StopSignal, StoppedBy,
 };
 use crate::engine::upstream::OnExpired;
 use crate::engine::{Config, Engine, Repeat};
@@ -52,6 +51,8 @@ pub(super) enum Event {
     Says(u32, Said),
     Exits(u32, Exit),
     Silence(u32),
+    /// The other processes of the child's group have ended.
+    HelpersEnd(u32),
     Deaf(u32),
     /// The host has waited long enough for its probe.
     HostLosesPatience,
@@ -279,7 +280,8 @@ impl World {
                 }
                 if !self.ending && self.sched.rng.percent(changes) {
                     let at = self.sched.rng.millis(0, 2000);
-                    self.sched.after(at, Event::Order(Order::Restart));
+                    let order = if self.sched.rng.percent(70) { Order::Restart } else { Order::RestartSoon };
+                    self.sched.after(at, Event::Order(order));
                 }
                 let fault = self.sched.profile.fault;
                 if !self.ending && self.sched.rng.percent(fault) {
@@ -361,6 +363,10 @@ impl World {
                 let stderr_tail = "a last word".to_owned();
                 let unsent = std::mem::take(&mut server.unsent);
                 Some((Input::Silent { from: Gen(child), stderr_tail, unsent }, Seen::Silence(child)))
+            }
+            Event::HelpersEnd(child) => {
+                self.servers.get_mut(&child)?.helpers = false;
+                None
             }
             Event::Deaf(child) => {
                 let server = self.servers.get_mut(&child)?;
@@ -514,9 +520,12 @@ impl World {
                 Output::CloseStdin(child) => {
                     self.servers.get_mut(&child.0).unwrap().stdin_closes(&mut self.sched);
                 }
-                Output::Signal(child, signal) => {
-                    let kill = signal == GroupSignal::Kill;
-                    self.servers.get_mut(&child.0).unwrap().signalled(kill, &mut self.sched);
+                Output::Signal(child, signal, whom) => {
+                    self.servers.get_mut(&child.0).unwrap().signalled(signal, whom, &mut self.sched);
+                }
+                Output::LookAtGroup(child) => {
+                    let empty = !self.servers[&child.0].helpers;
+                    self.sched.after(Duration::ZERO, Event::Happens(Input::Group { child, empty }));
                 }
                 Output::Forget { child, .. } => self.servers.get_mut(&child.0).unwrap().forgotten = true,
                 Output::AskLoginShell => {
@@ -548,7 +557,7 @@ impl World {
                         api.performs(&act, &mut self.sched);
                     }
                 }
-                Output::Remember(_) | Output::Noise(..) | Output::Note(_) | Output::Exit(_) => {}
+                Output::Remember(_) | Output::Noise(..) | Output::Note(_) | Output::Exit { .. } => {}
             }
         }
         Ok(())

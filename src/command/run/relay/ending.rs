@@ -1,5 +1,6 @@
 //! The end of the relay: what is still to be written is written, as long as somebody takes it, and not for ever.
 
+use std::io::ErrorKind;
 use std::pin::Pin;
 use std::task::Poll;
 use std::time::Duration;
@@ -9,54 +10,69 @@ use tokio::io::AsyncWrite as _;
 use super::Relay;
 use crate::engine::io::Origin;
 
-/// How long the host may take to read the last of what is for it, without reading anything, before we leave.
-const LAST_WORDS: Duration = Duration::from_secs(2);
 /// How long what is kept for later runs may take to be written before we leave.
 const LAST_WRITES: Duration = Duration::from_millis(200);
-/// Both, and the log, once we were told to end at once.
-const IN_HASTE: Duration = Duration::from_millis(100);
 
 impl Relay {
-    /// Writes to the host, then what is kept for later runs, then the log.
-    pub(super) async fn last_words(&mut self) {
-        let (patience, writes) = if self.in_haste { (IN_HASTE, IN_HASTE) } else { (LAST_WORDS, LAST_WRITES) };
+    /// Writes to the host and to the log, side by side; then what is kept for later runs; then what the log has got of that.
+    /// Readers that are slow are waited for until this time; who reads at once gets all of it.
+    pub(super) async fn last_words(&mut self, until: Duration) {
         if let Some(beside) = &mut self.beside {
             // A shell that is still asked need not answer any more.
             beside.forget_login_shell();
         }
-        while !self.to_host.is_empty() && !self.host_gone {
-            let written = self.alarm.within(patience, |cx| match self.signals.poll_next(cx) {
-                Poll::Ready(_) => Poll::Ready(None),
-                Poll::Pending => self.to_host.poll_write(cx, &mut self.stdout).map(Some),
-            });
-            if !matches!(written.await, Some(Some(Ok(())))) {
-                break;
-            }
-        }
-        // A file or a terminal has what it was given only once it is flushed.
-        let flushed = self.alarm.within(patience, |cx| Pin::new(&mut self.stdout).poll_flush(cx)).await;
-        if let Some(Err(error)) = flushed.filter(|_| !self.host_gone) {
-            self.lose_output(&error);
-            self.absorb_log();
-        }
+        self.write_out(until).await;
         // Nothing more is asked of the keeper, which ends it.
         self.acts = None;
         if let Some(beside) = self.beside.take() {
-            for fault in beside.end(&mut self.alarm, writes).await {
+            for fault in beside.end(&mut self.alarm, LAST_WRITES).await {
                 self.log.fault(&fault);
             }
-            self.absorb_log();
         }
         if let Some(line) = self.noise.summary() {
             self.to_log.push(line, Origin::Supervisor);
         }
-        while !self.to_log.is_empty() && !self.log_gone {
-            let written = self.alarm.within(IN_HASTE, |cx| self.to_log.poll_write(cx, &mut self.stderr));
-            if !matches!(written.await, Some(Ok(()))) {
-                break;
-            }
+        self.write_out(until).await;
+    }
+
+    async fn write_out(&mut self, until: Duration) {
+        loop {
             self.absorb_log();
+            let patience = until.saturating_sub(self.clock.elapsed());
+            let (mut told, mut logged) = (self.host_gone, self.log_gone);
+            let mut lost = None;
+            let written = self.alarm.within(patience, |cx| {
+                // A file or a terminal has what it was given only once it is flushed. A reader that is lost is none.
+                told = told
+                    || match self.to_host.poll_write_all(cx, &mut self.stdout) {
+                        Poll::Ready(Ok(())) => match Pin::new(&mut self.stdout).poll_flush(cx) {
+                            Poll::Ready(flushed) => {
+                                lost = flushed.err();
+                                true
+                            }
+                            Poll::Pending => false,
+                        },
+                        Poll::Ready(Err(error)) => {
+                            lost = Some(error);
+                            true
+                        }
+                        Poll::Pending => false,
+                    };
+                logged = logged
+                    || match self.to_log.poll_write_all(cx, &mut self.stderr) {
+                        Poll::Ready(Ok(())) => Pin::new(&mut self.stderr).poll_flush(cx).is_ready(),
+                        Poll::Ready(Err(_)) => true,
+                        Poll::Pending => false,
+                    };
+                if told && logged { Poll::Ready(()) } else { Poll::Pending }
+            });
+            let in_time = written.await.is_some();
+            if let Some(error) = lost.filter(|error| error.kind() != ErrorKind::BrokenPipe) {
+                self.lose_output(&error);
+            }
+            if !in_time || !self.absorb_log() {
+                return;
+            }
         }
-        let _ = self.alarm.within(IN_HASTE, |cx| Pin::new(&mut self.stderr).poll_flush(cx)).await;
     }
 }

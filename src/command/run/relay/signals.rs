@@ -1,4 +1,4 @@
-//! The signals that ask us to stop; and, as process 1, the one that tells of an orphan's end.
+//! The signals that ask us to stop, each told as it came; and, as process 1, the one that tells of an orphan's end.
 
 use std::io;
 use std::mem::MaybeUninit;
@@ -37,15 +37,13 @@ impl Signals {
         while self.child.as_mut().is_some_and(|child| child.poll_recv(cx).is_ready()) {
             reap_orphans();
         }
-        if self.term.poll_recv(cx).is_ready() {
-            return Poll::Ready(StopSignal::Term);
-        }
+        // Of several that have come meanwhile SIGTERM is the last: those who stop in steps send it after the others.
         for (signal, name) in [(&mut self.int, StopSignal::Int), (&mut self.hup, StopSignal::Hup)] {
             if signal.as_mut().is_some_and(|signal| signal.poll_recv(cx).is_ready()) {
                 return Poll::Ready(name);
             }
         }
-        Poll::Pending
+        self.term.poll_recv(cx).map(|_| StopSignal::Term)
     }
 }
 

@@ -1,0 +1,200 @@
+//! The process that started us, and what its end means.
+//!
+//! It may have been the host, whose ends of our pipes a sibling of ours has inherited, so that no end of input comes; or a
+//! launcher, whose host lives on. A host was started before us, and a sibling that inherited its ends was not: it is looked
+//! who holds the other end of our stdin, and whether that process is older than we are.
+//!
+//! | stdin is | its other end is held by |
+//! |---|---|
+//! | a pipe | those in whose `/proc/PID/fd` it is, open for writing |
+//! | a socket | the process that made the pair (`SO_PEERCRED`) |
+//! | anything else | nothing is concluded: a terminal and a file tell their end themselves |
+//!
+//! Where a launcher has gone and an older process holds the other end, that is the host, and its end is waited for in turn.
+//! On systems without `/proc` and pidfds nothing is learnt, and nothing is concluded.
+
+use std::task::{Context, Poll};
+
+use crate::engine::io::Holder;
+
+/// The process that started us, or that is known to hold the other end of our stdin.
+#[derive(Debug, Default)]
+pub(super) struct Starter(system::Starter);
+
+impl Starter {
+    /// Must be called inside the runtime.
+    pub(super) fn new() -> Self {
+        Self(system::Starter::new())
+    }
+
+    /// Ready when it has ended: who holds the other end of our stdin now. Takes as long as a look at all processes takes.
+    pub(super) fn poll_gone(&mut self, cx: &mut Context<'_>) -> Poll<Holder> {
+        self.0.poll_gone(cx)
+    }
+}
+
+#[cfg(not(target_os = "linux"))]
+mod system {
+    use std::task::{Context, Poll};
+
+    use crate::engine::io::Holder;
+
+    #[derive(Debug, Default)]
+    pub(super) struct Starter;
+
+    impl Starter {
+        pub(super) fn new() -> Self {
+            Self
+        }
+
+        #[expect(clippy::unused_self, reason = "the same as where something can be learnt")]
+        pub(super) fn poll_gone(&mut self, _cx: &mut Context<'_>) -> Poll<Holder> {
+            Poll::Pending
+        }
+    }
+}
+
+#[cfg(target_os = "linux")]
+mod system {
+    use std::ffi::OsString;
+    use std::fs;
+    use std::io;
+    use std::os::unix::fs::{FileTypeExt as _, MetadataExt as _};
+    use std::process;
+    use std::task::{Context, Poll, ready};
+
+    use nix::sys::socket::{getsockopt, sockopt};
+    use nix::unistd::{Pid, geteuid, getppid};
+
+    use crate::child::EndWatch;
+    use crate::engine::io::Holder;
+
+    /// What the link to the first namespace of process ids says; in another one, processes outside are not seen.
+    const FIRST_NAMESPACE: &str = "pid:[4026531836]";
+    const STDIN: &str = "/proc/self/fd/0";
+
+    #[derive(Debug, Default)]
+    pub(super) struct Starter {
+        /// `None` where nothing can be learnt, or all is.
+        watched: Option<EndWatch>,
+        /// It was gone before it could be watched.
+        gone: bool,
+    }
+
+    impl Starter {
+        pub(super) fn new() -> Self {
+            let starter = getppid();
+            if starter.as_raw() <= 1 {
+                return Self::default();
+            }
+            let watched = EndWatch::new(starter).ok();
+            // Its number may have become another's before that.
+            Self { gone: getppid() != starter, watched }
+        }
+
+        pub(super) fn poll_gone(&mut self, cx: &mut Context<'_>) -> Poll<Holder> {
+            if !std::mem::take(&mut self.gone) {
+                let Some(watched) = &self.watched else { return Poll::Pending };
+                ready!(watched.poll_ended(cx));
+            }
+            self.watched = None;
+            let found = find();
+            if let Found::Older(pid) = found {
+                self.watched = EndWatch::new(pid).ok();
+            }
+            Poll::Ready(match found {
+                Found::Older(_) | Found::Nothing => Holder::Other,
+                Found::Nobody => Holder::Nobody,
+                Found::Unknown => Holder::Unknown,
+            })
+        }
+    }
+
+    /// Who holds the other end of our stdin.
+    enum Found {
+        Older(Pid),
+        Nobody,
+        Unknown,
+        /// It is none that a process holds.
+        Nothing,
+    }
+
+    fn find() -> Found {
+        let (Ok(stdin), Some(ours)) = (fs::metadata(STDIN), birth(process::id())) else {
+            return Found::Unknown;
+        };
+        let kind = stdin.file_type();
+        if kind.is_socket() {
+            return maker_of_socket(ours);
+        }
+        if !kind.is_fifo() {
+            return Found::Nothing;
+        }
+        let Ok(pipe) = fs::read_link(STDIN) else { return Found::Unknown };
+        let Ok(processes) = fs::read_dir("/proc") else { return Found::Unknown };
+        // A pipe belongs to whoever made it.
+        let maker = stdin.uid();
+        let alike = maker == geteuid().as_raw() || geteuid().is_root();
+        let seen = fs::read_link("/proc/self/ns/pid").is_ok_and(|link| link.as_os_str() == FIRST_NAMESPACE);
+        let mut unknown = !alike || !seen;
+        for pid in processes.flatten().filter_map(|entry| entry.file_name().to_str()?.parse::<u32>().ok()) {
+            // The younger ones are those that may have inherited it.
+            if birth(pid).is_none_or(|birth| birth >= ours) {
+                continue;
+            }
+            match writes_to(pid, pipe.as_os_str()) {
+                Ok(true) => return Found::Older(Pid::from_raw(pid.cast_signed())),
+                Ok(false) => {}
+                Err(error) => unknown |= error.kind() == io::ErrorKind::PermissionDenied && is_of(pid, maker),
+            }
+        }
+        if unknown { Found::Unknown } else { Found::Nobody }
+    }
+
+    fn maker_of_socket(ours: (u64, u32)) -> Found {
+        let Ok(maker) = getsockopt(&io::stdin(), sockopt::PeerCredentials) else { return Found::Unknown };
+        let pid = maker.pid();
+        match u32::try_from(pid) {
+            // Outside of our namespace; or made by who became us, for somebody else.
+            Ok(0) | Err(_) => Found::Unknown,
+            Ok(pid) if pid == process::id() => Found::Unknown,
+            Ok(number) if birth(number).is_some_and(|birth| birth < ours) => Found::Older(Pid::from_raw(pid)),
+            Ok(_) => Found::Nobody,
+        }
+    }
+
+    /// When a process that runs was started, in ticks of the system; its number decides between two of one tick.
+    fn birth(pid: u32) -> Option<(u64, u32)> {
+        let stat = fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
+        // `pid (name) state ...`, and a name may hold anything; the start is the 22nd field.
+        let (_, rest) = stat.rsplit_once(')')?;
+        let mut words = rest.split_whitespace();
+        let state = words.next()?;
+        let start = words.nth(18)?.parse().ok()?;
+        (!matches!(state, "Z" | "X")).then_some((start, pid))
+    }
+
+    /// Whether this process holds this pipe open for writing.
+    fn writes_to(pid: u32, pipe: &std::ffi::OsStr) -> io::Result<bool> {
+        for entry in fs::read_dir(format!("/proc/{pid}/fd"))?.flatten() {
+            if fs::read_link(entry.path()).is_ok_and(|link| link.as_os_str() == pipe) {
+                let number: OsString = entry.file_name();
+                let info = fs::read_to_string(format!("/proc/{pid}/fdinfo/{}", number.display()))?;
+                let flags = info.lines().find_map(|line| line.strip_prefix("flags:"));
+                let flags = flags.and_then(|flags| u32::from_str_radix(flags.trim(), 8).ok());
+                // O_WRONLY and O_RDWR.
+                if flags.is_some_and(|flags| flags & 0o3 != 0) {
+                    return Ok(true);
+                }
+            }
+        }
+        Ok(false)
+    }
+
+    /// Whether this process runs as this user. `true` where that cannot be told.
+    fn is_of(pid: u32, user: u32) -> bool {
+        let Ok(status) = fs::read_to_string(format!("/proc/{pid}/status")) else { return true };
+        let users = status.lines().find_map(|line| line.strip_prefix("Uid:"));
+        users.is_none_or(|users| users.split_whitespace().any(|id| id.parse() == Ok(user)))
+    }
+}

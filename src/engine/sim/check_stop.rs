@@ -1,0 +1,166 @@
+//! How children are stopped: signals to us are handed on, SIGKILL is never the first that a child hears, and the grace is the
+//! group's.
+
+use std::collections::VecDeque;
+use std::time::Duration;
+
+use super::Violation;
+use super::check::{Checked, Checker, violated};
+use crate::engine::io::{Exit, GroupSignal, Whom};
+use crate::engine::phase::Phase;
+
+/// From SIGTERM to SIGKILL, at least, where no signal to us is the cause.
+const TERM_GRACE: Duration = Duration::from_secs(2);
+/// From a signal that is handed on to SIGKILL.
+const HANDED: Duration = Duration::from_millis(1500);
+/// How long a server that still owes answers has before it hears the signal.
+const OWING: Duration = Duration::from_millis(500);
+/// What every server that serves has from the end of its input to SIGTERM.
+const STOP_GRACE: Duration = Duration::from_secs(1);
+
+/// The stop of a child.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Stop {
+    closed: Option<Duration>,
+    /// What was sent to the leader, or to the others once it had gone, and when.
+    sent: Vec<(Duration, GroupSignal)>,
+    /// What the leader has heard and the others have not.
+    rest: Vec<GroupSignal>,
+    /// Signals to us that are to be handed on, and when.
+    due: VecDeque<(Duration, GroupSignal)>,
+    /// Because of a signal to us, SIGKILL may come from then on.
+    may_kill: Option<Duration>,
+    killed: bool,
+    /// It can no longer be used.
+    pub unfit: bool,
+    pub empty: bool,
+}
+
+impl Checker {
+    /// We get a signal.
+    pub(super) fn is_signalled(&mut self, signal: GroupSignal) {
+        let (now, owes) = (self.now, self.eof && self.phase != Phase::Stopping && self.owed() > 0);
+        let Some(kid) = self.kids.get_mut(&self.living).filter(|kid| !kid.gone && !kid.stop.killed) else {
+            return;
+        };
+        let left = kid.laddered && kid.stop.sent.is_empty() && matches!(kid.exit, Some(Exit::Code(_)));
+        if kid.exit.is_some() && (!kid.laddered || left || kid.stop.empty) {
+            return;
+        }
+        let at = now + if owes && !kid.laddered { OWING } else { Duration::ZERO };
+        for (due, _) in &mut kid.stop.due {
+            *due = now;
+        }
+        if !kid.stop.due.is_empty() || !kid.stop.sent.is_empty() {
+            self.cover.hit("signal after signal");
+        }
+        let kid = self.kid();
+        kid.stop.due.push_back((at, signal));
+        let may = at + HANDED;
+        kid.stop.may_kill = Some(kid.stop.may_kill.map_or(may, |earlier| earlier.min(may)));
+    }
+
+    pub(super) fn closes_stdin(&mut self, child: u32) -> Checked {
+        self.speaks_of(child)?;
+        let now = self.now;
+        let kid = self.kid();
+        if kid.laddered {
+            violated!("stdin is closed once", "child {child}");
+        }
+        kid.laddered = true;
+        kid.stop.closed = Some(now);
+        Ok(())
+    }
+
+    pub(super) fn signals(&mut self, child: u32, signal: GroupSignal, whom: Whom) -> Checked {
+        self.speaks_of(child)?;
+        let now = self.now;
+        let kid = self.kid();
+        let gone = kid.exit.is_some();
+        if gone && !kid.laddered {
+            // It has crashed, and its helpers go with it.
+            kid.stop.killed = true;
+            return Ok(());
+        }
+        if !kid.laddered {
+            violated!("the end of its input comes before a signal", "child {child}: {signal:?}");
+        }
+        if signal == GroupSignal::Kill {
+            return self.kills(child);
+        }
+        if kid.stop.killed {
+            violated!("nothing comes after SIGKILL", "child {child}: {signal:?}");
+        }
+        match (whom, kid.stop.rest.iter().position(|told| *told == signal)) {
+            (Whom::Rest, Some(told)) => {
+                kid.stop.rest.remove(told);
+                return Ok(());
+            }
+            (Whom::Leader, Some(_)) if !gone => {}
+            (Whom::Leader, None) if !gone => kid.stop.rest.push(signal),
+            (Whom::Rest, None) if gone => {}
+            _ => violated!("signals go to the leader first, and to others once", "{signal:?} to {whom:?}"),
+        }
+        let served = kid.serving_since.is_some() && !kid.stop.unfit && !gone;
+        let closed = kid.stop.closed.unwrap_or_default();
+        if signal == GroupSignal::Term
+            && served
+            && kid.stop.due.is_empty()
+            && kid.stop.may_kill.is_none()
+            && now < closed + STOP_GRACE
+        {
+            violated!("a server that serves has time to save", "SIGTERM {:?} after", now - closed);
+        }
+        if kid.stop.due.front().is_some_and(|(at, due)| *due == signal && (gone || *at <= now)) {
+            kid.stop.due.pop_front();
+        }
+        kid.stop.sent.push((now, signal));
+        Ok(())
+    }
+
+    fn kills(&mut self, child: u32) -> Checked {
+        let now = self.now;
+        let kid = self.kid();
+        if std::mem::replace(&mut kid.stop.killed, true) {
+            violated!("nothing comes after SIGKILL", "child {child}");
+        }
+        let Some((term, _)) = kid.stop.sent.iter().find(|(_, signal)| *signal == GroupSignal::Term) else {
+            violated!("SIGKILL is never the first", "child {child} has heard {:?}", kid.stop.sent);
+        };
+        let may = kid.stop.may_kill.map_or(*term + TERM_GRACE, |may| may.min(*term + TERM_GRACE));
+        if now < may {
+            let what = if kid.exit.is_some() { "the grace is the group's" } else { "the grace is kept" };
+            violated!(what, "child {child} is killed, and has time until {may:?}");
+        }
+        kid.stop.due.clear();
+        let gone = kid.exit.is_some();
+        self.cover.hit(if gone { "helper that saved for too long" } else { "server that was killed" });
+        Ok(())
+    }
+
+    /// What is done with a child that has gone agrees with how it went.
+    pub(super) fn is_let_go(&mut self, child: u32, group_left: bool) -> Checked {
+        let kid = self.kid().clone();
+        let by_itself = kid.laddered && kid.stop.sent.is_empty() && matches!(kid.exit, Some(Exit::Code(_)));
+        if group_left != by_itself {
+            violated!("helpers are left only by a server that leaves by itself", "child {child}");
+        }
+        if kid.laddered && !by_itself && !kid.stop.killed && !kid.stop.empty {
+            violated!("the grace is the group's", "child {child} is forgotten while helpers save");
+        }
+        Ok(())
+    }
+
+    /// What was to be handed on by now was.
+    pub(super) fn stop_ends(&mut self) -> Checked {
+        let now = self.now;
+        let Some(kid) = self.kids.get(&self.living).filter(|kid| !kid.gone && !kid.stop.empty) else {
+            return Ok(());
+        };
+        let left = kid.stop.sent.is_empty() && matches!(kid.exit, Some(Exit::Code(_)));
+        if let Some((at, signal)) = kid.stop.due.front().filter(|(at, _)| *at <= now && !left) {
+            violated!("a signal to us is handed on", "{signal:?} of {at:?}");
+        }
+        Ok(())
+    }
+}
