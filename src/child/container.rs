@@ -143,7 +143,8 @@ impl Container {
         let mut client = self.client.clone();
         if let Some(program) = client.first_mut().filter(|it| it.as_bytes().contains(&b'/')) {
             // It is started from another folder.
-            *program = std::path::absolute(&*program).map_or_else(|_| program.clone(), PathBuf::into_os_string);
+            *program =
+                std::path::absolute(&*program).map_or_else(|_| program.clone(), PathBuf::into_os_string);
         }
         let cidfile = std::path::absolute(&self.cidfile).unwrap_or_else(|_| self.cidfile.clone());
         let own = if self.dir.is_some() { "own" } else { "" };

@@ -24,8 +24,9 @@ pub(super) fn promises() -> Roff {
         ("stdout carries MCP messages", "and nothing else, whatever the server prints."),
         (
             "Nothing is left behind.",
-            "With the host gone, or on SIGTERM, the server and its process group are gone within 2 s, also when the supervisor \
-             itself is killed.",
+            "The server and its process group are gone within 3 s of a signal, and within 8.5 s of an end of input that owes \
+             nothing, also when the supervisor itself is killed. Signals are handed on as they are, and SIGKILL is never the \
+             first that a server hears.",
         ),
         (
             "Secrets are masked",
