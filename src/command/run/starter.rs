@@ -170,8 +170,8 @@ mod system {
         let (_, rest) = stat.rsplit_once(')')?;
         let mut words = rest.split_whitespace();
         let state = words.next()?;
-        let start = words.nth(18)?.parse().ok()?;
-        (!matches!(state, "Z" | "X")).then_some((start, pid))
+        let ticks = words.nth(18)?.parse().ok()?;
+        (!matches!(state, "Z" | "X")).then_some((ticks, pid))
     }
 
     /// Whether this process holds this pipe open for writing.
