@@ -122,8 +122,7 @@ pub fn spawn(spec: &Spec, guardian: Option<&Guardian>) -> Result<Child, SpawnErr
     if let (Some(entry), Some(container)) = (&entry, &container) {
         entry.prepare(&container.prepared());
     }
-    let started = start(command, Leads::Nothing, entry)
-        .map_err(|error| fault::explain(spec, &error))?;
+    let started = start(command, Leads::Nothing, entry).map_err(|error| fault::explain(spec, &error))?;
     let Started { mut pipes, living } = started;
     match ends_of(&mut pipes, &living) {
         Ok((exit, stdin, stdout, stderr)) => {
@@ -306,7 +305,7 @@ impl Process {
             // What macOS says of a group that is all zombies.
             Err(Errno::EPERM) if cfg!(target_os = "macos") => Ok(()),
             // What Linux says where only zombies of another user are left.
-            Err(Errno::EPERM) if !family::is_alive(group) => Ok(()),
+            Err(Errno::EPERM) if !family::runs(group) => Ok(()),
             Err(errno) => Err(errno.into()),
         }
     }

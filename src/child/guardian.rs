@@ -354,9 +354,7 @@ impl Groups {
 
     /// Whether a process of one of them is left. Only a thorough look tells zombies apart.
     fn any_left(&self, thorough: bool) -> bool {
-        self.all().any(|group| {
-            killpg(group, None) != Err(Errno::ESRCH) && (!thorough || family::runs(group))
-        })
+        self.all().any(|group| killpg(group, None) != Err(Errno::ESRCH) && (!thorough || family::runs(group)))
     }
 }
 

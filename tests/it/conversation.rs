@@ -25,8 +25,8 @@ use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
 use mcp_supervise::engine::io::{
-    Changed, Era, Exit, Gen, Good, GroupSignal, Holder, Input, LoginPath, Now, Order, Origin, Output, SpawnFault,
-    StopSignal, StoppedBy, Whom,
+    Changed, Era, Exit, Gen, Good, GroupSignal, Holder, Input, LoginPath, Now, Order, Origin, Output,
+    SpawnFault, StopSignal, StoppedBy, Whom,
 };
 use mcp_supervise::engine::note::Note;
 use mcp_supervise::engine::{Config, Engine, Repeat};
