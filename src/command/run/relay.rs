@@ -464,8 +464,7 @@ impl Relay {
                     }
                 }
                 Output::Quote(generation) => {
-                    if let Some(child) = self.child_of(generation) {
-                        let text = child.tail.text();
+                    if let Some(text) = self.child_of(generation).map(|child| child.tail.text()) {
                         self.inputs.push_back(Input::Quoted { from: generation, text });
                     }
                 }
