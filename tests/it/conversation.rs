@@ -201,7 +201,6 @@ impl Stage {
                 };
                 format!("signal {child} {signal}{whom}")
             }
-            Output::LookAtGroup(_) => return,
             Output::Forget { child, group_left: true } => format!("forget {child}, its group left alone"),
             Output::Forget { child, group_left: false } => format!("forget {child}"),
             Output::Exit { code, .. } => format!("exit {code}"),
@@ -223,7 +222,7 @@ impl Stage {
             Output::Session(act) => session::shown(act),
             Output::Note(Note::Session { fact, .. }) => format!("session: {fact:?}"),
             Output::Note(Note::ChangesByItself) => "changes by itself".to_owned(),
-            Output::Note(_) => return,
+            Output::LookAtGroup(_) | Output::Note(_) => return,
         };
         writeln!(self.text, "    {line}").expect("writing to a string");
     }

@@ -19,8 +19,11 @@ const ROUNDS: usize = 5;
 /// How many times as much is compared.
 const TIMES: u16 = 8;
 
+/// What is measured: its name, a number of things, and what gives the seconds that so many take.
+type Figure = (&'static str, usize, fn(usize) -> f64);
+
 pub(super) fn rows() -> Vec<Row> {
-    let figures: [(&str, usize, fn(usize) -> f64); 6] = [
+    let figures: [Figure; 6] = [
         ("answering requests that wait", 4000, answering),
         ("cancelling requests in flight", 4000, cancelling),
         ("cancelling requests that wait", 100, cancelling_waiting),

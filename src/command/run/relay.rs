@@ -11,6 +11,7 @@ mod cold;
 mod ending;
 mod heard;
 mod signals;
+mod time;
 
 use std::collections::VecDeque;
 use std::future::poll_fn;
@@ -395,35 +396,6 @@ impl Relay {
             Some(child) => child.stderr.poll_read(cx).map(Event::ChildStderr),
             None => Poll::Pending,
         }
-    }
-
-    /// The alarm rings at the engine's deadline, or when memory is to be given back, or before. A deadline that moves on
-    /// with each message does not move it: that is seen when it rings, and costs nothing until then.
-    fn set_alarm(&mut self) {
-        self.deadline = self.engine.deadline();
-        let deadline = self.deadline.into_iter().chain(self.rest.at()).min();
-        let Some(deadline) = deadline else { return self.alarm_at = None };
-        if self.alarm_at.is_none_or(|at| deadline < at) {
-            self.alarm.ring_in(deadline.saturating_sub(self.now.mono));
-            self.alarm_at = Some(deadline);
-            self.cold.ask_again();
-        }
-    }
-
-    /// Lines that were long are over for a while: their memory is given back.
-    fn rest(&mut self) {
-        if !self.rest.is_due(self.now.mono) {
-            return;
-        }
-        self.from_host.shrink();
-        if let Some(child) = &mut self.child {
-            child.stdout.shrink();
-        }
-        self.rest.give_back(self.now.mono);
-    }
-
-    fn look_at_clock(&mut self) {
-        self.now = self.clock.now();
     }
 
     /// Performs what the engine asks for. When it asks for the exit: our code, and how long slow readers may hold it up.

@@ -285,7 +285,7 @@ impl Checker {
             Output::Spawn(child) => self.spawns(child.0),
             Output::CloseStdin(child) => self.closes_stdin(child.0),
             Output::Signal(child, signal, whom) => self.signals(child.0, *signal, *whom),
-            Output::LookAtGroup(child) => self.speaks_of(child.0),
+            Output::LookAtGroup(child) | Output::Quote(child) => self.speaks_of(child.0),
             Output::Forget { child, group_left } => {
                 self.is_let_go(child.0, *group_left)?;
                 self.forgets(child.0)
@@ -298,7 +298,6 @@ impl Checker {
                 Ok(())
             }
             Output::Inspect(_) => Ok(()),
-            Output::Quote(child) => self.speaks_of(child.0),
             Output::Note(note) => self.note(note),
             Output::Exit { until, .. } => {
                 self.over = true;

@@ -109,7 +109,11 @@ impl Checker {
             && kid.stop.may_kill.is_none()
             && now < closed + STOP_GRACE
         {
-            violated!("a server that serves has time to save", "SIGTERM {:?} after", now - closed);
+            violated!(
+                "a server that serves has time to save",
+                "SIGTERM {:?} after",
+                now.saturating_sub(closed)
+            );
         }
         if kid.stop.due.front().is_some_and(|(at, due)| *due == signal && (gone || *at <= now)) {
             kid.stop.due.pop_front();
