@@ -169,6 +169,8 @@ impl Ledger {
             | Note::Repeated { .. }
             | Note::Dropped { .. }
             | Note::Mended { .. }
+            | Note::NumbersMended { .. }
+            | Note::IdRespelled { .. }
             | Note::Salvaged { .. } => {}
         }
         let told = self.event(note);

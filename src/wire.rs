@@ -12,6 +12,7 @@ mod id;
 mod json;
 #[cfg(test)]
 mod laws;
+mod mend;
 mod message;
 mod method;
 mod page;
@@ -19,10 +20,11 @@ mod salvage;
 
 pub use codec::{ENDS, Line, LineCodec, NOISE_LIMIT, Oversize};
 pub use id::Id;
+pub use mend::{Mended, mend};
 pub use message::{
     ENVELOPE_VERSION, Element, Frame, Malformed, Message, Notification, Params, Parsed, Request, Response,
     peek,
 };
 pub use method::Method;
 pub use page::{Declared, ListPage};
-pub use salvage::{SALVAGE_STARTS, Salvaged, ends, salvage};
+pub use salvage::{Remains, Salvaged, remains, remains_of, salvage};

@@ -4,14 +4,18 @@
 
 use bytes::Bytes;
 use libfuzzer_sys::fuzz_target;
-use mcp_supervise::wire::{Frame, Message, edit, peek, salvage};
+use mcp_supervise::wire::{Frame, Message, Parsed, edit, mend, peek, salvage};
 use serde_json::Value;
 use serde_json::value::RawValue;
 
 fuzz_target!(|bytes: &[u8]| {
-    let _ = Frame::read(Bytes::copy_from_slice(bytes));
-    for salvaged in salvage(bytes) {
-        drop(salvaged);
+    let line = Bytes::copy_from_slice(bytes);
+    let _ = Frame::read(line.clone());
+    for salvaged in salvage(&line) {
+        assert!(matches!(Frame::read(salvaged.bytes).parsed, Parsed::One(_)), "what is cut out is a message");
+    }
+    if let Some(mended) = mend(&line) {
+        serde_json::from_slice::<&RawValue>(&mended.frame.bytes).expect("what is mended is JSON");
     }
     let Ok(text) = std::str::from_utf8(bytes) else { return };
     let parsed: Result<Value, _> = serde_json::from_str(text);
@@ -24,9 +28,11 @@ fuzz_target!(|bytes: &[u8]| {
         match message {
             Message::Request(_) => assert!(parsed["method"].is_string() && parsed.get("id").is_some()),
             Message::Notification(_) => assert!(parsed["method"].is_string() && parsed.get("id").is_none()),
-            Message::Response(_) => assert!(parsed.get("result").is_some() != parsed.get("error").is_some()),
+            Message::Response(response) => {
+                let other = if response.is_error { "result" } else { "error" };
+                assert!(parsed.get(other).is_none_or(Value::is_null), "there is one of the two");
+            }
         }
-        let line = Bytes::copy_from_slice(bytes);
         if edit::find(text, &["params", "_meta"]).is_some() {
             let changed = edit::replace(&line, &["params", "_meta"], "null");
             let changed: Value = serde_json::from_slice(&changed).expect("it is JSON still");

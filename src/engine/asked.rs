@@ -59,18 +59,21 @@ impl Asked {
 
     /// The host has answered `id`. Gives the line that this child is to have; `None` if it does not wait for it.
     pub(super) fn answer(&mut self, child: Gen, id: &Id, line: &Bytes) -> Option<Bytes> {
-        let ask = self.live.remove(id)?;
+        let known = self.known(id)?;
+        let ask = self.live.remove(&known)?;
         if ask.task {
             self.remember_task(child, line);
         }
-        Some(if child.0 <= 1 { line.clone() } else { edit::replace(line, &["id"], &ask.own.to_json()) })
+        let same = child.0 <= 1 && id.is_spelled_like(&ask.own);
+        Some(if same { line.clone() } else { edit::replace(line, &["id"], &ask.own.to_json()) })
     }
 
     /// The server takes a request of its own back. Gives the line that the host is to have.
     pub(super) fn withdraw(&mut self, child: Gen, id: &Id, line: &Bytes) -> Bytes {
         let known = known_as(child, id);
-        self.live.remove(&known);
-        if child.0 <= 1 {
+        let known = self.known(&known).or_else(|| self.known(&known_as(child, &id.twin()?))).unwrap_or(known);
+        let asked = self.live.remove(&known).map(|ask| ask.own);
+        if child.0 <= 1 && asked.is_none_or(|asked| asked.is_spelled_like(id)) {
             line.clone()
         } else {
             edit::replace(line, &["params", "requestId"], &known.to_json())
@@ -100,6 +103,12 @@ impl Asked {
         let mut abandoned: Vec<(Id, Ask)> = std::mem::take(&mut self.live).into_iter().collect();
         abandoned.sort_unstable_by_key(|(_, ask)| ask.seq);
         abandoned.into_iter().map(|(id, _)| id).collect()
+    }
+
+    /// The id of a request that is not answered, as the host knows it, by that id or its twin.
+    fn known(&self, id: &Id) -> Option<Id> {
+        let live = |id: &Id| self.live.contains_key(id);
+        if live(id) { Some(id.clone()) } else { id.twin().filter(live) }
     }
 
     fn remember_task(&mut self, child: Gen, line: &[u8]) {

@@ -1,10 +1,11 @@
 //! The current child: what is known of it, and what is to become of it. Data only.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use bytes::Bytes;
 
+use super::embedded::HeldBack;
 use super::io::{Exit, Gen};
 use super::ladder::Ladder;
 use super::lease::io::TokenId;
@@ -66,6 +67,12 @@ pub(super) struct Child {
     pub(super) served: bool,
     /// Requests of ours that it has not answered, and of the host that we have answered in its place.
     pub(super) own: BTreeMap<Id, Own>,
+    /// The tokens under which it may still report progress that is wanted by none.
+    pub(super) owed_tokens: BTreeSet<Id>,
+    /// Its answers that may not be what they seem.
+    pub(super) held_back: HeldBack,
+    /// How many answers to what it was told are not known to be any: to lines of the host that we could not read.
+    pub(super) strays: u32,
     /// How many ids of ours it has been given.
     pub(super) next_own: u64,
     /// It has answered something.
@@ -108,6 +115,9 @@ impl Child {
             greeting: Greeting::Unsent,
             served: false,
             own: BTreeMap::new(),
+            owed_tokens: BTreeSet::new(),
+            held_back: HeldBack::default(),
+            strays: 0,
             next_own: 0,
             spoke: false,
             worked: false,

@@ -194,19 +194,6 @@ impl Engine {
         self.timers.arm_once(Timer::Startup, self.now.mono + STARTUP);
     }
 
-    /// We have answered a request that a child has and may still answer: that answer stays here, and what it tells is
-    /// learned.
-    pub(super) fn keep_answer(&mut self, id: &Id, method: &str, cursor: Option<&str>) {
-        let own = match method {
-            DISCOVER => Own::Discover,
-            _ if book::is_list(method) => Own::Page { method: method.into(), cursor: cursor.map(Into::into) },
-            _ => Own::Late,
-        };
-        if let Some(child) = &mut self.child {
-            child.own.insert(id.clone(), own);
-        }
-    }
-
     /// A request of ours, in the host's envelope where there is one.
     pub(super) fn own_request(&self, id: &Id, method: &str, cursor: Option<&str>) -> Bytes {
         let cursor = cursor.map(|cursor| format!("\"cursor\":{cursor}"));

@@ -13,7 +13,8 @@ use super::story::Why;
 use super::timers::Timer;
 use super::{Engine, answers, book};
 use crate::wire::{
-    Element, Frame, Id, Line, Message, Notification, Oversize, Parsed, Request, Response, edit, ends,
+    Element, Frame, Id, Line, Message, Notification, Oversize, Parsed, Remains, Request, Response, edit,
+    remains,
 };
 
 /// The most requests that are unanswered at once, those that the host has cancelled included.
@@ -31,32 +32,44 @@ impl Engine {
             Line::Oversize(oversize) => return self.host_oversize(&oversize),
         };
         let frame = Frame::read(bytes);
-        if !matches!(&frame.parsed, Parsed::One(Message::Request(request)) if !self.inflight.contains(&request.id))
-        {
+        if !matches!(&frame.parsed, Parsed::One(Message::Request(request)) if self.is_new(&request.id)) {
             self.note(Note::Heard);
         }
         match frame.parsed {
-            Parsed::One(Message::Request(request)) if !self.inflight.contains(&request.id) => {
+            Parsed::One(Message::Request(request)) if self.is_new(&request.id) => {
                 self.host_request(request, &frame.bytes);
             }
             Parsed::One(Message::Notification(notification)) => {
                 if let Some(line) = self.host_notification(&notification, frame.bytes) {
-                    self.pass_on(line);
+                    self.pass_on(line, 0);
                 }
             }
             Parsed::One(Message::Response(response)) => self.host_response(&response, &frame.bytes),
             Parsed::Batch(elements) if self.replay.told.as_deref() == Some(BATCH_REVISION) => {
                 self.host_batch(&frame.bytes, elements);
             }
-            Parsed::One(Message::Request(_)) | Parsed::Batch(_) | Parsed::Malformed(_) => {
-                self.pass_on(frame.bytes);
+            // Its id is in flight: two answers under it could not be told apart.
+            Parsed::One(Message::Request(_)) => self.pass_on(frame.bytes, 0),
+            Parsed::Batch(elements) => {
+                let answers = elements.iter().filter(|element| may_be_answered(element)).count();
+                self.pass_on(frame.bytes, u32::try_from(answers).unwrap_or(u32::MAX));
+            }
+            Parsed::Malformed(_) => {
+                let answers = u32::from(!frame.bytes.trim_ascii().is_empty());
+                self.pass_on(frame.bytes, answers);
             }
         }
+    }
+
+    /// Whether no request with this id waits for an answer.
+    fn is_new(&self, id: &Id) -> bool {
+        self.inflight.get(id).is_none_or(|pending| pending.cancelled)
     }
 
     /// Enters a request. `false` if it has been answered already.
     fn register(&mut self, request: Request, bytes: &Bytes, batch: Option<u64>) -> bool {
         let id = request.id.clone();
+        self.let_go(&id);
         self.note(Note::Requested {
             id: id.clone(),
             method: request.method.clone(),
@@ -134,7 +147,7 @@ impl Engine {
         for element in elements {
             let bytes = line.slice(element.range);
             match element.message {
-                Ok(Message::Request(request)) if !self.inflight.contains(&request.id) => {
+                Ok(Message::Request(request)) if self.is_new(&request.id) => {
                     let id = request.id.clone();
                     if self.register(request, &bytes, Some(batch)) {
                         waiting.push(BatchElement::Request(id));
@@ -148,7 +161,7 @@ impl Engine {
                             if passed != bytes {
                                 whole = None;
                             }
-                            waiting.push(BatchElement::Other(passed));
+                            waiting.push(BatchElement::Other(passed, 0));
                         }
                         None => whole = None,
                     }
@@ -158,7 +171,8 @@ impl Engine {
                     whole = None;
                     self.host_response(&response, &bytes);
                 }
-                Ok(Message::Request(_)) | Err(_) => waiting.push(BatchElement::Other(bytes)),
+                Ok(Message::Request(_)) => waiting.push(BatchElement::Other(bytes, 0)),
+                Err(_) => waiting.push(BatchElement::Other(bytes, 1)),
             }
         }
         if waiting.is_empty() {
@@ -172,7 +186,7 @@ impl Engine {
             .iter()
             .filter_map(|element| match element {
                 BatchElement::Request(id) => Some(id.clone()),
-                BatchElement::Other(_) => None,
+                BatchElement::Other(..) => None,
             })
             .collect();
         self.wait(&ids.iter().collect::<Vec<_>>(), Waiting::Batch { whole, elements: waiting }, line.len());
@@ -222,8 +236,9 @@ impl Engine {
         }
     }
 
-    fn host_cancels(&mut self, id: &Id, line: Bytes) -> Option<Bytes> {
-        let Some(pending) = self.inflight.get(id) else {
+    fn host_cancels(&mut self, said: &Id, line: Bytes) -> Option<Bytes> {
+        let found = self.inflight.get(said).or_else(|| self.inflight.get(&said.twin()?));
+        let Some(pending) = found else {
             if self.generation > Gen(1) || self.phase != Phase::Serving {
                 // It may be meant for a request that only a dead server had, or that we have answered.
                 self.dropped(DropCause::CancelOfDead, line.len());
@@ -231,12 +246,17 @@ impl Engine {
             }
             return Some(line);
         };
+        let id = &pending.id.clone();
+        let (stream, written) = (pending.stream, pending.written);
+        let line = match pending.wire_id() {
+            wire if wire.is_spelled_like(said) => line,
+            wire => edit::replace(&line, &["params", "requestId"], &wire.to_json()),
+        };
+        let token = pending.wire_token().cloned();
         let is_greeting = self.replay.greeting_id.as_ref() == Some(id);
-        let stream = pending.stream;
         if stream {
             self.listens.close(id);
         }
-        let written = self.inflight.get(id)?.written;
         if written.is_none() {
             self.queue.remove(id);
             self.inflight.take(id);
@@ -247,12 +267,15 @@ impl Engine {
             return None;
         }
         self.inflight.cancel(id);
+        if let Some(child) = self.child.as_mut().filter(|child| written == Some(child.generation)) {
+            child.owed_tokens.extend(token);
+        }
         if is_greeting {
             self.timers.disarm(Timer::Greeting);
         }
         if self.inflight.cancelled() > CANCELLED {
             let oldest = self.inflight.oldest_cancelled().cloned();
-            oldest.and_then(|id| self.inflight.take(&id));
+            oldest.inspect(|id| self.let_go(id));
         }
         // A server that has not answered its greeting must not hear anything, and hosts end the connection after this.
         if is_greeting {
@@ -273,20 +296,24 @@ impl Engine {
             return;
         }
         let listening = self.child.as_ref().filter(|child| child.listens()).map(|child| child.generation);
-        let Some(id) = &response.id else { return self.pass_on(line.clone()) };
+        let Some(id) = &response.id else { return self.pass_on(line.clone(), 0) };
         match listening.and_then(|child| Some((child, self.asked.answer(child, id, line)?))) {
             Some((child, answer)) => self.tell_child(child, answer),
             None => self.dropped(DropCause::AnswerToDead, line.len()),
         }
     }
 
-    /// A line that is nobody's request: written to a serving child, kept for one that is on its way, else dropped.
-    fn pass_on(&mut self, line: Bytes) {
+    /// A line that is nobody's request, or could not be read as one and may be answered so often: written to a serving
+    /// child, kept for one that is on its way, else dropped.
+    fn pass_on(&mut self, line: Bytes, answers: u32) {
         let len = line.len();
         match self.phase {
-            Phase::Serving => self.tell_child(self.generation, line),
+            Phase::Serving => {
+                self.expect_strays(answers);
+                self.tell_child(self.generation, line);
+            }
             Phase::Starting | Phase::Crashed | Phase::Waiting | Phase::Draining if !self.trying => {
-                if self.queue.push(Waiting::Other(line), len).is_err() {
+                if self.queue.push(Waiting::Other { line, answers }, len).is_err() {
                     self.dropped(DropCause::QueueFull, len);
                 }
             }
@@ -302,7 +329,7 @@ impl Engine {
 
     /// A line that is longer than we read. If it is a request it gets an answer, for the host waits for one.
     fn host_oversize(&mut self, line: &Oversize) {
-        let (id, method) = ends(line);
+        let Remains { id, method, .. } = remains(line);
         let len = usize::try_from(line.len).unwrap_or(usize::MAX);
         self.dropped(DropCause::TooLarge, len);
         let Some(id) = id.filter(|id| !self.inflight.contains(id)) else { return };
@@ -316,5 +343,13 @@ impl Engine {
             Some((child, refusal)) => self.tell_child(child, refusal),
             None => self.say_to_host(String::from_utf8_lossy(&refusal).into_owned()),
         }
+    }
+}
+
+/// Whether a server that takes arrays may answer this element of one.
+fn may_be_answered(element: &Element) -> bool {
+    match &element.message {
+        Ok(Message::Request(_)) | Err(_) => true,
+        Ok(Message::Notification(_) | Message::Response(_)) => false,
     }
 }

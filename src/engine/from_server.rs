@@ -5,13 +5,15 @@ use bytes::Bytes;
 use super::answers;
 use super::compare::SeenPage;
 use super::era::DISCOVER;
-use super::io::{Gen, Output};
+use super::inflight::{Pending, Progress};
+use super::io::Gen;
 use super::note::{DropCause, Note};
+use super::replay::{OWN_IDS, Own};
 use super::waiting::wants_server;
-use super::{Doom, Engine, Greeting, as_array, book, listen, planted};
+use super::{Doom, Engine, Greeting, as_array, book, is_server_method, len_of, listen, planted};
 use crate::wire::{
-    Element, Frame, Id, Line, ListPage, Malformed, Message, Notification, Parsed, Request, Response, ends,
-    salvage,
+    Element, Frame, Id, Line, ListPage, Malformed, Mended, Message, Notification, Parsed, Response, edit,
+    mend, remains,
 };
 
 /// The revision from which on an error may lack its id.
@@ -41,24 +43,37 @@ impl Engine {
         match line {
             Line::Whole(bytes) => self.child_bytes(child, bytes),
             Line::Oversize(oversize) => {
-                let (id, method) = ends(&oversize);
-                if id.is_none() {
+                let remains = remains(&oversize);
+                // A log names ids too.
+                if remains.id.is_none() || !remains.versioned {
                     self.noise(child, oversize.head.clone());
                     self.noise(child, oversize.tail);
                     return;
                 }
-                self.child_too_large(child, id.as_ref(), method.is_some(), oversize.len);
+                self.child_too_large(child, remains.id.as_ref(), remains.method.is_some(), oversize.len);
             }
         }
     }
 
     fn child_bytes(&mut self, child: Gen, bytes: Bytes) {
         let frame = Frame::read(bytes);
-        if let Some(current) = &mut self.child
-            && !matches!(frame.parsed, Parsed::Malformed(_))
-        {
+        // Whatever it says, it lives.
+        if let Some(current) = &mut self.child {
             current.pulse.felt();
         }
+        match &frame.parsed {
+            Parsed::Malformed(Malformed::NotJson) => match mend(&frame.bytes) {
+                Some(mended) => self.child_mended(child, mended, frame.bytes),
+                None => self.embedded(child, &frame.bytes),
+            },
+            Parsed::One(_) | Parsed::Batch(_) | Parsed::Malformed(Malformed::NotJsonRpc) => {
+                self.child_frame(child, frame);
+            }
+        }
+    }
+
+    /// A line that is JSON.
+    fn child_frame(&mut self, child: Gen, frame: Frame) {
         match frame.parsed {
             Parsed::One(message) if len_of(&frame.bytes) > self.config.max_answer => {
                 self.message_too_large(child, &message, len_of(&frame.bytes) as u64);
@@ -71,11 +86,62 @@ impl Engine {
             Parsed::Batch(elements) if self.replay.told.as_deref() == Some(BATCH_REVISION) => {
                 self.child_batch(child, &frame.bytes, elements);
             }
-            Parsed::Malformed(Malformed::NotJson) if self.mended(child, &frame.bytes) => {}
-            Parsed::Malformed(Malformed::NotJson) => self.salvage(child, &frame.bytes),
+            Parsed::Batch(elements) if self.answers_strays(child, &elements) => {
+                self.forward_to_host(frame.bytes);
+            }
             // Whole JSON with nothing in front of it: a message inside it is quoted, in a log for instance.
-            Parsed::Batch(_) | Parsed::Malformed(Malformed::NotJsonRpc) => self.noise(child, frame.bytes),
+            Parsed::Batch(_) | Parsed::Malformed(_) => self.noise(child, frame.bytes),
         }
+    }
+
+    /// A line that is JSON once it is mended: an answer that somebody waits for must not get lost for a number or a text that
+    /// JSON does not have, and hosts that read such a line at all read it like that.
+    fn child_mended(&mut self, child: Gen, mended: Mended, line: Bytes) {
+        // With other numbers it is what it was; a text that was cut may have been cut elsewhere too.
+        let is_text = std::str::from_utf8(&line).is_ok();
+        let believed = match &mended.frame.parsed {
+            _ if is_text => true,
+            Parsed::One(Message::Response(response)) => {
+                response.id.as_ref().is_some_and(|id| self.awaited(child, id).is_some())
+            }
+            Parsed::One(Message::Notification(notification)) => is_server_method(&notification.method),
+            // The answer would go back under an id that may not be the one it was asked under.
+            Parsed::One(Message::Request(_)) | Parsed::Malformed(_) => false,
+            Parsed::Batch(_) => self.replay.told.as_deref() == Some(BATCH_REVISION),
+        };
+        if !believed {
+            return self.noise(child, line);
+        }
+        if mended.numbers == 0 {
+            self.note(Note::Mended { child });
+        } else if !std::mem::replace(&mut self.oddities.numbers, true) {
+            self.note(Note::NumbersMended { child });
+        }
+        self.child_frame(child, mended.frame);
+    }
+
+    /// Whether all of these are answers to lines that we could not read: to an array of the host's, for instance, where its
+    /// revision has none. They are then counted as given.
+    fn answers_strays(&mut self, child: Gen, elements: &[Element]) -> bool {
+        let stray = |element: &Element| match &element.message {
+            Ok(Message::Response(response)) => {
+                response.id.as_ref().is_none_or(|id| !self.inflight.contains(id) && !is_ours(id))
+            }
+            Ok(Message::Request(_) | Message::Notification(_)) | Err(_) => false,
+        };
+        elements.iter().all(stray) && self.is_stray(child, elements.len())
+    }
+
+    /// Whether so many answers to lines that we could not read may still come from this child. They have then come.
+    fn is_stray(&mut self, child: Gen, answers: usize) -> bool {
+        let Some(current) = self.child.as_mut().filter(|current| current.generation == child) else {
+            return false;
+        };
+        let rest = u32::try_from(answers).ok().and_then(|answers| current.strays.checked_sub(answers));
+        rest.is_some_and(|rest| {
+            current.strays = rest;
+            true
+        })
     }
 
     fn child_batch(&mut self, child: Gen, line: &Bytes, elements: Vec<Element>) {
@@ -113,95 +179,16 @@ impl Engine {
         }
     }
 
-    /// A message in which a text is no UTF-8 is handed on with U+FFFD in its place, as hosts that read such a line at all
-    /// read it: an answer that somebody waits for must not get lost for that. `false` if it is no such message.
-    fn mended(&mut self, child: Gen, line: &Bytes) -> bool {
-        if std::str::from_utf8(line).is_ok() {
-            return false;
-        }
-        let frame = Frame::read(String::from_utf8_lossy(line).into_owned().into());
-        let message = match frame.parsed {
-            Parsed::One(message) => message,
-            Parsed::Batch(elements) if self.replay.told.as_deref() == Some(BATCH_REVISION) => {
-                self.note(Note::Mended { child });
-                self.child_batch(child, &frame.bytes, elements);
-                return true;
+    /// What the host gets of a message. `None` if it gets none of it.
+    pub(super) fn admitted(&mut self, child: Gen, message: &Message, line: &Bytes) -> Option<Bytes> {
+        match self.admit(child, message, line) {
+            Admission::Forward(line) => Some(line),
+            Admission::Keep => None,
+            Admission::Noise => {
+                self.noise(child, line.clone());
+                None
             }
-            Parsed::Batch(_) | Parsed::Malformed(_) => return false,
-        };
-        let believed = match &message {
-            Message::Response(response) => response.id.as_ref().is_some_and(|id| self.is_awaited(child, id)),
-            Message::Notification(notification) => is_server_method(&notification.method),
-            // Its answer would go back under an id that may not be the one it was asked under.
-            Message::Request(_) => false,
-        };
-        if !believed {
-            return false;
         }
-        if let Some(current) = &mut self.child {
-            current.pulse.felt();
-        }
-        if len_of(&frame.bytes) > self.config.max_answer {
-            self.message_too_large(child, &message, len_of(&frame.bytes) as u64);
-            return true;
-        }
-        match self.admit(child, &message, &frame.bytes) {
-            Admission::Forward(passed) => {
-                self.note(Note::Mended { child });
-                self.forward_to_host(passed);
-            }
-            Admission::Keep => {}
-            Admission::Noise => return false,
-        }
-        true
-    }
-
-    /// Messages behind noise on the same line are cut out, if somebody waits for them or a server may send them.
-    fn salvage(&mut self, child: Gen, line: &Bytes) {
-        let mut rest = 0;
-        for found in salvage(line) {
-            let believed = match &found.message {
-                Message::Response(response) => {
-                    response.id.as_ref().is_some_and(|id| self.is_awaited(child, id))
-                }
-                Message::Request(Request { method, .. })
-                | Message::Notification(Notification { method, .. }) => is_server_method(method),
-            };
-            if !believed {
-                continue;
-            }
-            if let Some(current) = &mut self.child {
-                current.pulse.felt();
-            }
-            let bytes = line.slice(found.range.clone());
-            if bytes.len() > self.config.max_answer {
-                self.message_too_large(child, &found.message, bytes.len() as u64);
-            } else if let Admission::Forward(passed) = self.admit(child, &found.message, &bytes) {
-                self.forward_to_host(passed);
-            }
-            self.note(Note::Salvaged { child });
-            if found.range.start > rest {
-                self.noise(child, line.slice(rest..found.range.start));
-            }
-            rest = found.range.end;
-        }
-        let tail = line.slice(rest..);
-        if rest == 0 || !tail.iter().all(u8::is_ascii_whitespace) {
-            self.noise(child, tail);
-        }
-    }
-
-    fn noise(&mut self, child: Gen, bytes: Bytes) {
-        self.note(Note::Noise { child, bytes: bytes.len() });
-        self.outputs.push_back(Output::Noise(child, bytes));
-    }
-
-    /// Whether an answer with this id is expected from this child.
-    fn is_awaited(&self, child: Gen, id: &Id) -> bool {
-        self.inflight.get(id).is_some_and(|pending| pending.written == Some(child))
-            || self.child.as_ref().is_some_and(|current| {
-                current.greeting == Greeting::Sent(id.clone()) || current.own.contains_key(id)
-            })
     }
 
     fn admit(&mut self, child: Gen, message: &Message, line: &Bytes) -> Admission {
@@ -226,59 +213,88 @@ impl Engine {
     }
 
     fn admit_response(&mut self, child: Gen, response: &Response, line: &Bytes) -> Admission {
-        let Some(id) = &response.id else {
-            return if self.replay.told_at_least(IDLESS_ERRORS) || self.is_modern() {
-                Admission::Forward(line.clone())
-            } else {
-                Admission::Noise
-            };
-        };
         let Some(current) = self.child.as_mut() else { return Admission::Keep };
+        let Some(said) = &response.id else { return self.admit_without_id(child, response, line) };
         current.spoke = true;
-        if current.greeting == Greeting::Sent(id.clone()) {
-            if current.doom.is_some() && !self.inflight.contains(id) {
+        let Some(wire) = self.awaited(child, said) else { return self.admit_stray(child, said, line) };
+        let line = &self.as_asked(child, said, &wire, line);
+        let Some(current) = self.child.as_mut() else { return Admission::Keep };
+        if let Some(quotation) = current.held_back.dispel(&wire) {
+            self.noise(child, quotation);
+        }
+        let Some(current) = self.child.as_mut() else { return Admission::Keep };
+        if current.greeting == Greeting::Sent(wire.clone()) {
+            if current.doom.is_some() && !self.inflight.contains(&wire) {
                 // It has answered already, or too late.
                 self.dropped(DropCause::AnswerToNothing, line.len());
                 return Admission::Keep;
             }
             return self
-                .greeting_answer(child, id, response, line)
+                .greeting_answer(child, &wire, response, line)
                 .map_or(Admission::Keep, Admission::Forward);
         }
-        if let Some(own) = current.own.remove(id) {
+        if let Some(own) = current.own.remove(&wire) {
+            if let Own::Late { token: Some(token) } = &own {
+                current.owed_tokens.remove(token);
+            }
             self.own_answer(child, &own, response, line);
             return Admission::Keep;
         }
-        if self.withhold(child, id, response, line) {
+        let Some(id) = self.inflight.known_as(&wire, child).cloned() else { return Admission::Keep };
+        if self.withhold(child, &id, response, line) {
             return Admission::Keep;
         }
-        if let Some(pending) = self.inflight.complete(id, child) {
-            if &*pending.method == DISCOVER {
-                // The host has its answer from the child itself, and knows what it is doing.
-                if let Some(current) = &mut self.child {
-                    current.probed = false;
-                }
+        let Some(pending) = self.inflight.complete(&id, child) else { return Admission::Keep };
+        if &*pending.method == DISCOVER {
+            // The host has its answer from the child itself, and knows what it is doing.
+            if let Some(current) = &mut self.child {
+                current.probed = false;
             }
-            if pending.stream {
-                self.listens.close(id);
-            }
-            if wants_server(&pending.method)
-                && let Some(current) = &mut self.child
-            {
-                current.worked = true;
-            }
-            if !response.is_error {
-                self.learn(child, &pending, line);
-            }
-            if let Some(guidance) = self.verdict_on(&pending, response, line) {
-                let text = self.tell(&pending, &guidance);
-                self.note_answer(&pending, Some(guidance.status));
-                return Admission::Forward(text.into());
-            }
-            self.note_done(&pending, response, line);
-            return Admission::Forward(line.clone());
         }
-        if planted!(self, ForwardStrayAnswers) {
+        if pending.stream {
+            self.listens.close(&id);
+        }
+        if wants_server(&pending.method)
+            && let Some(current) = &mut self.child
+        {
+            current.worked = true;
+        }
+        if !response.is_error {
+            self.learn(child, &pending, line);
+        }
+        if pending.cancelled
+            && let (Some(current), Some(token)) = (&mut self.child, pending.wire_token())
+        {
+            current.owed_tokens.remove(token);
+        }
+        if pending.token.is_some() && !pending.cancelled && begins_task(&pending, line) {
+            self.inflight.goes_on(&pending);
+        }
+        if let Some(guidance) = self.verdict_on(&pending, response, line) {
+            let text = self.tell(&pending, &guidance);
+            self.note_answer(&pending, Some(guidance.status));
+            return Admission::Forward(text.into());
+        }
+        self.note_done(&pending, response, line);
+        Admission::Forward(line.clone())
+    }
+
+    /// An answer that names no request.
+    fn admit_without_id(&mut self, child: Gen, response: &Response, line: &Bytes) -> Admission {
+        let may_lack = self.replay.told_at_least(IDLESS_ERRORS) || self.is_modern();
+        if may_lack && !response.has_odd_id || self.is_stray(child, 1) {
+            Admission::Forward(line.clone())
+        } else {
+            Admission::Noise
+        }
+    }
+
+    /// An answer to nothing that was asked: to a line of the host that we could not read, or one too many.
+    fn admit_stray(&mut self, child: Gen, id: &Id, line: &Bytes) -> Admission {
+        // What waits for another child, or for a verdict, is not answered by this one.
+        let pending = |id: &Id| self.inflight.contains(id);
+        let matches = is_ours(id) || pending(id) || id.twin().is_some_and(|twin| pending(&twin));
+        if planted!(self, ForwardStrayAnswers) || !matches && self.is_stray(child, 1) {
             return Admission::Forward(line.clone());
         }
         self.dropped(DropCause::AnswerToNothing, line.len());
@@ -323,31 +339,61 @@ impl Engine {
 
     fn admit_notification(&mut self, child: Gen, notification: &Notification, line: &Bytes) -> Admission {
         let params = &notification.params;
-        match (&*notification.method, &params.progress_token, &params.request_id) {
+        let (request, line) = if self.is_modern() {
+            self.about_stream(child, notification, line)
+        } else {
+            (params.request_id.clone(), line.clone())
+        };
+        match (&*notification.method, &params.progress_token, &request) {
             ("notifications/progress", Some(token), _) => {
-                if self.inflight.progress(token, params.progress.as_deref())
-                    || planted!(self, ProgressBackwards)
-                {
-                    Admission::Forward(line.clone())
-                } else {
-                    self.dropped(DropCause::ProgressBackwards, line.len());
-                    Admission::Keep
-                }
+                self.admit_progress(child, token, params.progress.as_deref(), &line)
             }
             ("notifications/cancelled", _, Some(id)) => {
-                Admission::Forward(self.asked.withdraw(child, id, line))
+                Admission::Forward(self.asked.withdraw(child, id, &line))
             }
             (listen::ACKNOWLEDGED, ..) if self.is_modern() => {
                 if let Some(current) = &mut self.child {
                     current.spoke = true;
                 }
-                if self.acknowledged(line) { Admission::Forward(line.clone()) } else { Admission::Keep }
+                if self.acknowledged(&line) { Admission::Forward(line) } else { Admission::Keep }
             }
-            _ => Admission::Forward(line.clone()),
+            _ => Admission::Forward(line),
         }
     }
 
-    fn message_too_large(&mut self, child: Gen, message: &Message, len: u64) {
+    /// Hosts close the connection on progress of a request that they do not wait for any more.
+    fn admit_progress(&mut self, child: Gen, token: &Id, progress: Option<&str>, line: &Bytes) -> Admission {
+        let owed = |token: &Id| self.child.as_ref().is_some_and(|child| child.owed_tokens.contains(token));
+        let found = match (self.inflight.progress(child, token, progress), token.twin()) {
+            (Progress::Unknown, _) if owed(token) => Progress::Unwanted,
+            (Progress::Unknown, Some(twin)) => self.inflight.progress(child, &twin, progress),
+            (found, _) => found,
+        };
+        match found {
+            Progress::Of(own) if own.is_spelled_like(token) => Admission::Forward(line.clone()),
+            Progress::Of(own) => {
+                Admission::Forward(edit::replace(line, &["params", "progressToken"], &own.to_json()))
+            }
+            Progress::Backwards if planted!(self, ProgressBackwards) => Admission::Forward(line.clone()),
+            Progress::Backwards => {
+                self.dropped(DropCause::ProgressBackwards, line.len());
+                Admission::Keep
+            }
+            // It may be of a line that we could not read.
+            Progress::Unknown if self.child.as_ref().is_some_and(|child| child.strays > 0) => {
+                Admission::Forward(line.clone())
+            }
+            Progress::Unwanted | Progress::Unknown if planted!(self, ProgressOfNothing) => {
+                Admission::Forward(line.clone())
+            }
+            Progress::Unwanted | Progress::Unknown => {
+                self.dropped(DropCause::ProgressOfNothing, line.len());
+                Admission::Keep
+            }
+        }
+    }
+
+    pub(super) fn message_too_large(&mut self, child: Gen, message: &Message, len: u64) {
         let (id, asks) = match message {
             Message::Request(request) => (Some(&request.id), true),
             Message::Response(response) => (response.id.as_ref(), false),
@@ -369,9 +415,11 @@ impl Engine {
             }
             return;
         }
+        let Some(id) = self.awaited(child, id) else { return };
         if let Some(current) = &mut self.child {
             current.spoke = true;
-            if let Some(own) = current.own.remove(id) {
+            current.held_back.dispel(&id);
+            if let Some(own) = current.own.remove(&id) {
                 return self.own_answer_is_lost(&own);
             }
         }
@@ -379,28 +427,18 @@ impl Engine {
             self.child.as_ref().is_some_and(|current| current.greeting == Greeting::Sent(id.clone()));
         if greeting {
             self.doom(Doom::Crash("its greeting is longer than a host takes".to_owned()));
-        } else if self.inflight.get(id).is_some_and(|pending| pending.written == Some(child)) {
-            self.answer_too_large(id, len);
+        } else if let Some(own) = self.inflight.known_as(&id, child).cloned() {
+            self.answer_too_large(&own, len);
         }
     }
 }
 
-/// The length of a line as limits have it: without its line feed.
-fn len_of(line: &[u8]) -> usize {
-    line.strip_suffix(b"\n").unwrap_or(line).len()
+/// Whether this is an id of ours.
+fn is_ours(id: &Id) -> bool {
+    id.as_text().is_some_and(|text| text.starts_with(OWN_IDS))
 }
 
-/// Whether a server may send this of its own accord.
-fn is_server_method(method: &str) -> bool {
-    matches!(
-        method,
-        "ping"
-            | "roots/list"
-            | "sampling/createMessage"
-            | "elicitation/create"
-            | "tasks/get"
-            | "tasks/list"
-            | "tasks/result"
-            | "tasks/cancel"
-    ) || method.starts_with("notifications/")
+/// Whether a request goes on as a task after this answer: it asked for one, or the server made it one.
+fn begins_task(pending: &Pending, line: &[u8]) -> bool {
+    pending.task || edit::find_in(line, &["result", "resultType"]) == Some("\"task\"")
 }

@@ -276,7 +276,7 @@ impl Engine {
             Own::Page { .. } | Own::Discover if response.is_error => {}
             Own::Page { method, cursor } => self.learn_late_page(child, method, cursor.as_deref(), line),
             Own::Discover => self.learn_discovered(line),
-            Own::Level | Own::Ping | Own::Late => {}
+            Own::Level | Own::Ping | Own::Late { .. } => {}
         }
     }
 

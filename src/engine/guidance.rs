@@ -18,6 +18,8 @@ pub enum Status {
     ServerTimeout,
     /// The answer is longer than the host would take.
     AnswerTooLarge,
+    /// The answer is no JSON.
+    AnswerUnreadable,
     /// The session token is over, and nothing has renewed it.
     SessionExpired,
     /// The API behind the server does not answer.
@@ -34,6 +36,7 @@ impl Status {
             Self::ServerRestarted => "server_restarted",
             Self::ServerTimeout => "server_timeout",
             Self::AnswerTooLarge => "answer_too_large",
+            Self::AnswerUnreadable => "answer_unreadable",
             Self::SessionExpired => "session_expired",
             Self::DaemonUnavailable => "daemon_unavailable",
             Self::KillSwitchActive => "kill_switch_active",

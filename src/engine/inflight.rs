@@ -1,9 +1,10 @@
 //! Who owes whom an answer: the requests of the host that are not answered yet, and where each of them is.
 //!
 //! The table registers, completes and cancels. It writes nothing and decides nothing; it only makes it impossible to
-//! answer a request twice, for whoever answers must first take it out of here.
+//! answer a request twice, for an answer is given by taking the request out of here. It also knows the names under which
+//! the child has a request: the host's own id and progress token, or ones of ours in their place.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -20,6 +21,9 @@ use crate::wire::{Id, Method, Request};
 const KEPT: usize = 16 * 1024 * 1024;
 /// Up to this length, in bytes, a request that is kept is copied out of the buffer that it was read into.
 const SMALL: usize = 16 * 1024;
+
+/// The most tokens of tasks that are remembered.
+const TASKS: usize = 1024;
 
 /// A request of the host that is not answered yet.
 #[derive(Clone, Debug)]
@@ -48,6 +52,8 @@ pub(super) struct Pending {
     pub(super) deadline: Option<Duration>,
     /// The child that has it. `None` while it waits for one.
     pub written: Option<Gen>,
+    /// The id of ours under which that child has it. `None` where it has the host's.
+    pub(super) alias: Option<Id>,
     /// Which of the lines for that child it is in, counted from 0.
     pub(super) line: u64,
     /// To how many children it has been written.
@@ -76,6 +82,8 @@ pub(super) struct Pending {
     pub(super) doubted: bool,
     /// The edition of the child that it was last written to.
     pub(super) edition: Edition,
+    /// The same of the child before that one: it may turn out that only that child can have read it.
+    edition_before: Edition,
     /// What that result says. `None` if there was none.
     pub(super) refused: Option<Box<str>>,
 }
@@ -96,6 +104,7 @@ impl Pending {
             arrived,
             deadline: None,
             written: None,
+            alias: None,
             line: 0,
             times_written: 0,
             ended: 0,
@@ -110,6 +119,7 @@ impl Pending {
             withheld: false,
             doubted: false,
             edition: Edition::default(),
+            edition_before: Edition::default(),
             refused: None,
         }
     }
@@ -138,6 +148,30 @@ impl Pending {
     pub(super) fn is_worked_on(&self) -> bool {
         self.written.is_some() && self.is_owed()
     }
+
+    /// The id by which the child knows it.
+    pub(super) fn wire_id(&self) -> &Id {
+        self.alias.as_ref().unwrap_or(&self.id)
+    }
+
+    /// The token by which the child reports its progress. `None` if it is to report none.
+    pub(super) fn wire_token(&self) -> Option<&Id> {
+        let token = self.token.as_ref()?;
+        Some(self.alias.as_ref().unwrap_or(token))
+    }
+}
+
+/// What becomes of a progress notification.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Progress {
+    /// The host gets it, with this token of its own.
+    Of(Id),
+    /// It would go backwards.
+    Backwards,
+    /// Its request was given up.
+    Unwanted,
+    /// No request that the child has wants it.
+    Unknown,
 }
 
 /// The table.
@@ -145,7 +179,12 @@ impl Pending {
 pub(super) struct Inflight {
     /// Boxed, for a tree moves what it holds whenever something comes or goes.
     requests: BTreeMap<Id, Box<Pending>>,
+    /// The requests by their progress tokens, as the child knows these.
     tokens: BTreeMap<Id, Id>,
+    /// The requests that the child has under ids of ours, by these.
+    aliases: BTreeMap<Id, Id>,
+    /// The tokens of tasks, which outlive their requests: as the child knows them, and as the host does.
+    tasks: VecDeque<(Id, Id)>,
     next_seq: u64,
     tally: Tally,
 }
@@ -203,15 +242,47 @@ impl Inflight {
         });
     }
 
+    /// The child is given a request under this id of ours, which is also its progress token.
+    pub(super) fn rename(&mut self, id: &Id, alias: &Id) {
+        let Some(pending) = self.requests.get_mut(id) else { return };
+        forget_names(&mut self.tokens, &mut self.aliases, pending);
+        pending.alias = Some(alias.clone());
+        self.aliases.insert(alias.clone(), id.clone());
+        if pending.token.is_some() {
+            self.tokens.insert(alias.clone(), id.clone());
+        }
+    }
+
+    /// The host's id of the request that this child has under this id.
+    pub(super) fn known_as<'i>(&'i self, id: &'i Id, child: Gen) -> Option<&'i Id> {
+        let own = |id: &&Id| {
+            self.requests.get(*id).is_some_and(|it| it.written == Some(child) && it.alias.is_none())
+        };
+        match self.aliases.get(id) {
+            None => Some(id).filter(own),
+            named => named.filter(|id| self.requests.get(*id).is_some_and(|it| it.written == Some(child))),
+        }
+    }
+
+    /// A task has begun with this request: its progress goes on under the same token.
+    pub(super) fn goes_on(&mut self, pending: &Pending) {
+        if let (Some(wire), Some(own)) = (pending.wire_token(), &pending.token) {
+            if self.tasks.len() >= TASKS {
+                self.tasks.pop_front();
+            }
+            self.tasks.push_back((wire.clone(), own.clone()));
+        }
+    }
+
+    /// The child is gone, and its tasks with it.
+    pub(super) fn forget_tasks(&mut self) {
+        self.tasks.clear();
+    }
+
     /// Takes a request out because it is answered, or nobody waits for it any more.
     pub(super) fn take(&mut self, id: &Id) -> Option<Box<Pending>> {
         let pending = self.requests.remove(id)?;
-        // The host may have given another request the same token since.
-        if let Some(token) = &pending.token
-            && self.tokens.get(token) == Some(id)
-        {
-            self.tokens.remove(token);
-        }
+        forget_names(&mut self.tokens, &mut self.aliases, &pending);
         self.tally.leave(&pending);
         Some(pending)
     }
@@ -243,6 +314,7 @@ impl Inflight {
             // Another request with the same id may have been passed on untracked.
             if pending.written == Some(child) && pending.line == line {
                 pending.unsent = true;
+                pending.edition = pending.edition_before;
                 pending.times_written = pending.times_written.saturating_sub(1);
                 pending.kept = Some(bytes);
             }
@@ -262,7 +334,7 @@ impl Inflight {
     /// Notes of which edition the child is that has just been written a request.
     pub(super) fn is_of(&mut self, id: &Id, edition: Edition) {
         if let Some(pending) = self.requests.get_mut(id) {
-            pending.edition = edition;
+            pending.edition_before = std::mem::replace(&mut pending.edition, edition);
         }
     }
 
@@ -312,6 +384,14 @@ impl Inflight {
             }
             comes
         });
+        if let Some(pending) = self.requests.get_mut(id).filter(|_| requeued == Some(true)) {
+            // The next child knows it by the host's own names.
+            forget_names(&mut self.tokens, &mut self.aliases, pending);
+            pending.alias = None;
+            if let Some(token) = &pending.token {
+                self.tokens.insert(token.clone(), id.clone());
+            }
+        }
         requeued.unwrap_or(false)
     }
 
@@ -339,18 +419,25 @@ impl Inflight {
         });
     }
 
-    /// Whether a progress notification for this token may be handed on; it is noted then. One for a token that is not
-    /// known may.
-    pub(super) fn progress(&mut self, token: &Id, progress: Option<&str>) -> bool {
-        let Some(pending) = self.tokens.get(token).and_then(|id| self.requests.get_mut(id)) else {
-            return true;
+    /// What becomes of a progress notification of this child for this token; what is handed on is noted.
+    pub(super) fn progress(&mut self, child: Gen, token: &Id, progress: Option<&str>) -> Progress {
+        let holder = self.tokens.get(token).and_then(|id| self.requests.get_mut(id));
+        if holder.as_ref().is_some_and(|it| it.written == Some(child) && it.cancelled) {
+            return Progress::Unwanted;
+        }
+        let Some(pending) = holder.filter(|it| it.written == Some(child)) else {
+            let task = self.tasks.iter().find(|(wire, _)| wire == token);
+            return task.map_or(Progress::Unknown, |(_, own)| Progress::Of(own.clone()));
         };
-        let Some(progress) = progress.and_then(|text| text.parse::<f64>().ok()) else { return true };
+        let own = pending.token.clone().unwrap_or_else(|| token.clone());
+        let Some(progress) = progress.and_then(|text| text.parse::<f64>().ok()) else {
+            return Progress::Of(own);
+        };
         if pending.floor.is_some_and(|floor| progress <= floor) {
-            return false;
+            return Progress::Backwards;
         }
         pending.progress = Some(progress);
-        true
+        Progress::Of(own)
     }
 
     /// The requests that fulfil `wanted`, in the order of their arrival.
@@ -473,5 +560,17 @@ mod tests {
             table.cancel(&id(number));
         }
         assert!(table.requests.values().all(|pending| pending.kept.is_none()));
+    }
+}
+
+/// Takes the names away under which the child has a request, unless another has them by now.
+fn forget_names(tokens: &mut BTreeMap<Id, Id>, aliases: &mut BTreeMap<Id, Id>, pending: &Pending) {
+    if let Some(token) = pending.wire_token()
+        && tokens.get(token) == Some(&pending.id)
+    {
+        tokens.remove(token);
+    }
+    if let Some(alias) = &pending.alias {
+        aliases.remove(alias);
     }
 }

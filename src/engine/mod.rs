@@ -17,8 +17,10 @@
 //! 1. Every host request gets exactly one answer, unless the host cancelled it.
 //! 2. Nothing reaches the host that is not an answer it waits for, a notification, an error without id where the
 //!    revision allows it, or a request of the living child; or a ping of ours, once the process that started us is gone and
-//!    it cannot be told whether that was the host. No request is answered twice. A request whose id is still in
-//!    flight is not well-formed: it is forwarded untracked.
+//!    it cannot be told whether that was the host. No request is answered twice. A request whose id is still in flight is
+//!    not well-formed: it is forwarded untracked. For each line that could not be read as a request and that went to this
+//!    child, one answer that matches nothing asked may pass. Progress of a request that the host does not wait for is
+//!    dropped, but for tasks, whose tokens outlive their requests.
 //! 3. A child hears nothing before its greeting is done, and first what the host opened with; answers to a replayed
 //!    greeting never reach the host.
 //! 4. A request is written to at most one generation; only those that are safe to repeat, or that `--repeat-on-401` lets
@@ -27,11 +29,15 @@
 //!    of it, the next child is asked first. Listening streams are asked for again in each.
 //! 5. Nothing from an older generation reaches the host; no host answer meant for a dead child reaches a new one. From
 //!    the second generation on, the generation is spliced into the ids of server requests and taken out on the way back.
+//!    While this child owes an answer that the host does not wait for, a new request with that id, its twin or its
+//!    progress token is written under an id of ours (see `matching`).
 //! 6. Forwarded bytes are the bytes received. The exceptions: that splice, and the same for server-chosen progress
 //!    tokens and `notifications/cancelled.requestId`; a leading byte order mark; progress that a repetition would send
-//!    backwards; acknowledgements of what we asked again; answers that came too late or twice; host notifications that a
-//!    fresh or dead child must not hear; lines longer than `--max-answer`; a message behind noise on the same line is cut
-//!    out of it; what is no UTF-8 in an answer or a notification becomes U+FFFD; tool results of which the API behind the
+//!    backwards, or of nothing that the host waits for; acknowledgements of what we asked again; answers that came too late
+//!    or twice; host notifications that a fresh or dead child must not hear; lines longer than `--max-answer`; a message
+//!    with which a line of noise ends is cut out of it; what is no UTF-8 in an answer or a notification becomes U+FFFD, and
+//!    `NaN` and its like become `null`; ids that come back in another spelling, and those of ours that stand for the
+//!    host's; tool results of which the API behind the
 //!    server is the cause, and which become guidance; a batch of which an element is one of these; `ttlMs` in answers that we give again; `listChanged: true`
 //!    in the capabilities that an `initialize` answer names.
 //! 7. At most one child at a time; every queue, buffer and delay is bounded; a stop always ends in [`Output::Exit`].
@@ -46,6 +52,7 @@ mod compare;
 mod config;
 mod current;
 mod doubt;
+mod embedded;
 mod era;
 mod from_host;
 mod from_server;
@@ -59,6 +66,7 @@ pub mod ladder;
 pub mod lease;
 mod listen;
 mod lookup;
+mod matching;
 mod memory;
 pub mod note;
 pub mod phase;
@@ -128,6 +136,15 @@ pub struct Snapshot {
     pub waiting: usize,
 }
 
+/// Of which habits of the server a person was told. Once is enough: what is done about them is the same each time.
+#[derive(Clone, Copy, Debug, Default)]
+struct Oddities {
+    /// Ids come back in another spelling.
+    ids: bool,
+    /// There are numbers that JSON does not have.
+    numbers: bool,
+}
+
 /// The supervisor's mind.
 #[derive(Debug)]
 pub struct Engine {
@@ -185,6 +202,7 @@ pub struct Engine {
     next_batch: u64,
     /// The host was shown the status tool: we answer for it from then on.
     status_tool_shown: bool,
+    oddities: Oddities,
     /// The last thing that went wrong.
     trouble: Option<Trouble>,
     exit_code: i32,
@@ -252,6 +270,7 @@ impl Engine {
             host_eof: false,
             next_batch: 0,
             status_tool_shown: false,
+            oddities: Oddities::default(),
             trouble: None,
             exit_code: 0,
             words_until: None,
@@ -377,6 +396,9 @@ impl Engine {
         if self.timers.fired(Timer::Lookup, now) {
             self.lookup_overdue();
         }
+        if self.timers.fired(Timer::Embedded, now) {
+            self.judge_embedded();
+        }
         if self.timers.fired(Timer::Rung, now) {
             self.descend_further();
         }
@@ -458,6 +480,26 @@ impl Engine {
             took,
         });
     }
+}
+
+/// The length of a line as limits have it: without its line feed.
+fn len_of(line: &[u8]) -> usize {
+    line.strip_suffix(b"\n").unwrap_or(line).len()
+}
+
+/// Whether a server may send this of its own accord.
+fn is_server_method(method: &str) -> bool {
+    matches!(
+        method,
+        "ping"
+            | "roots/list"
+            | "sampling/createMessage"
+            | "elicitation/create"
+            | "tasks/get"
+            | "tasks/list"
+            | "tasks/result"
+            | "tasks/cancel"
+    ) || method.starts_with("notifications/")
 }
 
 /// The line with a line feed at its end; itself if it has one.

@@ -50,6 +50,8 @@ pub enum DropCause {
     RequestOfDead,
     /// A progress notification that a repetition would send backwards.
     ProgressBackwards,
+    /// A progress notification of no request that the host waits for.
+    ProgressOfNothing,
     /// A line of the server that is longer than `--max-answer`.
     TooLarge,
     /// The queue was full.
@@ -271,6 +273,20 @@ pub enum Note {
     Mended {
         /// Which.
         child: Gen,
+    },
+    /// In a message of a child, numbers that JSON does not have (`NaN`) became `null`. Comes once.
+    NumbersMended {
+        /// Which.
+        child: Gen,
+    },
+    /// A child answers under the id in another spelling, such as `"0"` for 0; it is handed on as the host wrote it. Comes once.
+    IdRespelled {
+        /// Which.
+        child: Gen,
+        /// As it was asked.
+        asked: Id,
+        /// As it answers.
+        said: Id,
     },
     /// A message was cut out of noise and handed on.
     Salvaged {

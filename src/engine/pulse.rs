@@ -117,8 +117,10 @@ impl Engine {
     pub(super) fn time_out(&mut self, ids: &[Id]) {
         let generation = self.generation;
         let listening = self.child.as_ref().is_some_and(Child::listens);
+        let wire = |id: &Id| self.inflight.get(id).map(|pending| pending.wire_id().clone());
+        let known: Vec<Id> = ids.iter().filter_map(wire).collect();
         self.answer_ourselves(ids, Why::TooLong);
-        for id in ids.iter().filter(|_| listening) {
+        for id in known.iter().filter(|_| listening) {
             self.tell_child(generation, answers::cancel_call(id).into());
         }
     }

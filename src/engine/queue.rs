@@ -23,8 +23,13 @@ pub(super) enum Waiting {
         /// The elements.
         elements: Vec<BatchElement>,
     },
-    /// A notification, or a line that is no message and is handed on untracked.
-    Other(Bytes),
+    /// A notification, or a line that could not be read as a request.
+    Other {
+        /// As it came.
+        line: Bytes,
+        /// How many answers to it may come.
+        answers: u32,
+    },
 }
 
 /// One element of a batch that waits.
@@ -32,8 +37,8 @@ pub(super) enum Waiting {
 pub(super) enum BatchElement {
     /// A request in the table.
     Request(Id),
-    /// Another message, without line feed.
-    Other(Bytes),
+    /// Another message, without line feed, and how many answers to it may come.
+    Other(Bytes, u32),
 }
 
 /// A line at its place.
@@ -104,7 +109,7 @@ impl Queue {
                 let left = elements.len();
                 What::Batch { whole, elements: elements.into_iter().map(Some).collect(), left }
             }
-            other @ Waiting::Other(_) => What::Other(other),
+            other @ Waiting::Other { .. } => What::Other(other),
         };
         self.bytes += bytes;
         self.lines.insert(place, Line { what, bytes });
@@ -121,7 +126,7 @@ impl Queue {
         let place = *self.alone.first()?;
         match self.take(place)? {
             Waiting::Request(id) => Some(id),
-            Waiting::Batch { .. } | Waiting::Other(_) => None,
+            Waiting::Batch { .. } | Waiting::Other { .. } => None,
         }
     }
 
@@ -187,7 +192,7 @@ mod tests {
     use crate::wire::Id;
 
     fn other() -> Waiting {
-        Waiting::Other(Bytes::from_static(b"x"))
+        Waiting::Other { line: Bytes::from_static(b"x"), answers: 0 }
     }
 
     #[test]

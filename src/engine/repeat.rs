@@ -23,12 +23,12 @@ impl Engine {
         for (number, line) in (first..).zip(lines) {
             match Frame::read(line.clone()).parsed {
                 Parsed::One(Message::Request(request)) => {
-                    self.inflight.unsend(&request.id, dead, number, line.clone());
+                    self.unsend_one(&request.id, dead, number, line.clone());
                 }
                 Parsed::Batch(elements) => {
                     for element in elements {
                         if let Ok(Message::Request(request)) = element.message {
-                            self.inflight.unsend(&request.id, dead, number, line.slice(element.range));
+                            self.unsend_one(&request.id, dead, number, line.slice(element.range));
                         }
                     }
                 }
@@ -36,6 +36,13 @@ impl Engine {
                     self.dropped(DropCause::NotificationToDead, line.len());
                 }
             }
+        }
+    }
+
+    fn unsend_one(&mut self, wire: &Id, dead: Gen, number: u64, bytes: Bytes) {
+        if let Some(id) = self.inflight.known_as(wire, dead).cloned() {
+            let bytes = self.unrenamed(&id, &bytes);
+            self.inflight.unsend(&id, dead, number, bytes);
         }
     }
 
@@ -154,6 +161,9 @@ impl Engine {
         let mut batches: BTreeMap<u64, usize> = BTreeMap::new();
         for id in ids {
             let probes = self.inflight.get(id).filter(|pending| &*pending.method == DISCOVER);
+            // One that was set aside has waited since then.
+            let aside = self.inflight.get(id).filter(|pending| pending.doubted);
+            let hold = aside.and_then(|pending| pending.deadline).unwrap_or(hold);
             let deadline = probes.map_or(hold, |pending| hold.min(pending.arrived + DISCOVER_WAIT));
             let comes = self.inflight.requeue(id, Some(deadline));
             #[cfg(test)]

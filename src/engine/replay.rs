@@ -13,6 +13,8 @@ use crate::wire::{Id, Method, edit};
 /// The most subscriptions that are told again.
 const SUBSCRIPTIONS: usize = 4096;
 
+/// How all ids of ours begin.
+pub(super) const OWN_IDS: &str = "mcp-supervise:";
 /// The newest revision of the protocol that greets with `initialize`.
 pub(super) const NEWEST_GREETED: &str = "2025-11-25";
 /// The revisions that greet with `initialize`, the oldest first.
@@ -69,7 +71,10 @@ pub(super) enum Own {
     /// `server/discover`, likewise.
     Discover,
     /// Another request of the host, likewise.
-    Late,
+    Late {
+        /// The token of its progress.
+        token: Option<Id>,
+    },
 }
 
 impl Own {
@@ -78,7 +83,7 @@ impl Own {
         match self {
             Self::Level => "logging/setLevel",
             Self::Subscribe(_) => "resources/subscribe",
-            Self::Ping | Self::Compare { .. } | Self::Page { .. } | Self::Discover | Self::Late => "",
+            Self::Ping | Self::Compare { .. } | Self::Page { .. } | Self::Discover | Self::Late { .. } => "",
         }
     }
 }
@@ -194,7 +199,7 @@ pub(super) fn is_greeted_revision(version: &str) -> bool {
 
 /// An id of ours: not numeric, because some SDKs take `"7"` for `7`, and different for each child.
 pub(super) fn own_id(child: Gen, what: &str) -> Id {
-    Id::text(&format!("mcp-supervise:{child}:{what}"))
+    Id::text(&format!("{OWN_IDS}{child}:{what}"))
 }
 
 /// The id of a greeting of ours.

@@ -190,6 +190,8 @@ impl Engine {
 
     /// The child has exited and its output is read: what it had answered has counted, the rest is settled.
     pub(super) fn gone(&mut self) {
+        self.believe_the_last();
+        self.inflight.forget_tasks();
         let Some(child) = self.child.take() else { return };
         let generation = child.generation;
         let group_left = child.ladder.as_ref().is_some_and(Ladder::is_left);

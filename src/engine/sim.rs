@@ -14,6 +14,7 @@ mod check_era;
 mod check_host;
 mod check_inject;
 mod check_life;
+mod check_match;
 mod check_ours;
 mod check_plans;
 mod check_session;

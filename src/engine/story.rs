@@ -56,6 +56,7 @@ impl Engine {
         for id in ids {
             let Some(pending) = self.inflight.take(id) else { continue };
             self.queue.remove(id);
+            self.owe(&pending);
             if pending.cancelled {
                 continue;
             }
@@ -129,9 +130,7 @@ impl Engine {
                 (None, _) if pending.doubted => lost.push(id),
                 (None, _) => waiting.push(id),
                 (Some(_), "tools/call") => slow.push(id),
-                (Some(child), method) => {
-                    unproven.push((id, child, method.to_owned(), pending.detail.clone()));
-                }
+                (Some(_), _) => unproven.push(id),
             }
         }
         self.answer_ourselves(&asked, Why::Asked);
@@ -139,12 +138,7 @@ impl Engine {
         self.answer_ourselves(&waiting, if away { Why::Unavailable } else { Why::Held });
         self.answer_ourselves(&lost, Why::Restarted);
         self.time_out(&slow);
-        for (id, child, method, cursor) in unproven {
-            self.answer_ourselves(std::slice::from_ref(&id), Why::Held);
-            if child == self.generation {
-                self.keep_answer(&id, &method, cursor.as_deref());
-            }
-        }
+        self.answer_ourselves(&unproven, Why::Held);
     }
 
     /// Whether an answer of ours has to wait for what a running child that does not serve has printed, which is told at

@@ -33,6 +33,8 @@ pub(super) enum Timer {
     Lookup,
     /// A host that was pinged has been silent for too long.
     Host,
+    /// Answers that may not be what they seem are judged.
+    Embedded,
     /// After the host's end of input: answers have been owed long enough.
     Owed,
 }

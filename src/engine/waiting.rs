@@ -88,7 +88,10 @@ impl Engine {
             let Some(waiting) = self.queue.pop() else { return };
             match waiting {
                 Waiting::Request(id) => self.write(&id),
-                Waiting::Other(line) => self.tell_child(self.generation, line),
+                Waiting::Other { line, answers } => {
+                    self.expect_strays(answers);
+                    self.tell_child(self.generation, line);
+                }
                 Waiting::Batch { whole, elements } => self.write_batch(whole, elements),
             }
         }
@@ -100,13 +103,20 @@ impl Engine {
         if self.is_status_tool(pending) {
             return self.tell_status(id);
         }
-        if let Some(bytes) = self.mark_written(id) {
+        if let Some((bytes, _)) = self.mark_written(id) {
             self.tell_child(self.generation, bytes);
         }
     }
 
-    /// Notes that a request is written now. Gives its bytes.
-    fn mark_written(&mut self, id: &Id) -> Option<Bytes> {
+    /// Answers may come to what could not be read as requests.
+    pub(super) fn expect_strays(&mut self, answers: u32) {
+        if let Some(child) = self.child.as_mut().filter(|_| answers > 0) {
+            child.strays = child.strays.saturating_add(answers);
+        }
+    }
+
+    /// Notes that a request is written now. Gives its bytes, and whether they are the host's.
+    fn mark_written(&mut self, id: &Id) -> Option<(Bytes, bool)> {
         let pending = self.inflight.get(id)?;
         let was_written = pending.times_written > 0 && !pending.stream;
         let refused = pending.refused.is_some() && self.repeats_refused() || planted!(self, RepeatRefused);
@@ -141,7 +151,9 @@ impl Engine {
         if let Some(limit) = self.config.call_timeout.filter(|limit| call && !limit.is_zero()) {
             self.inflight.wait_until(id, self.now.mono + limit);
         }
-        Some(bytes)
+        let renamed = self.renamed(id, &bytes);
+        let own = renamed.is_none();
+        Some((renamed.unwrap_or(bytes), own))
     }
 
     pub(super) fn write_batch(&mut self, mut whole: Option<Bytes>, elements: Vec<BatchElement>) {
@@ -155,11 +167,17 @@ impl Engine {
                     whole = None;
                 }
                 BatchElement::Request(id) => match self.mark_written(&id) {
-                    Some(bytes) => parts.push(bytes),
+                    Some((bytes, own)) => {
+                        whole = whole.filter(|_| own);
+                        parts.push(bytes);
+                    }
                     // It is answered, and must not be written with the others.
                     None => whole = None,
                 },
-                BatchElement::Other(bytes) => parts.push(bytes),
+                BatchElement::Other(bytes, answers) => {
+                    self.expect_strays(answers);
+                    parts.push(bytes);
+                }
             }
         }
         if !parts.is_empty() {

@@ -11,8 +11,9 @@ use tokio_util::codec::Decoder;
 /// How much of each end of an oversize line is kept, in bytes: enough for the members around a large payload.
 pub const ENDS: usize = 4096;
 
-/// The longest line, in bytes, that is kept when it does not start as JSON does. A message glued behind more noise than
-/// this is lost; endless noise without a line feed costs no more memory than this.
+/// The longest line, in bytes, that is kept when it does not start as JSON does and no object begins in so much of it:
+/// endless noise without a line feed costs no more memory than this. Of more noise before the first brace, only the head
+/// is kept, so that a message glued behind it is found.
 pub const NOISE_LIMIT: usize = 1024 * 1024;
 
 /// An empty buffer that holds more capacity than this, in bytes, is given back: one huge line must not be paid for ever.
@@ -43,10 +44,18 @@ pub struct Oversize {
 pub struct LineCodec {
     /// The longest line in bytes, without its line feed.
     max_line: usize,
+    /// The same for noise before its first brace.
+    max_noise: usize,
     /// How far the buffer has been searched for a line feed already.
     scanned: usize,
-    /// `Some` while a line that is too long passes by.
+    /// `Some` while a line that is too long passes by, and while its first brace has come after too much noise.
     skipping: Option<Skipped>,
+    /// What came before the first brace has passed by; the buffer holds the line from that brace on.
+    resumed: bool,
+    /// How many bytes of the line are known to be white space before anything else, a byte order mark included.
+    blank: usize,
+    /// An object has begun, or an array as the first thing.
+    begun: bool,
 }
 
 #[derive(Debug)]
@@ -54,14 +63,13 @@ struct Skipped {
     head: BytesMut,
     tail: BytesMut,
     len: u64,
+    /// All of it is noise in which no object has begun.
+    noise: bool,
 }
 
 impl Skipped {
-    fn start(content: &[u8]) -> Self {
-        let mut skipped =
-            Self { head: BytesMut::with_capacity(ENDS), tail: BytesMut::with_capacity(2 * ENDS), len: 0 };
-        skipped.pass(content);
-        skipped
+    fn start(noise: bool) -> Self {
+        Self { head: BytesMut::with_capacity(ENDS), tail: BytesMut::with_capacity(2 * ENDS), len: 0, noise }
     }
 
     fn pass(&mut self, content: &[u8]) {
@@ -88,40 +96,91 @@ impl Skipped {
 impl LineCodec {
     /// A codec whose lines are `max_line` bytes long at most, the line feed not counted.
     pub fn new(max_line: usize) -> Self {
-        Self { max_line, scanned: 0, skipping: None }
+        Self {
+            max_line,
+            max_noise: max_line.min(NOISE_LIMIT),
+            scanned: 0,
+            skipping: None,
+            resumed: false,
+            blank: 0,
+            begun: false,
+        }
     }
 
-    fn limit(&self, content: &[u8]) -> usize {
-        if starts_as_json(content) { self.max_line } else { self.max_line.min(NOISE_LIMIT) }
+    /// Whether no object has begun in the first so many bytes of this content, the beginning of a line, that are kept of
+    /// noise. What was looked at is not looked at again when more of the line has come.
+    fn is_noise(&mut self, content: &[u8]) -> bool {
+        if self.begun {
+            return false;
+        }
+        let first = &content[..content.len().min(self.max_noise.saturating_add(1))];
+        if self.blank == 0 && first.starts_with("\u{feff}".as_bytes()) {
+            self.blank = 3;
+        }
+        let is_blank = |byte: &&u8| matches!(byte, b' ' | b'\t' | b'\r');
+        self.blank += first[self.blank..].iter().take_while(is_blank).count();
+        // All white space so far: it may still become JSON.
+        self.begun = first.get(self.blank).is_some_and(|byte| matches!(byte, b'{' | b'['))
+            || memchr::memchr(b'{', &first[self.blank..]).is_some();
+        !self.begun && self.blank < first.len()
     }
 
-    /// A complete line's content has come, `content.len()` bytes of `src` and perhaps a line feed behind it.
+    /// Whether this content, a line or its beginning, is longer than is kept. `Some(true)` where it is for its noise.
+    fn exceeds(&mut self, content: &[u8]) -> Option<bool> {
+        if content.len() > self.max_noise && self.max_noise < self.max_line && self.is_noise(content) {
+            return Some(true);
+        }
+        (content.len() > self.max_line).then_some(false)
+    }
+
+    /// Noise passes by until an object begins: the line is kept from there on.
+    fn resume(&mut self, src: &mut BytesMut) {
+        let Some(skipped) = self.skipping.as_mut().filter(|skipped| skipped.noise && !self.resumed) else {
+            return;
+        };
+        let Some(brace) = memchr::memchr2(b'{', b'\n', src).filter(|at| src[*at] == b'{') else { return };
+        skipped.pass(&src.split_to(brace));
+        skipped.noise = false;
+        (self.resumed, self.begun) = (true, true);
+        self.scanned = 0;
+    }
+
+    /// A complete line's content has come, `len` bytes of `src` and perhaps a line feed behind it.
     fn complete(&mut self, src: &mut BytesMut, len: usize, with_feed: bool) -> Line {
         self.scanned = 0;
         let mut line = src.split_to(len + usize::from(with_feed));
         if src.is_empty() && src.capacity() > IDLE_CAPACITY {
             *src = BytesMut::new();
         }
-        if let Some(mut skipped) = self.skipping.take() {
-            skipped.pass(&line[..len]);
-            return skipped.finish();
+        let exceeds = self.exceeds(&line[..len]);
+        (self.blank, self.begun) = (0, false);
+        match (self.skipping.take(), exceeds) {
+            (None, Some(noise)) => {
+                // All at once: as if it had come in pieces.
+                self.skipping = Some(Skipped::start(noise));
+                self.resume(&mut line);
+                let len = line.len() - usize::from(with_feed);
+                self.complete(&mut line, len, with_feed)
+            }
+            (Some(skipped), None) if std::mem::take(&mut self.resumed) => {
+                let mut glued = skipped.head;
+                glued.extend_from_slice(&line[..len]);
+                glued.extend_from_slice(b"\n");
+                Line::Whole(glued.freeze())
+            }
+            (Some(mut skipped), _) => {
+                self.resumed = false;
+                skipped.pass(&line[..len]);
+                skipped.finish()
+            }
+            (None, None) => {
+                if !with_feed {
+                    line.extend_from_slice(b"\n");
+                }
+                Line::Whole(line.freeze())
+            }
         }
-        if len > self.limit(&line[..len]) {
-            return Skipped::start(&line[..len]).finish();
-        }
-        if !with_feed {
-            line.extend_from_slice(b"\n");
-        }
-        Line::Whole(line.freeze())
     }
-}
-
-/// Whether the first byte that is neither a byte order mark nor white space opens an object or an array.
-fn starts_as_json(content: &[u8]) -> bool {
-    let content = content.strip_prefix("\u{feff}".as_bytes()).unwrap_or(content);
-    let first = content.iter().find(|byte| !matches!(byte, b' ' | b'\t' | b'\r'));
-    // All white space so far: it may still become JSON.
-    first.is_none_or(|byte| matches!(byte, b'{' | b'['))
 }
 
 impl Decoder for LineCodec {
@@ -129,16 +188,28 @@ impl Decoder for LineCodec {
     type Error = io::Error;
 
     fn decode(&mut self, src: &mut BytesMut) -> io::Result<Option<Line>> {
+        self.resume(src);
         if let Some(feed) = memchr::memchr(b'\n', &src[self.scanned..]) {
             let len = self.scanned + feed;
             return Ok(Some(self.complete(src, len, true)));
         }
-        if let Some(skipped) = &mut self.skipping {
-            skipped.pass(src);
-            src.clear();
-        } else if src.len() > self.limit(src) {
-            self.skipping = Some(Skipped::start(src));
-            src.clear();
+        match &mut self.skipping {
+            // Also where what was kept behind its noise turns out too long.
+            Some(skipped) if !self.resumed || src.len() > self.max_line => {
+                self.resumed = false;
+                skipped.pass(src);
+                src.clear();
+            }
+            Some(_) => {}
+            None => {
+                if let Some(noise) = self.exceeds(src) {
+                    self.skipping = Some(Skipped::start(noise));
+                    self.resume(src);
+                    if !self.resumed {
+                        return self.decode(src);
+                    }
+                }
+            }
         }
         self.scanned = src.len();
         Ok(None)
@@ -153,5 +224,52 @@ impl Decoder for LineCodec {
         }
         let len = src.len();
         Ok(Some(self.complete(src, len, false)))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use bytes::{Bytes, BytesMut};
+    use tokio_util::codec::Decoder as _;
+
+    use super::{ENDS, IDLE_CAPACITY, Line, LineCodec, NOISE_LIMIT};
+
+    fn lines(reads: &[&[u8]]) -> Vec<Line> {
+        let mut codec = LineCodec::new(2 * IDLE_CAPACITY);
+        let mut buffer = BytesMut::new();
+        let mut lines = Vec::new();
+        for read in reads {
+            buffer.extend_from_slice(read);
+            while let Some(line) = codec.decode(&mut buffer).unwrap() {
+                lines.push(line);
+            }
+            assert!(buffer.len() <= NOISE_LIMIT || buffer.contains(&b'{'), "noise is not kept");
+        }
+        lines
+    }
+
+    #[test]
+    fn an_object_behind_noise_is_kept_however_long_both_are() {
+        let object = format!("{{\"a\":\"{}\"}}", "x".repeat(2 * NOISE_LIMIT));
+        for noise in [1, NOISE_LIMIT, NOISE_LIMIT + 1, 3 * NOISE_LIMIT] {
+            let stream = format!("{}{object}\nnext\n", "#".repeat(noise));
+            let expected = if noise > NOISE_LIMIT { ENDS } else { noise };
+            let expected = format!("{}{object}\n", "#".repeat(expected));
+            for cut in [1, 8192, noise - 1, noise, noise + 1, noise + 2 * NOISE_LIMIT, stream.len()] {
+                let (first, second) = stream.as_bytes().split_at(cut.min(stream.len()));
+                let lines = lines(&[first, second]);
+                let whole = |text: &str| Line::Whole(Bytes::copy_from_slice(text.as_bytes()));
+                assert!(lines == [whole(&expected), whole("next\n")], "{noise} bytes of noise, cut at {cut}");
+            }
+        }
+    }
+
+    #[test]
+    fn noise_without_end_is_not_kept() {
+        let piece = vec![b'#'; 100_000];
+        let mut reads: Vec<&[u8]> = vec![&piece; 100];
+        reads.push(b"\n");
+        let lines = lines(&reads);
+        assert!(matches!(&lines[..], [Line::Oversize(line)] if line.len == 10_000_000));
     }
 }

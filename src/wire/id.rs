@@ -57,6 +57,26 @@ impl Id {
         }
     }
 
+    /// The other spelling under which lenient programs answer: the decimal text of an integer, the integer of such a text.
+    /// `None` for a text that is no number. SDK clients take one for the other, so servers get away with it.
+    pub fn twin(&self) -> Option<Self> {
+        let key = match &self.key {
+            Key::Int(number) => Key::Text(number.to_string().into()),
+            Key::Big(digits) => Key::Text(digits.clone()),
+            Key::Text(text) => match text.as_bytes().first() {
+                Some(b'-' | b'0'..=b'9') => integer(text)?,
+                _ => return None,
+            },
+        };
+        Some(Self { key, raw: None })
+    }
+
+    /// Whether every reader takes one for the other: a strict one tells `1` from `1.0`, and none tells `"a"` from
+    /// `"\u0061"`.
+    pub fn is_spelled_like(&self, other: &Self) -> bool {
+        self.key == other.key && (self.raw == other.raw || matches!(self.key, Key::Text(_)))
+    }
+
     /// The JSON text to write: the one that came, where one came.
     pub fn to_json(&self) -> String {
         if let Some(raw) = &self.raw {
@@ -144,6 +164,29 @@ mod tests {
         for raw in ["0", "-0", "1.0", "1e1", "\"\\u0061\"", "\"a/b\"", "123456789012345678901", "\"\u{e4}\""]
         {
             assert_eq!(id(raw).to_json(), raw);
+        }
+    }
+
+    #[test]
+    fn an_integer_and_its_decimal_text_are_twins() {
+        for (one, other) in
+            [("0", "\"0\""), ("-7", "\"-7\""), ("123456789012345678901", "\"123456789012345678901\"")]
+        {
+            assert_eq!(id(one).twin(), Some(id(other)));
+            assert_eq!(id(other).twin(), Some(id(one)));
+        }
+        assert_eq!(id("1.0").twin(), Some(id("\"1\"")));
+        assert_eq!(id("\"1.0\"").twin(), Some(id("1")), "as JavaScript reads it");
+        for alone in ["\"\"", "\"a\"", "\"1a\"", "\"-\"", "\"1.5\"", "\" 1\"", "\"mcp-supervise:2:ping:1\""] {
+            assert_eq!(id(alone).twin(), None, "{alone}");
+        }
+    }
+
+    #[test]
+    fn spellings_are_told_apart_where_a_strict_reader_does() {
+        assert!(id("1").is_spelled_like(&id("1")) && id("\"a\"").is_spelled_like(&id("\"\\u0061\"")));
+        for (one, other) in [("1", "1.0"), ("0", "-0"), ("10", "1e1"), ("1", "\"1\"")] {
+            assert!(!id(one).is_spelled_like(&id(other)), "{one} {other}");
         }
     }
 

@@ -7,7 +7,7 @@ use serde_json::Value;
 use tokio_util::codec::Decoder;
 
 use super::{
-    ENDS, Frame, Id, Line, LineCodec, Message, Oversize, Parsed, SALVAGE_STARTS, edit, ends, peek, salvage,
+    ENDS, Frame, Id, Line, LineCodec, Message, Oversize, Parsed, edit, mend, peek, remains, salvage,
 };
 
 /// All lines of these reads, and the most that the codec held at once.
@@ -105,9 +105,9 @@ fn by_value(text: &str) -> Option<Message> {
     }
     let id = match object.get("id") {
         // The exact digits of a big number are only in the text.
-        Some(Value::Number(_)) => Some(Id::from_json(edit::find(text, &["id"])?)?),
-        Some(Value::String(id)) => Some(Id::text(id)),
-        Some(_) => return None,
+        Some(Value::Number(_)) => Some(Id::from_json(edit::find(text, &["id"])?)),
+        Some(Value::String(id)) => Some(Some(Id::text(id))),
+        Some(_) => Some(None),
         None => None,
     };
     let params = super::Params {
@@ -121,18 +121,27 @@ fn by_value(text: &str) -> Option<Message> {
             .get("params")
             .is_some_and(|params| params["_meta"][super::ENVELOPE_VERSION].is_string()),
     };
-    match (object.get("method"), object.contains_key("result"), object.contains_key("error"), id) {
-        (Some(method), false, false, id) => {
+    let part = |name| object.get(name).map(Value::is_null);
+    let is_error = match (part("result"), part("error")) {
+        (None, None) => None,
+        (Some(false), Some(false)) => return None,
+        (None, Some(_)) | (Some(true), Some(false)) => Some(true),
+        (Some(_), _) => Some(false),
+    };
+    match (object.get("method"), is_error, id) {
+        (Some(method), None, id) => {
             let method = method.as_str()?.into();
             Some(match id {
-                Some(id) => Message::Request(super::Request { id, method, params }),
+                Some(id) => Message::Request(super::Request { id: id?, method, params }),
                 None => Message::Notification(super::Notification { method, params }),
             })
         }
-        (None, true, false, Some(id)) => {
-            Some(Message::Response(super::Response { id: Some(id), is_error: false }))
+        (None, Some(is_error), Some(id)) => {
+            Some(Message::Response(super::Response { has_odd_id: id.is_none(), id, is_error }))
         }
-        (None, false, true, id) => Some(Message::Response(super::Response { id, is_error: true })),
+        (None, Some(true), None) => {
+            Some(Message::Response(super::Response { id: None, has_odd_id: false, is_error: true }))
+        }
         _ => None,
     }
 }
@@ -224,9 +233,10 @@ proptest! {
         if let Parsed::Batch(elements) = &frame.parsed {
             prop_assert!(elements.iter().all(|element| frame.bytes.get(element.range.clone()).is_some()));
         }
-        salvage(&bytes);
+        salvage(&frame.bytes);
+        mend(&frame.bytes);
         let head = Bytes::copy_from_slice(&bytes[..bytes.len().min(ENDS)]);
-        ends(&Oversize { head: head.clone(), tail: head, len: bytes.len() as u64 });
+        remains(&Oversize { head: head.clone(), tail: head, len: bytes.len() as u64 });
         edit::find_in(&bytes, &["params", "id"]);
     }
 
@@ -268,15 +278,26 @@ proptest! {
 
     #[test]
     fn a_message_behind_noise_is_found(
-        noise in "[^{\"\n]{0,300}", braces in 0..SALVAGE_STARTS, tail in "[^{]{0,40}", message in message()
+        noise in "[^\n]{0,300}", tail in "[ \t\r]{0,3}", more in "[^{} \t\r\n][^{}]{0,40}", message in message()
     ) {
         let Ok(expected) = peek(&message) else { return Ok(()) };
-        let noise = format!("{noise}{}", "{ ".repeat(braces));
-        let line = format!("{noise}{message}{tail}");
-        let found = salvage(line.as_bytes());
-        prop_assert_eq!(found.len(), 1, "{:?}", found);
-        prop_assert_eq!(&found[0].message, &expected);
-        prop_assert_eq!(&line[found[0].range.clone()], &message);
+        let line = Bytes::from(format!("{noise}{message}{tail}"));
+        let found = salvage(&line).pop().expect("it ends the line");
+        prop_assert_eq!(&found.message, &expected);
+        prop_assert_eq!((&line[found.range.clone()], &found.bytes[..]), (message.as_bytes(), message.as_bytes()));
+        let quoted = Bytes::from(format!("{noise}{message}{more}"));
+        prop_assert!(salvage(&quoted).is_empty(), "what follows makes it a quotation");
+    }
+
+    #[test]
+    fn what_is_mended_is_json_and_what_is_json_is_let_be(text in json(4), place in any::<prop::sample::Index>()) {
+        prop_assert!(mend(&Bytes::from(text.clone())).is_none(), "there is nothing to mend");
+        let values: Vec<usize> = text.match_indices("null").map(|(at, _)| at).collect();
+        prop_assume!(!values.is_empty() && text.starts_with(['{', '[']));
+        let at = values[place.index(values.len())];
+        let broken = format!("{}NaN{}", &text[..at], &text[at + 4..]);
+        let mended = mend(&Bytes::from(broken)).expect("it is JSON but for that");
+        prop_assert_eq!((&mended.frame.bytes[..], mended.numbers), (text.as_bytes(), 1));
     }
 
     #[test]
@@ -292,7 +313,7 @@ proptest! {
                 tail: Bytes::copy_from_slice(&line[line.len().saturating_sub(ENDS)..]),
                 len: line.len() as u64,
             };
-            prop_assert_eq!(ends(&oversize).0.map(|found| found.to_json()), Some(id.to_json()));
+            prop_assert_eq!(remains(&oversize).id.map(|found| found.to_json()), Some(id.to_json()));
         }
     }
 }

@@ -79,8 +79,11 @@ pub struct Notification {
 /// A response.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Response {
-    /// The id of the request it answers. `None` in an error about a request whose id could not be read.
+    /// The id of the request it answers. `None` in an error about a request whose id could not be read, and where it is
+    /// odd.
     pub id: Option<Id>,
+    /// Whether it has an id that is neither a string nor an integer, such as `1.5` or `null`.
+    pub has_odd_id: bool,
     /// Whether it is an error.
     pub is_error: bool,
 }
@@ -158,7 +161,8 @@ fn batch(line: &str, text: &str) -> Parsed {
 ///
 /// # Errors
 /// If it is no JSON object, or one that is no JSON-RPC message: a wrong version, an id that is neither a string nor an
-/// integer, a member twice, a method and a result at once.
+/// integer, a member twice, a method and a result at once, a result and an error. Beside the other of the two, one that is
+/// `null` counts as absent. An answer may have an odd id: it may be to a request that had one.
 pub fn peek(text: &str) -> Result<Message, Malformed> {
     if !text.starts_with('{') {
         return Err(Malformed::NotJsonRpc);
@@ -174,9 +178,27 @@ struct Envelope<'t> {
     id: Option<Text<'t>>,
     method: Option<Text<'t>>,
     params: Option<Params>,
-    result: bool,
-    error: bool,
+    result: Part,
+    error: Part,
     repeated: bool,
+}
+
+/// A member of which only this matters.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+enum Part {
+    #[default]
+    Absent,
+    Null,
+    Value,
+}
+
+impl Part {
+    /// Goes over the value. Whether the member was there before.
+    fn read(&mut self, walk: &mut Walk<'_>) -> Result<bool, NoJson> {
+        let part = if walk.peek() == b'n' { Self::Null } else { Self::Value };
+        walk.pass()?;
+        Ok(std::mem::replace(self, part) != Self::Absent)
+    }
 }
 
 impl<'t> Envelope<'t> {
@@ -189,8 +211,8 @@ impl<'t> Envelope<'t> {
                 b"id" => envelope.id.replace(walk.value()?).is_some(),
                 b"method" => envelope.method.replace(walk.value()?).is_some(),
                 b"params" => envelope.params.replace(Params::read(walk)?).is_some(),
-                b"result" => walk.pass().map(|()| std::mem::replace(&mut envelope.result, true))?,
-                b"error" => walk.pass().map(|()| std::mem::replace(&mut envelope.error, true))?,
+                b"result" => envelope.result.read(walk)?,
+                b"error" => envelope.error.read(walk)?,
                 _ => walk.pass().map(|()| false)?,
             };
             envelope.repeated |= repeated;
@@ -205,9 +227,14 @@ impl<'t> Envelope<'t> {
             return None;
         }
         let id = self.id.map(|id| Id::from_json(id.json));
-        let answers = self.result || self.error;
-        match (self.method, id) {
-            (Some(method), id) if !answers => {
+        let is_error = match (self.result, self.error) {
+            (Part::Absent, Part::Absent) => None,
+            (Part::Value, Part::Value) => return None,
+            (Part::Value | Part::Null, Part::Absent | Part::Null) => Some(false),
+            (Part::Absent | Part::Null, Part::Null | Part::Value) => Some(true),
+        };
+        match (self.method, id, is_error) {
+            (Some(method), id, None) => {
                 let method = Method::new(&method.string()?);
                 let params = self.params.unwrap_or_default();
                 match id {
@@ -215,11 +242,11 @@ impl<'t> Envelope<'t> {
                     None => Some(Message::Notification(Notification { method, params })),
                 }
             }
-            (None, Some(id)) if self.result != self.error => {
-                Some(Message::Response(Response { id: Some(id?), is_error: self.error }))
+            (None, Some(id), Some(is_error)) => {
+                Some(Message::Response(Response { has_odd_id: id.is_none(), id, is_error }))
             }
-            (None, None) if self.error && !self.result => {
-                Some(Message::Response(Response { id: None, is_error: true }))
+            (None, None, Some(true)) => {
+                Some(Message::Response(Response { id: None, has_odd_id: false, is_error: true }))
             }
             _ => None,
         }

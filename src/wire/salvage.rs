@@ -1,67 +1,120 @@
-//! Messages in the wreck: one glued behind noise on the same line, and the id of a line that was too long to read.
+//! Messages in the wreck: those glued behind noise on the same line, and what is left of one that cannot be read.
 
 use std::cell::RefCell;
 use std::fmt;
 use std::ops::Range;
 
+use bytes::Bytes;
 use serde::de::{Deserializer, IgnoredAny, MapAccess, Visitor};
 use serde_json::value::RawValue;
 
-use super::codec::Oversize;
+use super::codec::{ENDS, Oversize};
 use super::id::Id;
-use super::message::{Message, peek};
+use super::mend::mend;
+use super::message::{Frame, Malformed, Message, Parsed};
 
-/// How many places of one line are tried as the start of a message: noise full of braces must stay cheap.
-pub const SALVAGE_STARTS: usize = 64;
-
-/// How many bytes of one line are looked at for that, all starts together: a start is read to its end, which can be the
-/// line's.
-const SALVAGE_BYTES: usize = 4 * 1024 * 1024;
-
-/// A message found inside a line.
+/// A message found at the end of a line.
 #[derive(Clone, Debug)]
 pub struct Salvaged {
     /// Where it is in the line.
     pub range: Range<usize>,
+    /// Its bytes; mended where they were not quite JSON.
+    pub bytes: Bytes,
     /// What it is.
     pub message: Message,
 }
 
-/// The messages inside a line that is none itself, in their order. Whether one is to be believed is for the caller to
-/// say. At most [`SALVAGE_STARTS`] places are tried, and fewer in a long line.
-pub fn salvage(line: &[u8]) -> Vec<Salvaged> {
+/// The messages with which a line ends that is none itself, in their order: noise that was printed without a line feed
+/// comes before its message. One that more text follows is quoted, in a log for instance, and not given. Whether one is
+/// to be believed is for the caller to say. Looks at each byte a few times at most.
+pub fn salvage(line: &Bytes) -> Vec<Salvaged> {
     let mut found = Vec::new();
-    if memchr::memmem::find(line, b"\"jsonrpc\"").is_none() {
-        return found;
+    let mut end = line.trim_ascii_end().len();
+    while let Some(start) = start_of_object(&line[..end]) {
+        let Some((bytes, message)) = message_in(&line.slice(start..end)) else { break };
+        found.push(Salvaged { range: start..end, bytes, message });
+        end = line[..start].trim_ascii_end().len();
     }
-    let mut from = 0;
-    let starts = (SALVAGE_BYTES / line.len().max(1)).clamp(1, SALVAGE_STARTS);
-    for _ in 0..starts {
-        let Some(brace) = memchr::memchr(b'{', &line[from..]) else { break };
-        let start = from + brace;
-        from = start + 1;
-        if let Some((len, message)) = message_at(&line[start..]) {
-            found.push(Salvaged { range: start..start + len, message });
-            from = start + len;
-        }
-    }
+    found.reverse();
     found
 }
 
-/// The message that these bytes start with, and its length.
-fn message_at(bytes: &[u8]) -> Option<(usize, Message)> {
-    let mut values = serde_json::Deserializer::from_slice(bytes).into_iter::<&RawValue>();
-    let raw = values.next()?.ok()?;
-    Some((raw.get().len(), peek(raw.get()).ok()?))
+/// Where the object begins with which these bytes end. `None` if they end with none. It goes backwards, for what is in
+/// front is no JSON: a quote with an even number of backslashes before it ends or begins a string.
+fn start_of_object(bytes: &[u8]) -> Option<usize> {
+    let mut depth = 0_usize;
+    let mut at = bytes.len();
+    if bytes.last() != Some(&b'}') {
+        return None;
+    }
+    while at > 0 {
+        at -= 1;
+        match bytes[at] {
+            b'}' | b']' => depth += 1,
+            b'{' | b'[' => {
+                depth = depth.checked_sub(1)?;
+                if depth == 0 {
+                    return (bytes[at] == b'{').then_some(at);
+                }
+            }
+            b'"' => at = start_of_string(&bytes[..at])?,
+            _ => {}
+        }
+    }
+    None
 }
 
-/// The id and the method in what is left of a line that was too long: `None` where they were in the lost part.
-pub fn ends(line: &Oversize) -> (Option<Id>, Option<String>) {
+/// Where the string begins that ends with a quote behind these bytes.
+fn start_of_string(bytes: &[u8]) -> Option<usize> {
+    let mut end = bytes.len();
+    loop {
+        let quote = memchr::memrchr(b'"', &bytes[..end])?;
+        let backslashes = bytes[..quote].iter().rev().take_while(|byte| **byte == b'\\').count();
+        if backslashes % 2 == 0 {
+            return Some(quote);
+        }
+        end = quote - backslashes;
+    }
+}
+
+/// The message that these bytes are.
+fn message_in(bytes: &Bytes) -> Option<(Bytes, Message)> {
+    let frame = Frame::read(bytes.clone());
+    let frame = match frame.parsed {
+        Parsed::Malformed(Malformed::NotJson) => mend(bytes)?.frame,
+        Parsed::One(_) | Parsed::Batch(_) | Parsed::Malformed(Malformed::NotJsonRpc) => frame,
+    };
+    match frame.parsed {
+        Parsed::One(message) => Some((frame.bytes, message)),
+        Parsed::Batch(_) | Parsed::Malformed(_) => None,
+    }
+}
+
+/// What can still be read of a message that is too long or damaged. Each is `None` or `false` where it was lost.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Remains {
+    /// Its id.
+    pub id: Option<Id>,
+    /// Its method.
+    pub method: Option<String>,
+    /// Whether it says that it is JSON-RPC 2.0. Logs name ids too.
+    pub versioned: bool,
+}
+
+/// What remains of a whole line that is no JSON, in its first and its last [`ENDS`] bytes.
+pub fn remains_of(line: &Bytes) -> Remains {
+    let line = line.slice(..line.trim_ascii_end().len());
+    let (head, tail) = (line.slice(..line.len().min(ENDS)), line.slice(line.len().saturating_sub(ENDS)..));
+    remains(&Oversize { head, tail, len: line.len() as u64 })
+}
+
+/// What remains of a line that was too long.
+pub fn remains(line: &Oversize) -> Remains {
     let head = RefCell::default();
     read_members(&line.head, &head);
-    let mut seen: Seen = head.into_inner();
+    let mut seen: Remains = head.into_inner();
     for start in memchr::memchr_iter(b'"', &line.tail) {
-        if seen.id.is_some() && seen.method.is_some() {
+        if seen.id.is_some() && seen.method.is_some() && seen.versioned {
             break;
         }
         // The tail from here on is a run of the outermost object's members exactly if it is one object when an opening
@@ -69,23 +122,18 @@ pub fn ends(line: &Oversize) -> (Option<Id>, Option<String>) {
         let members = [b"{", &line.tail[start..]].concat();
         let tail = RefCell::default();
         if read_members(&members, &tail) {
-            let tail: Seen = tail.into_inner();
+            let tail: Remains = tail.into_inner();
             seen.id = seen.id.or(tail.id);
             seen.method = seen.method.or(tail.method);
+            seen.versioned |= tail.versioned;
             break;
         }
     }
-    (seen.id, seen.method)
-}
-
-#[derive(Default)]
-struct Seen {
-    id: Option<Id>,
-    method: Option<String>,
+    seen
 }
 
 /// Reads the members of the object that these bytes start with into `seen`, as far as they go. Whether it was whole.
-fn read_members(bytes: &[u8], seen: &RefCell<Seen>) -> bool {
+fn read_members(bytes: &[u8], seen: &RefCell<Remains>) -> bool {
     let bytes = bytes.strip_prefix("\u{feff}".as_bytes()).unwrap_or(bytes);
     let text = match std::str::from_utf8(bytes) {
         Ok(text) => text,
@@ -99,7 +147,7 @@ fn read_members(bytes: &[u8], seen: &RefCell<Seen>) -> bool {
 }
 
 struct Members<'s> {
-    seen: &'s RefCell<Seen>,
+    seen: &'s RefCell<Remains>,
     /// The address at which the text ends.
     end: usize,
 }
@@ -122,6 +170,10 @@ impl<'de> Visitor<'de> for Members<'_> {
                         self.seen.borrow_mut().id = Id::from_json(id.get());
                     }
                 }
+                "jsonrpc" => {
+                    let version = map.next_value::<&RawValue>()?;
+                    self.seen.borrow_mut().versioned = version.get() == "\"2.0\"";
+                }
                 "method" => {
                     let method = map.next_value::<&RawValue>()?;
                     self.seen.borrow_mut().method = serde_json::from_str(method.get()).ok();
@@ -139,8 +191,8 @@ impl<'de> Visitor<'de> for Members<'_> {
 mod tests {
     use bytes::Bytes;
 
-    use super::{Oversize, ends, salvage};
-    use crate::wire::{ENDS, Message};
+    use super::{Oversize, Remains, remains, remains_of, salvage};
+    use crate::wire::{ENDS, Id, Message};
 
     fn oversize(line: &str) -> Oversize {
         let line = line.as_bytes();
@@ -151,21 +203,51 @@ mod tests {
         }
     }
 
-    #[test]
-    fn a_message_behind_noise_is_cut_out() {
-        let line = br#"[info] {a} {"x":1} done {"jsonrpc":"2.0","id":1,"result":{"t":"{"}}{"jsonrpc":"2.0","method":"m"} tail"#;
-        let found = salvage(line);
-        assert_eq!(found.len(), 2);
-        assert_eq!(&line[found[0].range.clone()], br#"{"jsonrpc":"2.0","id":1,"result":{"t":"{"}}"#);
-        assert!(
-            matches!(&found[1].message, Message::Notification(notification) if &*notification.method == "m")
-        );
+    fn salvaged(line: &str) -> Vec<String> {
+        let line = Bytes::copy_from_slice(line.as_bytes());
+        salvage(&line).into_iter().map(|found| String::from_utf8(found.bytes.to_vec()).unwrap()).collect()
     }
 
     #[test]
-    fn only_the_first_starts_are_tried() {
-        let line = format!("{}{}", "{ ".repeat(64), r#"{"jsonrpc":"2.0","method":"m"}"#);
-        assert!(salvage(line.as_bytes()).is_empty());
+    fn messages_that_end_a_line_are_cut_out_of_it() {
+        let line = r#"[info] {a} {"x":1} "done {"jsonrpc":"2.0","id":1,"result":{"t":"{\\\"\\"}} {"jsonrpc":"2.0","method":"m"}"#;
+        let found = salvage(&Bytes::copy_from_slice(line.as_bytes()));
+        assert_eq!(&line[found[0].range.clone()], r#"{"jsonrpc":"2.0","id":1,"result":{"t":"{\\\"\\"}}"#);
+        assert!(
+            matches!(&found[1].message, Message::Notification(notification) if &*notification.method == "m")
+        );
+        assert_eq!(found.len(), 2);
+    }
+
+    #[test]
+    fn what_is_quoted_in_the_middle_of_a_line_is_not() {
+        for line in [
+            r#"got {"jsonrpc":"2.0","id":1,"result":{}} from there"#,
+            r#"got {"a":{"jsonrpc":"2.0","id":1,"result":{}}}"#,
+            r#"got "{"jsonrpc":"2.0","id":1,"result":{}}""#,
+            r#"got [{"jsonrpc":"2.0","id":1,"result":{}}]"#,
+            r#"{"id":1,"result":{}}"#,
+        ] {
+            assert_eq!(salvaged(line), [""; 0], "{line}");
+        }
+    }
+
+    #[test]
+    fn noise_of_any_kind_may_come_before() {
+        let message = r#"{"jsonrpc":"2.0","id":1,"result":{"a":["}",{"b":"]"}]}}"#;
+        for noise in
+            ["{ ".repeat(10_000), "{\"a\":".repeat(10_000), "[\"".repeat(9_999), "\\\"".repeat(9_999)]
+        {
+            assert_eq!(salvaged(&format!("{noise}{message}\r\n")), [message], "{}", &noise[..8]);
+        }
+    }
+
+    #[test]
+    fn one_that_is_nearly_json_is_mended() {
+        assert_eq!(
+            salvaged("up {\"jsonrpc\":\"2.0\",\"id\":1,\"result\":{\"a\":NaN}}"),
+            [r#"{"jsonrpc":"2.0","id":1,"result":{"a":null}}"#]
+        );
     }
 
     #[test]
@@ -175,11 +257,19 @@ mod tests {
         let back = format!(
             r#"{{"params":{{"a":"{payload}","n":{{"id":8}}}},"method":"m","jsonrpc":"2.0","id":"é"}}"#
         );
-        let (id, method) = ends(&oversize(&front));
-        assert_eq!((id.unwrap().to_json(), method.unwrap()), ("7".to_owned(), "m".to_owned()));
-        let (id, method) = ends(&oversize(&back));
-        assert_eq!((id.unwrap().to_json(), method.unwrap()), ("\"é\"".to_owned(), "m".to_owned()));
-        let (id, method) = ends(&oversize(&format!("{{\"a\":\"{payload}\"}}")));
-        assert!(id.is_none() && method.is_none());
+        let of = |id: &str| Remains { id: Id::from_json(id), method: Some("m".to_owned()), versioned: true };
+        assert_eq!(remains(&oversize(&front)), of("7"));
+        assert_eq!(remains(&oversize(&back)), of("\"é\""));
+        assert_eq!(remains(&oversize(&format!("{{\"a\":\"{payload}\"}}"))), Remains::default());
+    }
+
+    #[test]
+    fn a_damaged_line_says_what_it_can() {
+        let remains = |line: &str| remains_of(&Bytes::copy_from_slice(line.as_bytes()));
+        let cut = remains("{\"jsonrpc\":\"2.0\",\"id\":1,\"result\":{\"a\":\"b\n");
+        assert_eq!(cut, Remains { id: Id::from_json("1"), method: None, versioned: true });
+        let inside = remains("{\"result\":{\"a\":'b'},\"jsonrpc\":\"2.0\",\"id\":1}\n");
+        assert_eq!(inside, Remains { id: Id::from_json("1"), method: None, versioned: true });
+        assert_eq!(remains("{\"id\":1,\"msg\":\"cut").versioned, false);
     }
 }

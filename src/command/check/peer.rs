@@ -339,7 +339,9 @@ impl Peer {
         self.output.bom |= bytes.starts_with("\u{feff}".as_bytes());
         let frame = Frame::read(bytes);
         match &frame.parsed {
-            Parsed::One(message) => self.hear(message, &frame.bytes),
+            Parsed::One(message) if !matches!(message, Message::Response(response) if response.has_odd_id) => {
+                self.hear(message, &frame.bytes);
+            }
             Parsed::Batch(elements) if elements.iter().all(|element| element.message.is_err()) => {
                 self.output.noise.add(|| excerpt(&self.mask, &frame.bytes));
             }
@@ -351,7 +353,7 @@ impl Peer {
                     }
                 }
             }
-            Parsed::Malformed(_) => {
+            Parsed::One(_) | Parsed::Malformed(_) => {
                 let null_id = nothing_but_a_null_id(&frame.bytes);
                 if null_id {
                     self.output.null_ids += 1;
@@ -361,7 +363,7 @@ impl Peer {
                 // A host loses a message that is glued behind noise. What it was is asked for all the same, so that there is
                 // one finding and not one for each answer.
                 for found in salvage(&frame.bytes) {
-                    self.hear(&found.message, &frame.bytes[found.range]);
+                    self.hear(&found.message, &found.bytes);
                 }
             }
         }

@@ -63,6 +63,10 @@ pub(super) fn guidance() -> Roff {
             "answer_too_large",
             "The answer is longer than --max-answer: its size is told, the outcome is unknown",
         ),
+        (
+            "answer_unreadable",
+            "The server has answered with a line that is no JSON: its beginning is told, the outcome is unknown",
+        ),
         ("session_expired", "The session token is over, or there is none"),
         ("daemon_unavailable", "The API behind the server does not answer"),
         ("kill_switch_active", "The API behind the server says that it is locked"),

@@ -301,6 +301,14 @@ impl Log {
             Note::Mended { child } => {
                 debug!(target: "mcp-supervise:session", server, child = child.0, "a text that is no UTF-8 was mended");
             }
+            Note::NumbersMended { child } => warn!(
+                target: "mcp-supervise:session", server, child = child.0,
+                "the server answers with numbers that JSON does not have, such as NaN; the host gets null in their places"
+            ),
+            Note::IdRespelled { child, asked, said } => warn!(
+                target: "mcp-supervise:session", server, child = child.0, %asked, %said,
+                "the server answers under another id than it was asked under; the host gets its own"
+            ),
             Note::Salvaged { child } => {
                 debug!(target: "mcp-supervise:session", server, child = child.0, "a message was cut out of noise");
             }

@@ -9,6 +9,7 @@ use super::check_plans::Pulse;
 use super::check_session::Window;
 use super::check_stop::Stop;
 use super::parse::Message;
+use super::world::Said;
 use crate::engine::backoff::Limits;
 use crate::engine::io::Exit;
 use crate::engine::{Config, Repeat};
@@ -26,6 +27,8 @@ pub(super) struct Rules {
     pub ping: Duration,
     pub call_timeout: Option<Duration>,
     pub bare_command: bool,
+    /// The host gives ids that differ in their type only.
+    pub twins: bool,
 }
 
 impl Rules {
@@ -41,6 +44,7 @@ impl Rules {
             ping: config.ping_interval,
             call_timeout: config.call_timeout,
             bare_command: config.bare_command,
+            twins: false,
         }
     }
 }
@@ -156,6 +160,16 @@ pub(super) struct Kid {
     pub token: Option<u32>,
     /// Counts up where the executable may be another one.
     pub edition: u32,
+    /// The requests of the host that it has under ids of ours, by these.
+    pub aliases: BTreeMap<String, String>,
+    /// Requests that are answered or given up, and that it may still answer.
+    pub owed: BTreeSet<String>,
+    /// How many answers to what could not be read may come.
+    pub strays: usize,
+    /// Its answers behind noise, and from when on they may be believed.
+    pub glued: Vec<(Duration, Said)>,
+    /// The tokens of its tasks.
+    pub tasks: BTreeSet<String>,
 }
 
 impl Kid {
@@ -184,6 +198,11 @@ impl Kid {
             gone: false,
             token,
             edition: 0,
+            aliases: BTreeMap::new(),
+            owed: BTreeSet::new(),
+            strays: 0,
+            glued: Vec::new(),
+            tasks: BTreeSet::new(),
         }
     }
 }

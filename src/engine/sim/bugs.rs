@@ -56,16 +56,20 @@ pub(in crate::engine) enum Bug {
     KeepSignal,
     SwallowSecondSignal,
     GraceOfTheLeader,
+    IgnoreTwins,
+    ReuseOwedIds,
+    BelieveQuotations,
+    ProgressOfNothing,
 }
 
 /// Each bug and the invariants of which one is to tell it.
-const BUGS: [(Bug, &[&str]); 51] = [
+const BUGS: [(Bug, &[&str]); 55] = [
     (Bug::SpawnCountsAsServing, &["restarts back off"]),
     (Bug::ForwardReplayedGreeting, &["only answers that it waits for reach the host"]),
     (Bug::ForgetInitialized, &["a greeted child is told what its predecessor knew"]),
     (Bug::LoseAnswerAtCrash, &["every request gets an answer"]),
     (Bug::RepeatUnsafe, &["only what is safe is written to a second child"]),
-    (Bug::RepeatForEver, &["nothing is written to a third child"]),
+    (Bug::RepeatForEver, &["nothing is written to a third child", "guidance tells the outcome"]),
     (Bug::AnswerTwice, &["no request is answered twice"]),
     (Bug::KeepDeadIds, &["ids of servers are distinct for the host"]),
     (
@@ -117,6 +121,13 @@ const BUGS: [(Bug, &[&str]); 51] = [
     (Bug::KeepSignal, &["a signal to us is handed on"]),
     (Bug::SwallowSecondSignal, &["a signal to us is handed on"]),
     (Bug::GraceOfTheLeader, &["the grace is the group's", "SIGKILL is never the first"]),
+    (Bug::IgnoreTwins, &["what a child answers reaches the host"]),
+    (
+        Bug::ReuseOwedIds,
+        &["an answer reaches the request that it answers", "only answers that it waits for reach the host"],
+    ),
+    (Bug::BelieveQuotations, &["an answer behind noise waits for its own line"]),
+    (Bug::ProgressOfNothing, &["progress is told of what the host waits for"]),
 ];
 
 #[test]

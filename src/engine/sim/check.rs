@@ -14,6 +14,7 @@ use super::books::{Ask, Kid, Pages, Request, Rules, Tool};
 use super::check_account::Account;
 use super::check_era::{Memory, Opened, Stream};
 use super::check_inject::Injection;
+use super::check_match::is_doubtful;
 use super::check_plans::Plans;
 use super::check_session::Session;
 use super::cover::Cover;
@@ -73,6 +74,8 @@ pub(super) struct Checker {
 
     pub open: BTreeMap<String, Request>,
     pub closed: BTreeSet<String>,
+    /// Ids of which a second request was made while the first was in flight.
+    pub doubled: BTreeSet<String>,
     pub next_request: u64,
     /// Lines of the host that may be passed on as they are, and to which child only.
     pub passing: BTreeMap<String, Vec<Option<u32>>>,
@@ -135,6 +138,7 @@ impl Checker {
             living: 0,
             open: BTreeMap::new(),
             closed: BTreeSet::new(),
+            doubled: BTreeSet::new(),
             passing: BTreeMap::new(),
             opened: Opened::Nothing,
             greeting: None,
@@ -173,6 +177,12 @@ impl Checker {
     /// An input is about to be handled.
     pub(super) fn begins(&mut self, now: Duration, input: &Input, seen: Seen) {
         self.now = now;
+        let answered = self.owed_answers(&seen);
+        let seen = self.in_the_hosts_words(seen);
+        for id in answered {
+            self.kid().owed.remove(&id);
+        }
+        self.forgets_what_was_too_long(&seen);
         self.current = seen.clone();
         self.forwarded.clear();
         self.served.clear();
@@ -180,6 +190,7 @@ impl Checker {
         self.begins_step();
         match seen {
             Seen::Host(line) => self.host_says(&line),
+            Seen::Child(child, said) if is_doubtful(&said) => self.is_embedded(child, &said),
             Seen::Child(child, said) => self.child_says(child, &said),
             Seen::Exit(child, exit) => self.exits(child, exit),
             Seen::Silence(child) => {
@@ -250,6 +261,7 @@ impl Checker {
     /// What never left us was never written.
     fn never_left(&mut self, child: u32, lines: &[Bytes]) {
         for line in lines.iter().filter_map(|line| std::str::from_utf8(line).ok()).map(str::trim) {
+            let line = &*self.unrenamed(child, line);
             let requests = self.open.values_mut().filter(|request| request.at == Some(child));
             for request in requests.filter(|request| request.line == line || line.contains(&request.line)) {
                 request.written.retain(|at| *at != child);
@@ -345,7 +357,9 @@ impl Checker {
                 self.cover.hit("handed off by code 75");
             }
             Note::Mended { .. } => self.cover.hit("text that is no UTF-8 mended"),
-            Note::Salvaged { .. } => self.cover.hit("message salvaged from noise"),
+            Note::NumbersMended { .. } => self.cover.hit("numbers that JSON does not have mended"),
+            Note::IdRespelled { .. } => self.cover.hit("id in another spelling"),
+            Note::Salvaged { .. } => self.is_salvaged(),
             Note::ReplayRefused { .. } => self.cover.hit("replay refused"),
             Note::Retrying => self.cover.hit("degraded server tried again"),
             Note::Dropped { cause, .. } => match cause {
@@ -354,6 +368,7 @@ impl Checker {
                 DropCause::NotificationToDead => self.cover.hit("notification to the dead dropped"),
                 DropCause::CancelOfDead => self.cover.hit("cancellation for the dead dropped"),
                 DropCause::RequestOfDead => self.cover.hit("request of the dead dropped"),
+                DropCause::ProgressOfNothing => self.cover.hit("progress of nothing dropped"),
                 DropCause::ProgressBackwards => self.cover.hit("progress backwards dropped"),
                 DropCause::JunkToDead | DropCause::TooLarge | DropCause::QueueFull => {}
             },
@@ -431,7 +446,8 @@ impl Checker {
             if request.withheld.is_some() {
                 continue;
             }
-            if serving && request.at.is_none() && !self.is_asked_about(request) {
+            if serving && request.at.is_none() && !self.is_asked_about(request) && !self.doubled.contains(id)
+            {
                 violated!("a serving child gets what waits", "request {id}");
             }
             if self.phase == Phase::Degraded {

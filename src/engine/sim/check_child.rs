@@ -17,11 +17,19 @@ pub(super) const OURS: &str = "\"mcp-supervise:";
 impl Checker {
     pub(super) fn host_sends(&mut self, message: Message, line: &str) {
         match (&message.id, &message.method) {
-            (Some(id), Some(_)) if self.open.contains_key(id) => {
+            (Some(id), Some(_)) if self.open.get(id).is_some_and(|request| !request.cancelled) => {
                 self.cover.hit("id in flight used again");
+                self.doubled.insert(id.clone());
                 self.may_pass(line, None);
             }
-            (Some(_), Some(_)) => self.host_asks(message, line),
+            (Some(id), Some(_)) => {
+                if let Some(request) = self.open.remove(id) {
+                    self.is_owed(id, request.at);
+                    self.cover.hit("id of a cancelled request used again");
+                    self.streams.remove(id);
+                }
+                self.host_asks(message, line);
+            }
             (None, Some(method)) => match method.as_str() {
                 "notifications/initialized" => {
                     self.initialized = Some(line.to_owned());
@@ -111,7 +119,11 @@ impl Checker {
                 request.cancelled = true;
                 self.cover.hit("request cancelled in flight");
                 let only = request.at;
-                self.may_pass(line, only);
+                let alias = only.and_then(|child| self.alias_of(child, &id));
+                let line = alias.map_or(line.to_owned(), |alias| {
+                    parse::with_value(line, &["params", "requestId"], &alias)
+                });
+                self.may_pass(&line, only);
             }
             Some(_) => {
                 self.cover.hit("request cancelled while it waited");
@@ -223,11 +235,15 @@ impl Checker {
                 "child {child} hears what no host said: {line}"
             );
         }
+        self.may_be_answered(line);
         Ok(())
     }
 
     fn child_is_asked(&mut self, child: u32, message: &Message, line: &str) -> Checked {
         let id = message.id.as_deref().unwrap();
+        if let Some((message, line)) = self.is_renamed(child, message, line) {
+            return self.child_is_asked(child, &message, &line);
+        }
         if id.starts_with(OURS) {
             return self.child_is_asked_by_us(child, message, line);
         }
@@ -362,6 +378,7 @@ impl Checker {
         }
         // A call that takes too long is answered, and taken back.
         let id = raw_id(line).unwrap_or_default();
+        let id = self.kids[&child].aliases.get(&id).cloned().unwrap_or(id);
         if self.timed_out.remove(&id) {
             return Ok(());
         }

@@ -60,6 +60,9 @@ impl Checker {
         };
         self.closed.insert(id.to_owned());
         self.streams.remove(id);
+        if !matches!(self.current, Seen::Child(..)) {
+            self.is_owed(id, request.at);
+        }
         if let Some(kid) = request.at.filter(|at| *at == self.living).and_then(|at| self.kids.get_mut(&at))
             && !kid.gone
             && !matches!(self.current, Seen::Child(..))

@@ -107,6 +107,11 @@ impl Host {
         }
     }
 
+    /// Whether ids of it differ in their type only.
+    pub(super) fn has_twins(&self) -> bool {
+        matches!(self.ids, Ids::Both)
+    }
+
     pub(super) fn starts(&mut self, sched: &mut Sched) {
         let soon = sched.rng.millis(0, 5);
         match self.opening {
@@ -329,8 +334,19 @@ impl Host {
                 Some(cancel(&id))
             }
             80..83 => Some((*rng.pick(&JUNK)).to_owned()),
-            // An id that is in flight, or was.
-            83..85 => some_open(rng).map(|id| request(&id, "resources/read", &again)),
+            // An id that is in flight, was, or whose request it has cancelled.
+            83 => some_open(rng).map(|id| request(&id, "resources/read", &again)),
+            84 => {
+                let cancelled: Vec<&String> =
+                    self.open.iter().filter(|(_, cancelled)| **cancelled).map(|(id, _)| id).collect();
+                if cancelled.is_empty() {
+                    return None;
+                }
+                let id = (*rng.pick(&cancelled)).clone();
+                self.open.insert(id.clone(), false);
+                self.streams.retain(|stream| *stream != id);
+                Some(request(&id, "resources/read", &reused))
+            }
             85..87 if !self.answered.is_empty() => {
                 let id = rng.pick(&self.answered).clone();
                 if self.open.contains_key(&id) || self.greeting.as_ref() == Some(&id) {

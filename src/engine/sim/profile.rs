@@ -35,6 +35,8 @@ pub(super) struct Profile {
     pub acts: u64,
     /// The host sends more than the queue holds, at once.
     pub burst: bool,
+    /// The server's answers have their ids in the other spelling.
+    pub twins: bool,
     /// The newest version that the server speaks.
     pub speaks: &'static str,
     pub max_answer: usize,
@@ -68,6 +70,7 @@ impl Profile {
             ]),
             acts: 6 + rng.below(18),
             burst: false,
+            twins: rng.percent(8),
             speaks: *rng.pick(&["2025-11-25", "2025-11-25", "2025-06-18", "2025-03-26", "2024-11-05"]),
             max_answer: 1500,
         };

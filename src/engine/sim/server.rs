@@ -80,6 +80,8 @@ pub(super) struct Server {
     pub helpers: bool,
     helpers_heed: bool,
     told: u64,
+    /// Its ids come back in the other spelling.
+    twins: bool,
     /// The token in its environment; `None` inside if it got none.
     pub token: Injected,
 }
@@ -135,6 +137,7 @@ impl Server {
             helpers: rng.percent(25),
             helpers_heed: rng.percent(70),
             told: 0,
+            twins: profile.twins,
             token: Injected::Nothing,
         }
     }
@@ -189,6 +192,7 @@ impl Server {
     fn reads(&mut self, message: &Message, heard: &mut Vec<String>, sched: &mut Sched) {
         let (Some(id), Some(method)) = (message.id.clone(), message.method.as_deref()) else { return };
         heard.push(id.clone());
+        let id = self.spelled(id);
         let params = &message.params;
         if self.hung {
             return;
@@ -304,7 +308,7 @@ impl Server {
         self.told += 1;
         let wall = sched.wall();
         let rng = &mut sched.rng;
-        let text = format!("generation {} answer {}", self.generation, self.told);
+        let text = format!("generation {} answer {} to {method}", self.generation, self.told);
         if rng.percent(5) && !method.ends_with("/list") {
             return format!(
                 "{{\"id\":{id},\"jsonrpc\":\"2.0\",\"error\":{{\"code\":-32602,\"message\":\"{text}\"}}}}"
@@ -441,11 +445,25 @@ impl Server {
                 } else {
                     sched.rng.pick(heard).clone()
                 };
-                self.say(
-                    now,
-                    format!("{{\"jsonrpc\":\"2.0\",\"id\":{id},\"result\":{{\"stray\":true}}}}"),
-                    sched,
-                );
+                let message = format!("{{\"jsonrpc\":\"2.0\",\"id\":{id},\"result\":{{\"stray\":true}}}}");
+                // What it answers to us is looked at by the checker when it says so.
+                let ours = id.starts_with("\"mcp-supervise");
+                match sched.rng.below(4) {
+                    0 if !ours => {
+                        // What it has fetched is in its log.
+                        let said = Said {
+                            line: format!("fetched {message}"),
+                            inner: vec![message],
+                            shape: Shape::Glued,
+                        };
+                        self.says(now, said, sched);
+                    }
+                    1 => {
+                        let line = format!("fetched {message} in 3 ms");
+                        self.says(now, Said { line, inner: Vec::new(), shape: Shape::Noise }, sched);
+                    }
+                    _ => self.say(now, message, sched),
+                }
             }
             8 => {
                 let id = if sched.rng.percent(50) { "" } else { "\"id\":null," };
@@ -463,6 +481,18 @@ impl Server {
                 let line = format!("[{ask} , {note}]");
                 self.says(now, Said { line, inner: vec![ask, note], shape: Shape::Batch }, sched);
             }
+        }
+    }
+
+    /// It may take the decimal text of a number for the number, or the reverse.
+    fn spelled(&self, id: String) -> String {
+        if !self.twins || id.starts_with("\"mcp-supervise") {
+            return id;
+        }
+        match id.strip_prefix('"').and_then(|id| id.strip_suffix('"')) {
+            Some(text) if text.bytes().all(|byte| byte.is_ascii_digit()) => text.to_owned(),
+            Some(_) => id,
+            None => format!("\"{id}\""),
         }
     }
 
@@ -488,7 +518,7 @@ impl Server {
         let wild = sched.profile.wild;
         let (line, shape) = if message.len() > sched.profile.max_answer && sched.rng.percent(50) {
             (message.clone(), Shape::TooMuch)
-        } else if sched.rng.percent(wild / 5) {
+        } else if sched.rng.percent(wild / 5) && may_be_glued(&message) {
             (format!("[info] ready {{ok}} {message}"), Shape::Glued)
         } else if self.batches && !message.contains("protocolVersion") && sched.rng.percent(wild / 4) {
             (format!("[{message}]"), Shape::Batch)
@@ -558,6 +588,15 @@ impl Server {
             sched.after(delay, Event::Exits(self.generation, exit));
         }
     }
+}
+
+/// Whether it is a message whose answer the checker can follow behind noise: a tool's result, or no answer at all.
+fn may_be_glued(message: &str) -> bool {
+    let answers = parse::message(message).is_some_and(|message| message.method.is_none());
+    !answers
+        || message.contains("\"content\":[{")
+            && !message.contains(REFUSED)
+            && !message.contains("mcp-supervise:")
 }
 
 fn noise(rng: &mut Rng) -> Said {

@@ -147,7 +147,9 @@ impl World {
             config.call_timeout = Some(Duration::from_secs(5));
         }
         let host = Host::new(&mut rng, &profile);
-        let rules = Rules::new(&config);
+        // Which of two requests is meant could not be told.
+        let profile = Profile { twins: profile.twins && !host.has_twins(), ..profile };
+        let rules = Rules { twins: host.has_twins(), ..Rules::new(&config) };
         let epoch = Duration::from_secs(1_700_000_000);
         let mut sched = Sched {
             rng,

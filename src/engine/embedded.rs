@@ -1,0 +1,248 @@
+//! Answers that may not be what they seem: embedded at the end of a line that is no message, or damaged.
+//!
+//! Servers print to stdout without a line feed, and the answer comes behind it. They also log what they send and fetch:
+//! ids can be guessed, and a quotation must never stand for the answer. So an embedded answer waits for a moment in which
+//! the line for its id may come by itself, and that one wins. A damaged answer is waited for likewise, and then the host
+//! is told what came.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use bytes::Bytes;
+
+use super::guidance::{Guidance, Outcome, Status};
+use super::io::{Gen, Output};
+use super::note::Note;
+use super::timers::Timer;
+use super::{Doom, Engine, Greeting, is_server_method, len_of, planted};
+use crate::wire::{Id, Message, Notification, Request, remains_of, salvage};
+
+/// How long a line for its id may take to come by itself before an embedded answer is believed.
+const EMBEDDED: Duration = Duration::from_millis(250);
+/// The same before a damaged answer is told of.
+const DAMAGED: Duration = Duration::from_secs(1);
+/// How much of a damaged answer is looked at to be told, in bytes, and how much is told, in characters.
+const EXCERPT: (usize, usize) = (4096, 200);
+
+/// An answer that is not believed yet.
+#[derive(Clone, Debug)]
+struct Candidate {
+    /// When it is judged.
+    at: Duration,
+    /// The number of the request that it answers. `None` if that is ours.
+    seq: Option<u64>,
+    found: Found,
+}
+
+#[derive(Clone, Debug)]
+enum Found {
+    /// A message behind noise.
+    Embedded(Bytes, Message),
+    /// Something that was to be one: its beginning.
+    Damaged(Bytes),
+}
+
+/// The doubtful answers of a child, by the ids under which it was asked.
+#[derive(Debug, Default)]
+pub(super) struct HeldBack(BTreeMap<Id, Candidate>);
+
+impl HeldBack {
+    /// A whole line for this id has come. Gives what was only quoted.
+    pub(super) fn dispel(&mut self, id: &Id) -> Option<Bytes> {
+        if self.0.is_empty() {
+            return None;
+        }
+        match self.0.remove(id)?.found {
+            Found::Embedded(bytes, _) => Some(bytes),
+            Found::Damaged(_) => None,
+        }
+    }
+
+    fn next(&self) -> Option<Duration> {
+        self.0.values().map(|doubt| doubt.at).min()
+    }
+
+    /// Takes those out that are due, in the order in which they came.
+    fn due(&mut self, now: Duration) -> Vec<(Id, Candidate)> {
+        let mut due: Vec<(Id, Candidate)> = self.0.extract_if(.., |_, doubt| doubt.at <= now).collect();
+        due.sort_by_key(|(_, doubt)| doubt.at);
+        due
+    }
+}
+
+impl Engine {
+    /// A line that is no message. Messages that end it are cut out, if somebody waits for them or a server may send them;
+    /// an answer only if its line does not come by itself.
+    pub(super) fn embedded(&mut self, child: Gen, line: &Bytes) {
+        let mut rest = 0;
+        for found in salvage(line) {
+            match &found.message {
+                Message::Response(response) => {
+                    let Some(id) = response.id.as_ref().and_then(|id| self.awaited(child, id)) else {
+                        continue;
+                    };
+                    if planted!(self, BelieveQuotations) {
+                        self.believe(child, &found.bytes, &found.message);
+                    } else {
+                        self.hold_back(child, id, EMBEDDED, Found::Embedded(found.bytes, found.message));
+                    }
+                }
+                Message::Request(Request { method, .. })
+                | Message::Notification(Notification { method, .. }) => {
+                    if !is_server_method(method) {
+                        continue;
+                    }
+                    self.believe(child, &found.bytes, &found.message);
+                }
+            }
+            if found.range.start > rest {
+                self.noise(child, line.slice(rest..found.range.start));
+            }
+            rest = found.range.end;
+        }
+        if rest == 0 {
+            self.damaged(child, line);
+        }
+        let tail = line.slice(rest..);
+        if rest == 0 || !tail.iter().all(u8::is_ascii_whitespace) {
+            self.noise(child, tail);
+        }
+    }
+
+    /// A line that begins as a message does and is none may be an answer that somebody waits for.
+    fn damaged(&mut self, child: Gen, line: &Bytes) {
+        if !line.trim_ascii_start().starts_with(b"{") {
+            return;
+        }
+        let remains = remains_of(line);
+        if !remains.versioned || remains.method.is_some() {
+            return;
+        }
+        if let Some(id) = remains.id.and_then(|id| self.awaited(child, &id)) {
+            let beginning = Bytes::copy_from_slice(&line[..line.len().min(EXCERPT.0)]);
+            self.hold_back(child, id, DAMAGED, Found::Damaged(beginning));
+        }
+    }
+
+    fn hold_back(&mut self, child: Gen, id: Id, wait: Duration, found: Found) {
+        let at = self.now.mono + wait;
+        let own = self.inflight.known_as(&id, child);
+        let seq = own.and_then(|own| self.inflight.get(own)).map(|pending| pending.seq);
+        let Some(current) = &mut self.child else { return };
+        current.spoke = true;
+        let before = current.held_back.0.get(&id).map(|doubt| &doubt.found);
+        if matches!((before, &found), (Some(Found::Embedded(..)), Found::Damaged(_))) {
+            return;
+        }
+        current.held_back.0.insert(id, Candidate { at, seq, found });
+        self.timers.arm_once(Timer::Embedded, at);
+    }
+
+    /// The time has come to judge doubtful answers.
+    pub(super) fn judge_embedded(&mut self) {
+        let now = self.now.mono;
+        let Some(child) = self.child.as_mut() else { return };
+        let generation = child.generation;
+        let due = child.held_back.due(now);
+        if let Some(at) = child.held_back.next() {
+            self.timers.arm(Timer::Embedded, at);
+        }
+        for (id, doubt) in due {
+            self.judge(generation, &id, doubt);
+        }
+    }
+
+    /// The child says nothing more: what it has answered behind noise it has answered. What is damaged is lost.
+    pub(super) fn believe_the_last(&mut self) {
+        self.timers.disarm(Timer::Embedded);
+        let Some(child) = self.child.as_mut() else { return };
+        let generation = child.generation;
+        for (id, doubt) in child.held_back.due(Duration::MAX) {
+            if matches!(doubt.found, Found::Embedded(..)) {
+                self.judge(generation, &id, doubt);
+            }
+        }
+    }
+
+    fn judge(&mut self, child: Gen, id: &Id, doubt: Candidate) {
+        let own = self.inflight.known_as(id, child).cloned();
+        let pending = own.as_ref().and_then(|own| self.inflight.get(own));
+        if pending.map(|pending| pending.seq) != doubt.seq {
+            // It was answered or given up since.
+            return;
+        }
+        match (doubt.found, own) {
+            (Found::Embedded(bytes, message), _) => self.believe(child, &bytes, &message),
+            (Found::Damaged(beginning), own) => {
+                let greeting =
+                    self.child.as_ref().is_some_and(|child| child.greeting == Greeting::Sent(id.clone()));
+                let excerpt = self.excerpt(&beginning);
+                if greeting {
+                    self.doom(Doom::Crash(format!("its greeting is no JSON: {excerpt}")));
+                } else if let Some(own) = own {
+                    self.answer_unreadable(&own, excerpt);
+                } else if let Some(child) = &mut self.child {
+                    child.own.remove(id);
+                }
+            }
+        }
+    }
+
+    /// A message that was found in a line is taken for one.
+    fn believe(&mut self, child: Gen, bytes: &Bytes, message: &Message) {
+        self.note(Note::Salvaged { child });
+        if len_of(bytes) > self.config.max_answer {
+            self.message_too_large(child, message, len_of(bytes) as u64);
+        } else if let Some(passed) = self.admitted(child, message, bytes) {
+            self.forward_to_host(passed);
+        } else {
+            // It stays here.
+        }
+    }
+
+    /// The beginning of what a server has said, fit for the chat.
+    fn excerpt(&self, beginning: &[u8]) -> String {
+        let text = String::from_utf8_lossy(beginning);
+        let text = self.config.mask.apply(text.trim());
+        let mut excerpt: String = text.chars().take(EXCERPT.1).collect();
+        if excerpt.len() < text.len() {
+            excerpt.push_str(" ...");
+        }
+        excerpt
+    }
+
+    /// The answer to a request whose answer cannot be read.
+    fn answer_unreadable(&mut self, id: &Id, excerpt: String) {
+        let Some(pending) = self.inflight.get(id) else { return };
+        let again = self.is_safe(pending);
+        let pending = pending.clone();
+        let name = &self.config.name;
+        let hint = if again {
+            "Try again. If it stays like this, report it to the people who make the server: detail shows how the line begins."
+        } else {
+            "Check whether the request took effect before making it again, and report it to the people who make the server: detail shows how the line begins."
+        };
+        let guidance = Guidance {
+            status: Status::AnswerUnreadable,
+            message: format!(
+                "The MCP server {name:?} has answered this request with a line that is not valid JSON, so its answer cannot be handed on."
+            ),
+            hint: hint.to_owned(),
+            retryable: again,
+            outcome: Some(Outcome::Unknown),
+            retry_after_ms: None,
+            server: name.clone(),
+            exit: None,
+            restarts: None,
+            stderr_tail: None,
+            detail: Some(excerpt),
+        };
+        self.owe(&pending);
+        self.answer_with_guidance(id, &guidance);
+    }
+
+    pub(super) fn noise(&mut self, child: Gen, bytes: Bytes) {
+        self.note(Note::Noise { child, bytes: bytes.len() });
+        self.outputs.push_back(Output::Noise(child, bytes));
+    }
+}

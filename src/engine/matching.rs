@@ -1,0 +1,175 @@
+//! Which answer belongs to which request: the ids under which a child knows what it was asked, and the way back.
+//!
+//! An answer is matched by the exact value of its id, and where nothing is awaited under that by its twin, for SDK
+//! clients take `"0"` for 0. It is handed on with the id as the host wrote it.
+//!
+//! A child may still owe an answer under an id that the host gives again: to a request that took too long, was cancelled,
+//! or was answered by us. Such an answer may never come, so it cannot be waited for; and when it comes it must not be
+//! taken for the answer to the new request. So a new request is written under an id of ours while one is owed under its
+//! own, and everything that names it is translated: its progress, its cancellation, its subscription.
+
+use bytes::Bytes;
+
+use super::inflight::Pending;
+use super::io::Gen;
+use super::note::Note;
+use super::replay::Own;
+use super::{Engine, Greeting, book, planted};
+use crate::engine::era::DISCOVER;
+use crate::wire::{Id, Notification, edit};
+
+/// The most answers that a child can owe to nobody: what it owes beyond that is not known to be owed.
+const OWED: usize = 65_536;
+/// Where a notification of the modern era names its stream.
+const SUBSCRIPTION: [&str; 3] = ["params", "_meta", "io.modelcontextprotocol/subscriptionId"];
+/// Where the last result of a stream does.
+const ENDED_SUBSCRIPTION: [&str; 3] = ["result", "_meta", "io.modelcontextprotocol/subscriptionId"];
+
+impl Engine {
+    /// The id, as it was written to this child, under which it is to answer what it answers with this one. `None` if it
+    /// answers nothing that was asked.
+    pub(super) fn awaited(&self, child: Gen, id: &Id) -> Option<Id> {
+        let expected = |id: &Id| {
+            self.inflight.known_as(id, child).is_some()
+                || self.child.as_ref().is_some_and(|current| {
+                    current.generation == child
+                        && (current.own.contains_key(id) || current.greeting == Greeting::Sent(id.clone()))
+                })
+        };
+        if expected(id) {
+            return Some(id.clone());
+        }
+        id.twin().filter(|twin| expected(twin) && !planted!(self, IgnoreTwins))
+    }
+
+    /// The answer, which this child has given under the id `said`, as an answer to the request that it has under `wire`.
+    pub(super) fn as_asked(&mut self, child: Gen, said: &Id, wire: &Id, line: &Bytes) -> Bytes {
+        let renamed = self.inflight.known_as(wire, child).filter(|known| *known != wire).cloned();
+        if let Some(own) = renamed {
+            let line = edit::replace(line, &["id"], &own.to_json());
+            return respelled(&line, &ENDED_SUBSCRIPTION, wire, &own);
+        }
+        let asked = self.inflight.get(wire).map_or(wire, |pending| &pending.id).clone();
+        if said.is_spelled_like(&asked) {
+            return line.clone();
+        }
+        self.told_of_twins(child, said, &asked);
+        let line = edit::replace(line, &["id"], &asked.to_json());
+        if self.is_modern() { respelled(&line, &ENDED_SUBSCRIPTION, said, &asked) } else { line }
+    }
+
+    /// Warns of an id that comes back in another spelling, once.
+    fn told_of_twins(&mut self, child: Gen, said: &Id, asked: &Id) {
+        if !std::mem::replace(&mut self.oddities.ids, true) {
+            self.note(Note::IdRespelled { child, asked: asked.clone(), said: said.clone() });
+        }
+    }
+
+    /// The bytes of a request for the child, under an id of ours if it owes an answer under the request's own. `None` if
+    /// it owes none.
+    pub(super) fn renamed(&mut self, id: &Id, bytes: &Bytes) -> Option<Bytes> {
+        let pending = self.inflight.get(id)?;
+        if !self.is_owed_another(pending) || planted!(self, ReuseOwedIds) {
+            return None;
+        }
+        let reports = pending.token.is_some();
+        let alias = self.fresh_own_id("again");
+        self.inflight.rename(id, &alias);
+        let bytes = edit::replace(bytes, &["id"], &alias.to_json());
+        if !reports {
+            return Some(bytes);
+        }
+        Some(edit::replace(&bytes, &["params", "_meta", "progressToken"], &alias.to_json()))
+    }
+
+    /// A request's own bytes, out of those that were written to a child.
+    pub(super) fn unrenamed(&self, id: &Id, bytes: &Bytes) -> Bytes {
+        let Some(pending) = self.inflight.get(id).filter(|pending| pending.alias.is_some()) else {
+            return bytes.clone();
+        };
+        let bytes = edit::replace(bytes, &["id"], &pending.id.to_json());
+        match &pending.token {
+            Some(token) => edit::replace(&bytes, &["params", "_meta", "progressToken"], &token.to_json()),
+            None => bytes,
+        }
+    }
+
+    /// Whether the child owes an answer under this request's id or its twin, or progress under its token.
+    fn is_owed_another(&self, pending: &Pending) -> bool {
+        let Some(child) = &self.child else { return false };
+        let owes = |id: &Id| child.own.contains_key(id);
+        if !child.own.is_empty() && (owes(&pending.id) || pending.id.twin().is_some_and(|twin| owes(&twin))) {
+            return true;
+        }
+        let reports = |token: &Id| child.owed_tokens.contains(token);
+        if !child.owed_tokens.is_empty() && pending.token.as_ref().is_some_and(reports) {
+            return true;
+        }
+        let abandoned = |twin: Id| {
+            self.inflight.get(&twin).is_some_and(|it| it.cancelled && it.written == Some(child.generation))
+        };
+        self.inflight.len() > self.inflight.owed() && pending.id.twin().is_some_and(abandoned)
+    }
+
+    /// A request that the living child has is not waited for any more: what it answers to it stays here.
+    pub(super) fn owe(&mut self, pending: &Pending) {
+        let Some(child) = self.child.as_mut().filter(|child| pending.written == Some(child.generation))
+        else {
+            return;
+        };
+        let wire = pending.wire_id().clone();
+        if child.greeting == Greeting::Sent(wire.clone()) || child.own.len() >= OWED {
+            return;
+        }
+        let token = pending.wire_token().cloned();
+        child.owed_tokens.extend(token.clone());
+        let own = match &*pending.method {
+            DISCOVER => Own::Discover,
+            method if book::is_list(method) => {
+                Own::Page { method: pending.method.clone(), cursor: pending.detail.clone() }
+            }
+            _ => Own::Late { token },
+        };
+        child.own.insert(wire, own);
+    }
+
+    /// The host has cancelled a request and gives its id to another: what the child answers to the first stays here.
+    pub(super) fn let_go(&mut self, id: &Id) {
+        let Some(pending) = self.inflight.take(id) else { return };
+        self.owe(&pending);
+        if self.replay.greeting_id.as_ref() == Some(id) {
+            self.replay.greeting_id = None;
+        }
+    }
+
+    /// A notification about a stream, with the stream's id as the host knows it; and the request that it names.
+    pub(super) fn about_stream(&self, child: Gen, told: &Notification, line: &Bytes) -> (Option<Id>, Bytes) {
+        let known = |id: &Id| {
+            self.awaited(child, id).and_then(|wire| Some(self.inflight.known_as(&wire, child)?.clone()))
+        };
+        let mut line = line.clone();
+        if let Some(id) = edit::find_in(&line, &SUBSCRIPTION).and_then(Id::from_json)
+            && let Some(own) = known(&id)
+        {
+            line = respelled(&line, &SUBSCRIPTION, &id, &own);
+        }
+        let named = told.params.request_id.as_ref().map(|id| (id, known(id)));
+        match named {
+            Some((id, Some(own))) => {
+                let line = respelled(&line, &["params", "requestId"], id, &own);
+                (Some(own), line)
+            }
+            Some((id, None)) => (Some(id.clone()), line),
+            None => (None, line),
+        }
+    }
+}
+
+/// The line with this id of ours or twin in the host's own spelling.
+fn respelled(line: &Bytes, path: &[&str], said: &Id, own: &Id) -> Bytes {
+    let there = edit::find_in(line, path).and_then(Id::from_json);
+    if said.is_spelled_like(own) || there.as_ref() != Some(said) {
+        return line.clone();
+    }
+    edit::replace(line, path, &own.to_json())
+}

@@ -1,0 +1,292 @@
+//! Which answer belongs to which request, by the checker's own reading: other spellings of an id, ids of ours in the place
+//! of the host's, answers behind noise, and answers to what no one could read.
+
+use std::time::Duration;
+
+use super::Violation;
+use super::books::Greeted;
+use super::check::{Checked, Checker, Seen, violated};
+use super::check_child::OURS;
+use super::parse::{self, Message};
+use super::server::Shape;
+use super::world::Said;
+
+/// For how long a line may come by itself before an answer behind noise stands for it.
+const EMBEDDED: Duration = Duration::from_millis(250);
+/// What an id is called under which a child answers an older request than the one that has it now.
+const OLDER: &str = "\"to an older request\"";
+const SUBSCRIPTION: &str = "io.modelcontextprotocol/subscriptionId";
+
+/// Whether an answer is behind noise.
+pub(super) fn is_doubtful(said: &Said) -> bool {
+    said.shape == Shape::Glued
+        && said.inner.iter().filter_map(|line| parse::message(line)).any(|it| is_answer(&it))
+}
+
+fn is_answer(message: &Message) -> bool {
+    message.id.is_some() && message.method.is_none()
+}
+
+fn twin(id: &str) -> String {
+    match id.strip_prefix('"').and_then(|id| id.strip_suffix('"')) {
+        Some(text) => text.to_owned(),
+        None => format!("\"{id}\""),
+    }
+}
+
+impl Checker {
+    /// What a child says, with the ids by which the host knows what it speaks of.
+    pub(super) fn in_the_hosts_words(&self, seen: Seen) -> Seen {
+        let Seen::Child(child, mut said) = seen else { return seen };
+        if child == self.living && !self.kids[&child].gone {
+            for inner in &mut said.inner {
+                if let Some(line) = self.translated(child, inner) {
+                    *inner = line;
+                }
+            }
+        }
+        Seen::Child(child, said)
+    }
+
+    /// The requests, answered or given up before, that a child now answers.
+    pub(super) fn owed_answers(&self, seen: &Seen) -> Vec<String> {
+        let Seen::Child(child, said) = seen else { return Vec::new() };
+        if *child != self.living || is_doubtful(said) || said.shape == Shape::Noise {
+            return Vec::new();
+        }
+        let answers = said.inner.iter().filter_map(|line| parse::message(line)).filter(is_answer);
+        let owed = &self.kids[child].owed;
+        let ids = answers.filter_map(|message| message.id);
+        ids.map(|id| if owed.contains(&id) { id } else { twin(&id) }).filter(|id| owed.contains(id)).collect()
+    }
+
+    /// An answer that is longer than a host takes, to a request that the host has cancelled, ends it.
+    pub(super) fn forgets_what_was_too_long(&mut self, seen: &Seen) {
+        let Seen::Child(child, said) = seen else { return };
+        for line in &said.inner {
+            let too_long = said.shape == Shape::TooMuch || line.len() > self.rules.max_answer;
+            let Some(id) = parse::message(line).filter(is_answer).and_then(|message| message.id) else {
+                continue;
+            };
+            if too_long && self.open.get(&id).is_some_and(|it| it.cancelled && it.at == Some(*child)) {
+                self.open.remove(&id);
+                self.closed.insert(id);
+            }
+        }
+    }
+
+    fn translated(&self, child: u32, line: &str) -> Option<String> {
+        let message = parse::message(line)?;
+        let kid = &self.kids[&child];
+        if is_answer(&message) {
+            let id = message.id.as_ref()?;
+            let known = match self.known_as(child, id) {
+                Some(known)
+                    if kid.owed.contains(&known)
+                        && !kid.aliases.contains_key(id)
+                        && !kid.late.contains_key(&known) =>
+                {
+                    OLDER.to_owned()
+                }
+                Some(known) => known,
+                None if kid.aliases.values().any(|own| own == id) => OLDER.to_owned(),
+                None => return None,
+            };
+            let line = parse::with_value(line, &["id"], &known);
+            return Some(parse::with_value(&line, &["result", "_meta", SUBSCRIPTION], &known));
+        }
+        let mut line = line.to_owned();
+        for path in
+            [&["params", "progressToken"][..], &["params", "_meta", SUBSCRIPTION], &["params", "requestId"]]
+        {
+            let Some(said) = value_at(&message, path) else { continue };
+            if let Some(own) = kid.aliases.get(&said) {
+                line = parse::with_value(&line, path, own);
+            } else if path.len() == 3 && kid.aliases.values().any(|own| *own == said) {
+                line = parse::with_value(&line, path, OLDER);
+            } else if path.last() != Some(&"progressToken")
+                && self.opened == super::check_era::Opened::Modern
+                && let Some(known) = self.known_as(child, &said)
+            {
+                line = parse::with_value(&line, path, &known);
+            }
+        }
+        Some(line)
+    }
+
+    /// The id by which we or the host know what this child answers under this one.
+    fn known_as(&self, child: u32, id: &str) -> Option<String> {
+        let kid = &self.kids[&child];
+        if let Some(own) = kid.aliases.get(id) {
+            return Some(own.clone());
+        }
+        let awaited = |id: &str| {
+            let renamed = kid.aliases.values().any(|own| own == id);
+            kid.own.contains(id)
+                || kid.owed.contains(id)
+                || kid.late.contains_key(id)
+                || kid.greeted == Greeted::Sent(id.to_owned())
+                || !renamed && self.open.get(id).is_some_and(|request| request.at == Some(child))
+        };
+        if awaited(id) { Some(id.to_owned()) } else { Some(twin(id)).filter(|twin| awaited(twin)) }
+    }
+
+    /// An answer behind noise has come.
+    pub(super) fn is_embedded(&mut self, child: u32, said: &Said) {
+        if child != self.living || self.kid().gone {
+            return;
+        }
+        let known = said.inner.iter().any(|line| {
+            parse::message(line).is_some_and(|it| it.id.is_some_and(|id| self.known_as(child, &id).is_some()))
+        });
+        let at = self.now + EMBEDDED;
+        let now = self.now;
+        let kid = self.kid();
+        kid.pulse.said = now;
+        if known {
+            kid.spoke = true;
+            kid.glued.push((at, said.clone()));
+        }
+    }
+
+    /// Who has said this answer, if it may be believed now.
+    pub(super) fn believed(&mut self, message: &Message, line: &str) -> Result<(u32, Said), Violation> {
+        let (now, child) = (self.now, self.living);
+        let over = self.kid().exit.is_some();
+        let is_it =
+            |said: &Said| said.inner.iter().filter_map(|it| parse::message(it)).any(|it| it.id == message.id);
+        let kid = self.kid();
+        let found = kid.glued.iter().position(|(at, said)| (*at <= now || over) && is_it(said));
+        let Some(found) = found else {
+            violated!("an answer behind noise waits for its own line", "{line}");
+        };
+        self.cover.hit("answer behind noise believed");
+        Ok((child, self.kid().glued.remove(found).1))
+    }
+
+    /// A message behind noise was taken for one.
+    pub(super) fn is_salvaged(&mut self) {
+        self.cover.hit("message salvaged from noise");
+        let now = self.now;
+        let kid = self.kid();
+        for (at, said) in &kid.glued {
+            for message in said.inner.iter().filter_map(|line| parse::message(line)).filter(|_| *at <= now) {
+                message.id.map(|id| kid.late.remove(&id));
+            }
+        }
+    }
+
+    /// A request of the host under an id of ours: the request, and its line as the host wrote it.
+    pub(super) fn is_renamed(
+        &mut self,
+        child: u32,
+        message: &Message,
+        line: &str,
+    ) -> Option<(Message, String)> {
+        let alias = message.id.clone().filter(|id| id.starts_with(OURS) && id.contains(":again:"))?;
+        let own = |request: &&super::books::Request| {
+            request.at != Some(child) && Self::as_written(line, request) == request.line
+        };
+        let request = self.open.values().find(own)?;
+        let (message, line) = (request.message.clone(), request.line.clone());
+        self.cover.hit("request written under an id of ours");
+        self.kid().aliases.insert(alias, message.id.clone()?);
+        Some((message, line))
+    }
+
+    /// A line that a child was written, as the host wrote this request, if it is that.
+    fn as_written(line: &str, request: &super::books::Request) -> String {
+        let id = request.message.id.clone().unwrap_or_default();
+        let line = parse::with_value(line, &["id"], &id);
+        match request.message.params["_meta"].get("progressToken") {
+            Some(token) => {
+                parse::with_value(&line, &["params", "_meta", "progressToken"], &token.to_string())
+            }
+            None => line,
+        }
+    }
+
+    /// The same of a line that never left us.
+    pub(super) fn unrenamed(&self, child: u32, line: &str) -> String {
+        let alias = parse::message(line).and_then(|message| message.id);
+        let own = alias.and_then(|alias| self.kids[&child].aliases.get(&alias));
+        own.and_then(|own| self.open.get(own))
+            .map_or(line.to_owned(), |request| Self::as_written(line, request))
+    }
+
+    /// The id by which this child knows a request of the host.
+    pub(super) fn alias_of(&self, child: u32, id: &str) -> Option<String> {
+        let aliases = &self.kids.get(&child)?.aliases;
+        aliases.iter().find(|(_, own)| *own == id).map(|(alias, _)| alias.clone())
+    }
+
+    /// A child has heard what cannot be read as a request: so many answers may come to it.
+    pub(super) fn may_be_answered(&mut self, line: &str) {
+        let count = match (parse::message(line), parse::elements(line)) {
+            (Some(_), _) => 0,
+            _ if line.trim().is_empty() => 0,
+            (None, None) => 1,
+            (None, Some(elements)) if elements.is_empty() => 1,
+            (None, Some(elements)) => elements
+                .iter()
+                .filter(|element| parse::message(element).is_none_or(|message| message.is_request()))
+                .count(),
+        };
+        self.kid().strays += count;
+    }
+
+    /// An answer to nothing that was asked has reached the host.
+    pub(super) fn strays(&mut self, line: &str) -> Checked {
+        let kid = self.kid();
+        if kid.strays == 0 {
+            violated!("only answers that it waits for reach the host", "{line}");
+        }
+        kid.strays -= 1;
+        self.cover.hit("answer to what could not be read");
+        Ok(())
+    }
+
+    /// The host waits for this request no more, and its child may still answer it.
+    pub(super) fn is_owed(&mut self, id: &str, at: Option<u32>) {
+        let living = self.living;
+        if let Some(kid) = at.filter(|at| *at == living).and_then(|at| self.kids.get_mut(&at)) {
+            if kid.greeted != Greeted::Sent(id.to_owned()) {
+                kid.owed.insert(id.to_owned());
+            }
+        }
+    }
+
+    /// Whether this line, which is no message, may be the answer to what could not be read.
+    pub(super) fn may_stray(&self, line: &str) -> bool {
+        let said = matches!(&self.current, Seen::Child(child, said)
+            if *child == self.living && said.line.trim() == line);
+        let value: serde_json::Value = serde_json::from_str(line).unwrap_or_default();
+        said && value["jsonrpc"] == "2.0" && (value.get("result").is_some() || value.get("error").is_some())
+    }
+
+    /// An error without id, which may be the answer to what could not be read.
+    pub(super) fn strays_or_may_lack(&mut self, line: &str) -> Checked {
+        let may_lack = self.told.as_deref().is_some_and(|told| told >= "2025-11-25")
+            || self.opened == super::check_era::Opened::Modern;
+        if may_lack { Ok(()) } else { self.strays(line) }
+    }
+
+    /// What an answer says that it answers is what it is given for.
+    pub(super) fn answers_this(message: &Message, method: &str, line: &str) -> Checked {
+        let result = message.result.as_ref().and_then(|result| result["content"][0]["text"].as_str());
+        let error = message.error.as_ref().and_then(|error| error["message"].as_str());
+        let Some((_, to)) = result.or(error).and_then(|text| text.split_once(" to ")) else { return Ok(()) };
+        if to.split(':').next() != Some(method) {
+            violated!("an answer reaches the request that it answers", "to {method}: {line}");
+        }
+        Ok(())
+    }
+}
+
+fn value_at(message: &Message, path: &[&str]) -> Option<String> {
+    let mut value = &message.params;
+    for name in &path[1..] {
+        value = value.get(name)?;
+    }
+    Some(value.to_string())
+}
