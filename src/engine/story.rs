@@ -99,6 +99,7 @@ impl Engine {
     /// Answers what has waited long enough; in the degraded phase, everything.
     pub(super) fn answer_overdue(&mut self) {
         let now = self.now.mono;
+        // A result that is withheld has its limit in every phase.
         let due = self.inflight.earliest_deadline().is_some_and(|at| at <= now);
         if due && !planted!(self, HoldForEver) && !self.awaits_quote() {
             self.answer_due();
@@ -125,6 +126,10 @@ impl Engine {
             let Some(pending) = self.inflight.get(&id) else { continue };
             match (pending.written, &*pending.method) {
                 (None, _) if self.is_status_tool(pending) => asked.push(id),
+                (None, _)
+                    if pending.withheld
+                        && self.phase == Phase::Degraded
+                        && planted!(self, ForgetWithheld) => {}
                 (None, _) if pending.withheld => self.tell_refused(&id, State::Doubted),
                 (None, _) if pending.refused.is_some() => self.tell_refused(&id, State::Expired),
                 (None, _) if pending.doubted => lost.push(id),

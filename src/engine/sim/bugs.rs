@@ -60,10 +60,11 @@ pub(in crate::engine) enum Bug {
     ReuseOwedIds,
     BelieveQuotations,
     ProgressOfNothing,
+    ForgetWithheld,
 }
 
 /// Each bug and the invariants of which one is to tell it.
-const BUGS: [(Bug, &[&str]); 55] = [
+const BUGS: [(Bug, &[&str]); 56] = [
     (Bug::SpawnCountsAsServing, &["restarts back off"]),
     (Bug::ForwardReplayedGreeting, &["only answers that it waits for reach the host"]),
     (Bug::ForgetInitialized, &["a greeted child is told what its predecessor knew"]),
@@ -128,6 +129,7 @@ const BUGS: [(Bug, &[&str]); 55] = [
     ),
     (Bug::BelieveQuotations, &["an answer behind noise waits for its own line"]),
     (Bug::ProgressOfNothing, &["progress is told of what the host waits for"]),
+    (Bug::ForgetWithheld, &["no deadline stays in the past"]),
 ];
 
 #[test]

@@ -127,8 +127,10 @@ impl Checker {
         let other = self.session.used() != request.refused_with && self.session.is_alive();
         let may =
             request.safe && self.is_safe(request) || self.injection.as_ref().is_some_and(|it| it.repeats);
+        let limit = self.rules.call_timeout.filter(|_| request.withheld.is_some());
+        let over = limit.is_some_and(|limit| self.now >= request.at_since + limit);
         // The host's other id may have been used again, which is not the same call.
-        if verdict && other && may && request.written.len() < 2 {
+        if verdict && !over && other && may && request.written.len() < 2 {
             violated!("a refused call is made again where it may be", "{line}");
         }
         self.cover.hit("refused call told");

@@ -168,8 +168,8 @@ impl World {
             if let Some(inject) = &session.inject {
                 checker.injects(inject.repeat);
                 if sched.rng.percent(30) {
-                    // Calls that are withheld have limits, and may be left without a server.
-                    config.call_timeout = Some(Duration::from_millis(300));
+                    // The time of a call that is withheld may be over before its verdict, and no server be left by then.
+                    config.call_timeout = Some(Duration::from_millis(40));
                     config.restarts.max_restarts = 0;
                     checker.rules.call_timeout = config.call_timeout;
                     checker.rules.restarts = config.restarts;
