@@ -413,6 +413,7 @@ impl Checker {
                 let asked = |request: &Request| request.at == Some(child) && request.at_since < self.now;
                 self.open.get(id).is_some_and(|request| asked(request) && !request.cancelled)
                     && !self.kids[&child].unusable
+                    && self.alias_of(child, id).is_none()
             };
             match (&message.id, message.method()) {
                 (Some(id), "") if awaited(id) && self.memory.late.as_ref() != Some(id) => {

@@ -82,7 +82,8 @@ impl Checker {
             let id = message.id.as_ref()?;
             let known = match self.known_as(child, id) {
                 Some(known)
-                    if kid.owed.contains(&known)
+                    if !self.rules.twins
+                        && kid.owed.contains(&known)
                         && !kid.aliases.contains_key(id)
                         && !kid.late.contains_key(&known) =>
                 {

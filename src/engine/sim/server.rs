@@ -1,6 +1,7 @@
 //! The model of a server: one for each child. It knows the protocol, and breaks it in the ways that servers do.
 
 mod eras;
+mod lines;
 
 use std::time::Duration;
 
@@ -8,6 +9,7 @@ use bytes::Bytes;
 use serde_json::{Value, json};
 
 pub(super) use self::eras::Kind;
+use self::lines::noise;
 use super::check_inject::REFUSED;
 use super::parse::{self, Message};
 use super::rng::Rng;
@@ -484,18 +486,6 @@ impl Server {
         }
     }
 
-    /// It may take the decimal text of a number for the number, or the reverse.
-    fn spelled(&self, id: String) -> String {
-        if !self.twins || id.starts_with("\"mcp-supervise") {
-            return id;
-        }
-        match id.strip_prefix('"').and_then(|id| id.strip_suffix('"')) {
-            Some(text) if text.bytes().all(|byte| byte.is_ascii_digit()) => text.to_owned(),
-            Some(_) => id,
-            None => format!("\"{id}\""),
-        }
-    }
-
     /// A request of its own; the first has the id 0 in each child.
     fn ask(&mut self, method: &str, sched: &mut Sched) -> String {
         let id = self.next_ask;
@@ -511,28 +501,6 @@ impl Server {
                 format!("{{\"jsonrpc\":\"2.0\",\"id\":{id},\"method\":\"{method}\",\"params\":{{\"id\":7}}}}")
             }
         }
-    }
-
-    /// Says one message, sometimes behind noise or as a batch.
-    fn say(&self, delay: Duration, message: String, sched: &mut Sched) {
-        let wild = sched.profile.wild;
-        let (line, shape) = if message.len() > sched.profile.max_answer && sched.rng.percent(50) {
-            (message.clone(), Shape::TooMuch)
-        } else if sched.rng.percent(wild / 5) && may_be_glued(&message) {
-            (format!("[info] ready {{ok}} {message}"), Shape::Glued)
-        } else if self.batches && !message.contains("protocolVersion") && sched.rng.percent(wild / 4) {
-            (format!("[{message}]"), Shape::Batch)
-        } else if sched.rng.percent(2) {
-            (format!("\u{feff}{message}\r"), Shape::Plain)
-        } else {
-            (message.clone(), Shape::Plain)
-        };
-        self.says(delay, Said { line, inner: vec![message], shape }, sched);
-    }
-
-    fn says(&self, delay: Duration, said: Said, sched: &mut Sched) {
-        // What it would have said later it does not say once it hangs.
-        sched.after(delay, Event::Says(self.generation, said));
     }
 
     /// It is going to die.
@@ -588,29 +556,4 @@ impl Server {
             sched.after(delay, Event::Exits(self.generation, exit));
         }
     }
-}
-
-/// Whether it is a message whose answer the checker can follow behind noise: a tool's result, or no answer at all.
-fn may_be_glued(message: &str) -> bool {
-    let answers = parse::message(message).is_some_and(|message| message.method.is_none());
-    !answers
-        || message.contains("\"content\":[{")
-            && !message.contains(REFUSED)
-            && !message.contains("mcp-supervise:")
-}
-
-fn noise(rng: &mut Rng) -> Said {
-    let line = *rng.pick(&[
-        "Listening on stdio",
-        "",
-        "{\"level\":30,\"msg\":\"pino\"}",
-        "{not json}",
-        "[1, 2]",
-        "[]",
-        "null",
-        "{\"jsonrpc\":\"2.0\",\"id\":1.5,\"result\":{}}",
-        "{\"jsonrpc\":\"2.0\",\"id\":0}",
-        "{{{{{{{{{{ \"jsonrpc\"",
-    ]);
-    Said { line: line.to_owned(), inner: Vec::new(), shape: Shape::Noise }
 }
