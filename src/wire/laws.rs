@@ -86,7 +86,7 @@ fn message() -> impl Strategy<Value = String> {
         4 => Just("\"jsonrpc\":\"2.0\"".to_owned()),
         4 => prop::sample::select(vec!["7", "\"7\"", "0", "1e1", "1.5", "null", "12345678901234567890123", "\"\\u0061\""])
             .prop_map(|id| format!("\"id\": {id}")),
-        3 => prop::sample::select(vec!["\"ping\"", "\"tools\\/call\"", "5"]).prop_map(|method| format!("\"method\":{method}")),
+        3 => prop::sample::select(vec!["\"ping\"", "\"tools\\/call\"", "\"notifications\\/x\"", "5"]).prop_map(|method| format!("\"method\":{method}")),
         2 => json(4).prop_map(|value| format!("\"params\":{value}")),
         2 => json(3).prop_map(|value| format!("\"result\" : {value}")),
         1 => json(3).prop_map(|value| format!("\"error\":{value}")),
@@ -107,9 +107,11 @@ fn by_value(text: &str) -> Option<Message> {
         // The exact digits of a big number are only in the text.
         Some(Value::Number(_)) => Some(Id::from_json(edit::find(text, &["id"])?)),
         Some(Value::String(id)) => Some(Some(Id::text(id))),
+        Some(Value::Null) if named_notification(object) => None,
         Some(_) => Some(None),
         None => None,
     };
+    let null_id = object.get("id").is_some_and(Value::is_null);
     let params = super::Params {
         name: object.get("params").and_then(|params| params["name"].as_str()).map(Into::into),
         task: object.get("params").is_some_and(|params| !params["task"].is_null()),
@@ -133,7 +135,7 @@ fn by_value(text: &str) -> Option<Message> {
             let method = method.as_str()?.into();
             Some(match id {
                 Some(id) => Message::Request(super::Request { id: id?, method, params }),
-                None => Message::Notification(super::Notification { method, params }),
+                None => Message::Notification(super::Notification { method, params, null_id }),
             })
         }
         (None, Some(is_error), Some(id)) => {
@@ -144,6 +146,10 @@ fn by_value(text: &str) -> Option<Message> {
         }
         _ => None,
     }
+}
+
+fn named_notification(object: &serde_json::Map<String, Value>) -> bool {
+    object.get("method").and_then(Value::as_str).is_some_and(|method| method.starts_with("notifications/"))
 }
 
 fn scalar(text: &str, path: &[&str]) -> Option<Id> {

@@ -16,6 +16,9 @@ use super::method::Method;
 /// The member of `_meta` that names the protocol version of a request.
 pub const ENVELOPE_VERSION: &str = "io.modelcontextprotocol/protocolVersion";
 
+/// How the names of all notifications begin.
+const NOTIFICATIONS: &str = "notifications/";
+
 /// A line and what it is.
 #[derive(Clone, Debug)]
 pub struct Frame {
@@ -74,6 +77,8 @@ pub struct Notification {
     pub method: Method,
     /// What was seen of its parameters.
     pub params: Params,
+    /// Whether it has an `id` of `null`, as some hosts write where they mean none. No revision allows it.
+    pub null_id: bool,
 }
 
 /// A response.
@@ -226,6 +231,7 @@ impl<'t> Envelope<'t> {
         if self.repeated || self.version?.string()? != "2.0" {
             return None;
         }
+        let null_id = self.id.as_ref().is_some_and(|id| id.json == "null");
         let id = self.id.map(|id| Id::from_json(id.json));
         let is_error = match (self.result, self.error) {
             (Part::Absent, Part::Absent) => None,
@@ -237,9 +243,10 @@ impl<'t> Envelope<'t> {
             (Some(method), id, None) => {
                 let method = Method::new(&method.string()?);
                 let params = self.params.unwrap_or_default();
-                match id {
+                // What is named a notification is one, also where its sender has written down that it has no id.
+                match id.filter(|_| !null_id || !method.starts_with(NOTIFICATIONS)) {
                     Some(id) => Some(Message::Request(Request { id: id?, method, params })),
-                    None => Some(Message::Notification(Notification { method, params })),
+                    None => Some(Message::Notification(Notification { method, params, null_id })),
                 }
             }
             (None, Some(id), Some(is_error)) => {

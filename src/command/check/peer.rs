@@ -18,7 +18,7 @@ use crate::child::{Guardian, Left, Process, Spec, Tail, end, left_of, spawn};
 use crate::engine::io::{Exit, GroupSignal};
 use crate::mask::Mask;
 use crate::stream::{Sink, Source};
-use crate::wire::{Frame, Id, Line, LineCodec, Message, Parsed, salvage};
+use crate::wire::{Frame, Id, Line, LineCodec, Message, Notification, Parsed, Response, salvage};
 
 /// The newest revision of each era.
 pub(super) const LEGACY: &str = "2025-11-25";
@@ -339,7 +339,13 @@ impl Peer {
         self.output.bom |= bytes.starts_with("\u{feff}".as_bytes());
         let frame = Frame::read(bytes);
         match &frame.parsed {
-            Parsed::One(message) if !matches!(message, Message::Response(response) if response.has_odd_id) => {
+            Parsed::One(message)
+                if !matches!(
+                    message,
+                    Message::Notification(Notification { null_id: true, .. })
+                        | Message::Response(Response { has_odd_id: true, .. })
+                ) =>
+            {
                 self.hear(message, &frame.bytes);
             }
             Parsed::Batch(elements) if elements.iter().all(|element| element.message.is_err()) => {
