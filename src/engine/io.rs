@@ -222,7 +222,8 @@ pub enum Output {
     Inspect(Gen),
     /// Tell what this child, which runs, has printed that is no message: [`Input::Quoted`] comes, before anything else of it.
     Quote(Gen),
-    /// Keep this on disk for later runs. The first page of a list takes the place of all pages of that list.
+    /// Keep this on disk for later runs. The first page of a list takes the place of all pages of that list; a result that is
+    /// empty erases.
     Remember(Good),
     /// Close this child's stdin, after what was written to it.
     CloseStdin(Gen),

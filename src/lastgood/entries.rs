@@ -7,6 +7,7 @@
 //!   key.
 //! - A list without entries never takes the place of one with entries: what a server says of itself while it is not well
 //!   must not cost the host its tools. Where nothing better is known it is kept.
+//! - What the server refuses by now is erased by an entry that is not kept itself.
 //! - At most [`VERSIONS`] versions an era, and no more bytes than fit a file: what was written longest ago goes first,
 //!   greetings after all lists, and a list with all its pages, for half a list would be taken for the whole.
 
@@ -34,6 +35,8 @@ pub(super) struct Entry {
     pub(super) result: Box<RawValue>,
     /// It is a page of a list and has entries.
     has_entries: bool,
+    /// Nothing takes the place of what has this address: the server refuses by now what it once answered.
+    erases: bool,
 }
 
 /// Everything by which an entry is looked up.
@@ -52,7 +55,7 @@ impl Entry {
             return Err(Misfit::NoObject);
         }
         let has_entries = has_entries(&method, result.get());
-        Ok(Self { era, version, method, cursor, result, has_entries })
+        Ok(Self { era, version, method, cursor, result, has_entries, erases: false })
     }
 
     fn address(&self) -> Address<'_> {
@@ -81,6 +84,11 @@ impl TryFrom<Good> for Entry {
     type Error = Misfit;
 
     fn try_from(good: Good) -> Result<Self, Misfit> {
+        if good.result.is_empty() {
+            let (result, has_entries) = (RawValue::NULL.to_owned(), false);
+            let Good { era, version, method, cursor, .. } = good;
+            return Ok(Self { era, version, method, cursor, result, has_entries, erases: true });
+        }
         let result = String::from_utf8(good.result.to_vec()).map_err(|_| Misfit::NoObject)?;
         let result = RawValue::from_string(result).map_err(|_| Misfit::NoObject)?;
         Self::new(good.era, good.version, good.method, good.cursor, result)
@@ -89,7 +97,7 @@ impl TryFrom<Good> for Entry {
 
 impl From<Entry> for Good {
     fn from(entry: Entry) -> Self {
-        let Entry { era, version, method, cursor, result, has_entries: _ } = entry;
+        let Entry { era, version, method, cursor, result, has_entries: _, erases: _ } = entry;
         let result = Bytes::from(String::from(Box::<str>::from(result)));
         Self { era, version, method, cursor, result }
     }
@@ -103,6 +111,9 @@ impl Entries {
     /// Enters what was learned, unless a rule forbids it.
     pub(super) fn merge(&mut self, new: Entry) {
         let would_empty = |old: &Entry| old.has_entries && new.takes_place_of(old);
+        if new.erases {
+            return self.0.retain(|old| !new.takes_place_of(old));
+        }
         if new.is_list() && !new.has_entries && self.0.iter().any(would_empty) {
             return;
         }

@@ -123,6 +123,17 @@ proptest! {
     }
 
     #[test]
+    fn what_is_refused_by_now_is_erased_and_nothing_else(goods in goods(), new in any_of(4..6, 0..1)) {
+        let erased = Good { result: "".into(), ..new.clone() };
+        let kept = merged(&[&goods[..], &[erased]].concat()).into_goods();
+        let like = |good: &Good| {
+            (good.era, &good.version, &good.method, &good.cursor) == (new.era, &new.version, &new.method, &new.cursor)
+        };
+        let others: Vec<Good> = merged(&goods).into_goods().into_iter().filter(|good| !like(good)).collect();
+        prop_assert_eq!(kept, others);
+    }
+
+    #[test]
     fn an_empty_list_costs_no_entries(goods in goods(), new in any_of(0..4, 0..1)) {
         let full = |goods: Vec<Good>| -> Vec<Good> { goods.into_iter().filter(has_entries).collect() };
         let before = full(merged(&goods).into_goods());
@@ -263,7 +274,7 @@ fn a_result_comes_back_byte_for_byte() {
 
 #[test]
 fn what_is_no_object_on_one_line_is_not_kept() {
-    for result in ["", "{", "[]", "null", "\"{\"", "{}{}", "{\n}", "{\"a\":1,}"] {
+    for result in ["{", "[]", "null", "\"{\"", "{}{}", "{\n}", "{\"a\":1,}"] {
         let refused = format::entry(good("v", "initialize", None, result)).unwrap_err();
         assert_eq!(refused, Misfit::NoObject, "{result}");
     }
