@@ -184,14 +184,14 @@ pub struct Run {
         long,
         value_name = "DURATION",
         env = "MCP_SUPERVISE_INIT_GRACE",
-        default_value = "3s",
+        default_value = "2s",
         value_parser = value::duration,
         help_heading = "Waiting"
     )]
     pub init_grace: Duration,
 
-    // `None`: 25 s, or 50 s for a host that calls itself `claude-ai`, which is known only once it has spoken.
-    /// Let the host wait this long for the server's greeting [default: 25s, for Claude Desktop 50s]
+    // `None`: 25 s, 50 s for a host that calls itself `claude-ai`, 2.5 s for `claude-code`: known only once it has spoken.
+    /// Let the host wait this long for the server's greeting [default: 25s, for Claude Desktop 50s, for Claude Code 2.5s]
     #[arg(
         long,
         value_name = "DURATION",
@@ -210,7 +210,8 @@ pub struct Run {
     )]
     pub instant_start: bool,
 
-    /// Ask an idle server this often whether it still answers; three misses are a crash; 0 turns this off
+    /// Ask an idle server this often whether it lives; one that is silent three times is asked again before it is given the
+    /// next request, and restarted if it stays silent; 0 turns this off
     #[arg(
         long,
         value_name = "DURATION",

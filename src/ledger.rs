@@ -159,6 +159,7 @@ impl Ledger {
             | Note::Restarting { .. }
             | Note::HandedOff { .. }
             | Note::Replaced { .. }
+            | Note::Suspect { .. }
             | Note::Hung { .. }
             | Note::Changed { .. }
             | Note::ChangesByItself

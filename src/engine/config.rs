@@ -84,7 +84,7 @@ impl Default for Config {
                 max: Duration::from_secs(30),
             },
             hold: Duration::from_secs(10),
-            init_grace: Duration::from_secs(3),
+            init_grace: Duration::from_secs(2),
             instant_start: false,
             ping_interval: Duration::from_secs(60),
             call_timeout: None,

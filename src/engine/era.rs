@@ -2,8 +2,10 @@
 //!
 //! Some servers lock a process to one era by the first request that it hears, so a fresh child hears first what the host
 //! opened with and nothing of ours before it. `server/discover` alone is a probe and leaves the era open. The modern era
-//! has no greeting: a fresh child is given the first request that waits, and the others once it has answered something,
-//! unless that request is one that may take its time.
+//! has no greeting: a fresh child is given the first request that waits, and the others once it has answered something. A
+//! stream, which a server may never answer, and a call, which may take its time, hold nothing up. Where a child has served
+//! in this run, nothing holds up anything for longer than a moment: the server is known, and its requests run side by side.
+//! A first child that says nothing may be a download, and what waits for it is told so in the chat.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -13,15 +15,20 @@ use serde_json::value::RawValue;
 
 use super::good::Era;
 use super::greeting::STARTUP;
+use super::inflight::Pending;
+use super::listen::LISTEN;
 use super::note::Note;
 use super::phase::Phase;
 use super::replay::{Own, own_id};
 use super::timers::Timer;
-use super::{Engine, Greeting, answers, book, planted};
+use super::{Doom, Engine, Greeting, answers, book, planted};
 use crate::wire::{ENVELOPE_VERSION, Id, Request, edit};
 
 /// How long `server/discover` waits for a server: clients give it 10 s.
 pub(super) const DISCOVER_WAIT: Duration = Duration::from_secs(8);
+/// How long a fresh child is silent after its first request before it is given the others too: longer than a server
+/// that is up needs for its first answer, and too short for anybody to notice.
+const SILENCE: Duration = Duration::from_millis(250);
 /// The method of the probe.
 pub(super) const DISCOVER: &str = "server/discover";
 /// What of a host's envelope is put on requests of ours.
@@ -52,7 +59,7 @@ pub(super) enum Opening {
 #[derive(Clone, Debug)]
 pub(super) struct Envelope {
     /// The protocol version in it.
-    version: String,
+    pub(super) version: String,
     /// What of it goes on, as a JSON object.
     meta: String,
 }
@@ -121,8 +128,7 @@ impl Engine {
         }
     }
 
-    /// Lets a fresh child of the modern era serve once it has answered something; until then it is given one request
-    /// after the other.
+    /// Lets a fresh child of the modern era serve once it has answered something; until then it is given what it may be.
     pub(super) fn open(&mut self) {
         let spoke = self.child.as_ref().is_some_and(|child| child.spoke && child.is_ready());
         let opens = matches!(self.opening, Opening::Enveloped | Opening::Probe);
@@ -151,47 +157,60 @@ impl Engine {
     /// Whether the next request may be written to a child that has not answered anything yet.
     pub(super) fn may_open(&self) -> bool {
         let Some(child) = &self.child else { return false };
-        let answers_soon = |method: &str| {
-            book::is_list(method)
-                || matches!(
-                    method,
-                    DISCOVER
-                        | "subscriptions/listen"
-                        | "resources/read"
-                        | "prompts/get"
-                        | "completion/complete"
-                )
-        };
-        matches!(self.opening, Opening::Enveloped | Opening::Probe)
+        let opens = matches!(self.opening, Opening::Enveloped | Opening::Probe)
             && self.phase == Phase::Starting
-            && child.is_ready()
-            // What we ask for ourselves holds up nobody.
-            && child.own.values().all(|own| matches!(own, Own::Compare { .. }))
-            && !self
-                .inflight
-                // A server need not answer what was cancelled.
-                .any(|pending| {
-                    pending.written == Some(child.generation)
-                        && !pending.cancelled
-                        && answers_soon(&pending.method)
-                })
+            && child.is_ready();
+        let silent = |at: Duration| self.now.mono >= at + SILENCE && !planted!(self, OneByOne);
+        let side_by_side = self.has_served && child.asked_first.is_some_and(silent);
+        // A server need not answer what was cancelled.
+        let holds_up = |pending: &Pending| {
+            pending.written == Some(child.generation) && !pending.cancelled && self.holds_up(&pending.method)
+        };
+        // What we ask for ourselves holds up nobody.
+        let late = child.own.values().any(|own| !matches!(own, Own::Compare { .. }));
+        opens && (side_by_side || !late && !self.inflight.any(holds_up))
+    }
+
+    /// Whether a server that is up answers this soon, so that its silence says that it is not.
+    fn holds_up(&self, method: &str) -> bool {
+        book::is_list(method)
+            || matches!(method, DISCOVER | "resources/read" | "prompts/get" | "completion/complete")
+            || method == LISTEN && planted!(self, ListenHoldsUp)
     }
 
     /// A request whose answer is not long in coming keeps its deadline: if it is not kept, the server is still starting.
     fn write_to_unproven(&mut self, id: &Id) {
-        let deadline = self.inflight.get(id).and_then(|pending| pending.deadline);
-        let probes = self.inflight.get(id).is_some_and(|pending| &*pending.method == DISCOVER);
+        let Some(pending) = self.inflight.get(id) else { return };
+        let (deadline, probes) = (pending.deadline, &*pending.method == DISCOVER);
+        let holds_up = self.holds_up(&pending.method);
         self.write(id);
-        if self.may_open() {
+        let written = self.inflight.get(id).is_some_and(|pending| pending.written == Some(self.generation));
+        if !written || !holds_up {
             return;
         }
         if let Some(deadline) = deadline {
             self.inflight.wait_until(id, deadline);
         }
+        let now = self.now.mono;
         if let Some(child) = &mut self.child {
             child.probed |= probes;
+            child.asked_first.get_or_insert(now);
         }
-        self.timers.arm_once(Timer::Startup, self.now.mono + STARTUP);
+        if self.has_served {
+            self.timers.arm_once(Timer::SideBySide, now + SILENCE);
+        }
+        self.timers.arm_once(Timer::Startup, now + STARTUP);
+    }
+
+    /// A child has had all the time that even a download needs.
+    pub(super) fn startup_overdue(&mut self) {
+        let greets = self.replay.greeting.is_some();
+        if !greets && self.inflight.any(|pending| self.works_on(pending)) {
+            // It has been given more than its first request, and nothing is lost that may still be done.
+            return self.timers.arm(Timer::Startup, self.now.mono + STARTUP);
+        }
+        let what = if greets { "its greeting" } else { "its first request" };
+        self.doom(Doom::Crash(format!("it did not answer {what} in time")));
     }
 
     /// A request of ours, in the host's envelope where there is one.

@@ -49,13 +49,19 @@ impl Engine {
                 self.host_batch(&frame.bytes, elements);
             }
             // Its id is in flight: two answers under it could not be told apart.
-            Parsed::One(Message::Request(_)) => self.pass_on(frame.bytes, 0),
+            Parsed::One(Message::Request(_)) => {
+                self.examine();
+                self.pass_on(frame.bytes, 0);
+            }
             Parsed::Batch(elements) => {
                 let answers = elements.iter().filter(|element| may_be_answered(element)).count();
+                // A server may take it for a request.
+                self.examine();
                 self.pass_on(frame.bytes, u32::try_from(answers).unwrap_or(u32::MAX));
             }
             Parsed::Malformed(_) => {
                 let answers = u32::from(!frame.bytes.trim_ascii().is_empty());
+                self.examine();
                 self.pass_on(frame.bytes, answers);
             }
         }
@@ -121,6 +127,7 @@ impl Engine {
         }
         if self.inflight.get(&id).is_some_and(|pending| pending.stream) {
             // It waits for a child in its own place, for as long as it is open.
+            self.examine();
             return self.listens.open(&id);
         }
         if greets {
@@ -132,7 +139,7 @@ impl Engine {
             }
             return;
         }
-        if self.phase == Phase::Serving {
+        if self.phase == Phase::Serving && !self.is_doubtful() {
             self.write(&id);
             return;
         }
@@ -178,7 +185,7 @@ impl Engine {
         if waiting.is_empty() {
             return;
         }
-        if self.phase == Phase::Serving {
+        if self.phase == Phase::Serving && !self.is_doubtful() {
             self.write_batch(whole, waiting);
             return;
         }
@@ -198,6 +205,11 @@ impl Engine {
         match &*notification.method {
             "notifications/initialized" => {
                 self.replay.initialized = Some(line.clone());
+                if self.awaits_sign() {
+                    // The next child is told in any case.
+                    self.tell_child(child, line);
+                    return None;
+                }
                 // A child that is not greeted yet is told when it is.
                 (self.phase == Phase::Serving || self.opening == Opening::Bare).then_some(line)
             }
@@ -216,7 +228,9 @@ impl Engine {
                     match passed {
                         None => self.dropped(DropCause::NotificationToDead, line.len()),
                         // It is not to wait for the next child.
-                        Some(passed) if self.phase == Phase::Draining => self.tell_child(child, passed),
+                        Some(passed) if self.phase == Phase::Draining || self.awaits_sign() => {
+                            self.tell_child(child, passed);
+                        }
                         Some(passed) => return Some(passed),
                     }
                     None
@@ -266,6 +280,7 @@ impl Engine {
             }
             return None;
         }
+        let first = self.inflight.get(id).is_some_and(|pending| !pending.cancelled);
         self.inflight.cancel(id);
         if let Some(child) = self.child.as_mut().filter(|child| written == Some(child.generation)) {
             child.owed_tokens.extend(token);
@@ -283,7 +298,10 @@ impl Engine {
         }
         let listening =
             self.child.as_ref().is_some_and(|child| child.listens() && written == Some(child.generation));
-        if listening && matches!(self.phase, Phase::Starting | Phase::Draining) {
+        if listening && first && !stream {
+            self.told_to_leave();
+        }
+        if listening && (matches!(self.phase, Phase::Starting | Phase::Draining) || self.awaits_sign()) {
             // It is not to wait behind what waits for another child, or for a sign of this one.
             self.tell_child(self.generation, line);
             return None;
@@ -308,16 +326,19 @@ impl Engine {
     fn pass_on(&mut self, line: Bytes, answers: u32) {
         let len = line.len();
         match self.phase {
-            Phase::Serving => {
+            Phase::Serving if !self.awaits_sign() => {
                 self.expect_strays(answers);
                 self.tell_child(self.generation, line);
             }
-            Phase::Starting | Phase::Crashed | Phase::Waiting | Phase::Draining if !self.trying => {
+            Phase::Serving | Phase::Starting | Phase::Crashed | Phase::Waiting | Phase::Draining
+                if !self.trying =>
+            {
                 if self.queue.push(Waiting::Other { line, answers }, len).is_err() {
                     self.dropped(DropCause::QueueFull, len);
                 }
             }
-            Phase::Starting
+            Phase::Serving
+            | Phase::Starting
             | Phase::Crashed
             | Phase::Waiting
             | Phase::Draining

@@ -4,7 +4,7 @@ use bytes::Bytes;
 
 use super::answers;
 use super::compare::SeenPage;
-use super::era::DISCOVER;
+use super::era::{DISCOVER, Opening};
 use super::inflight::{Pending, Progress};
 use super::io::Gen;
 use super::note::{DropCause, Note};
@@ -40,6 +40,9 @@ impl Engine {
             }
             return;
         }
+        if let Some(current) = &mut self.child {
+            current.pulse.felt();
+        }
         match line {
             Line::Whole(bytes) => self.child_bytes(child, bytes),
             Line::Oversize(oversize) => {
@@ -57,9 +60,8 @@ impl Engine {
 
     fn child_bytes(&mut self, child: Gen, bytes: Bytes) {
         let frame = Frame::read(bytes);
-        // Whatever it says, it lives.
-        if let Some(current) = &mut self.child {
-            current.pulse.felt();
+        if matches!(frame.parsed, Parsed::Malformed(_)) {
+            self.may_answer_ping(&frame.bytes);
         }
         match &frame.parsed {
             Parsed::Malformed(Malformed::NotJson) => match mend(&frame.bytes) {
@@ -216,13 +218,21 @@ impl Engine {
         let Some(current) = self.child.as_mut() else { return Admission::Keep };
         let Some(said) = &response.id else { return self.admit_without_id(child, response, line) };
         current.spoke = true;
-        let Some(wire) = self.awaited(child, said) else { return self.admit_stray(child, said, line) };
+        let Some(wire) = self.awaited(child, said) else {
+            if let Some(current) = &mut self.child {
+                current.pulse.answered_else();
+            }
+            return self.admit_stray(child, said, line);
+        };
         let line = &self.as_asked(child, said, &wire, line);
         let Some(current) = self.child.as_mut() else { return Admission::Keep };
         if let Some(quotation) = current.held_back.dispel(&wire) {
             self.noise(child, quotation);
         }
         let Some(current) = self.child.as_mut() else { return Admission::Keep };
+        if current.own.get(&wire) != Some(&Own::Ping) {
+            current.pulse.answered_else();
+        }
         if current.greeting == Greeting::Sent(wire.clone()) {
             if current.doom.is_some() && !self.inflight.contains(&wire) {
                 // It has answered already, or too late.
@@ -244,6 +254,10 @@ impl Engine {
         if self.withhold(child, &id, response, line) {
             return Admission::Keep;
         }
+        if self.is_goodbye(child, &id) && !planted!(self, TellGoodbye) {
+            self.dropped(DropCause::Goodbye, line.len());
+            return Admission::Keep;
+        }
         let Some(pending) = self.inflight.complete(&id, child) else { return Admission::Keep };
         if &*pending.method == DISCOVER {
             // The host has its answer from the child itself, and knows what it is doing.
@@ -261,6 +275,8 @@ impl Engine {
         }
         if !response.is_error {
             self.learn(child, &pending, line);
+        } else if &*pending.method == DISCOVER && self.opening != Opening::Greeting {
+            self.unlearn_discovered();
         }
         if pending.cancelled
             && let (Some(current), Some(token)) = (&mut self.child, pending.wire_token())
@@ -281,6 +297,7 @@ impl Engine {
 
     /// An answer that names no request.
     fn admit_without_id(&mut self, child: Gen, response: &Response, line: &Bytes) -> Admission {
+        self.may_answer_ping(line);
         let may_lack = self.replay.told_at_least(IDLESS_ERRORS) || self.is_modern();
         if may_lack && !response.has_odd_id || self.is_stray(child, 1) {
             Admission::Forward(line.clone())
@@ -338,6 +355,10 @@ impl Engine {
     }
 
     fn admit_notification(&mut self, child: Gen, notification: &Notification, line: &Bytes) -> Admission {
+        if notification.null_id {
+            // Hosts that check their messages refuse it.
+            return Admission::Noise;
+        }
         let params = &notification.params;
         let (request, line) = if self.is_modern() {
             self.about_stream(child, notification, line)
@@ -347,6 +368,12 @@ impl Engine {
         match (&*notification.method, &params.progress_token, &request) {
             ("notifications/progress", Some(token), _) => {
                 self.admit_progress(child, token, params.progress.as_deref(), &line)
+            }
+            // The server asks nothing in this era, so all that it can end is a stream.
+            ("notifications/cancelled", _, Some(id))
+                if self.is_modern() && !planted!(self, SpliceStreams) =>
+            {
+                if self.ends_stream(child, id, &line) { Admission::Forward(line) } else { Admission::Keep }
             }
             ("notifications/cancelled", _, Some(id)) => {
                 Admission::Forward(self.asked.withdraw(child, id, &line))
@@ -419,8 +446,14 @@ impl Engine {
         if let Some(current) = &mut self.child {
             current.spoke = true;
             current.held_back.dispel(&id);
-            if let Some(own) = current.own.remove(&id) {
-                return self.own_answer_is_lost(&own);
+            match current.own.remove(&id) {
+                // Nobody waits for what it says.
+                Some(Own::Ping) => return self.ping_answered(),
+                Some(own) => {
+                    current.pulse.answered_else();
+                    return self.own_answer_is_lost(&own);
+                }
+                None => current.pulse.answered_else(),
             }
         }
         let greeting =

@@ -19,12 +19,17 @@ use crate::wire::{Id, Response, edit};
 
 /// How long a child may take to answer its greeting: `npx` may be downloading.
 pub(super) const STARTUP: Duration = Duration::from_secs(5 * 60);
-/// How long hosts wait for their greeting at least, less a margin (Claude Code gives up after 30 s).
+/// How long hosts wait for their greeting at least, less a margin.
 const INIT_TIMEOUT: Duration = Duration::from_secs(25);
 /// The same for Claude Desktop, which gives up after 60 s.
 const INIT_TIMEOUT_CLAUDE_DESKTOP: Duration = Duration::from_secs(50);
 /// How Claude Desktop calls itself.
 const CLAUDE_DESKTOP: &str = "claude-ai";
+/// The same for Claude Code, which gives up its first attempt at a server after 3.0 s (2.1.228 and later) and starts it
+/// anew: a download would be killed each time.
+const INIT_TIMEOUT_CLAUDE_CODE: Duration = Duration::from_millis(2500);
+/// How Claude Code calls itself.
+const CLAUDE_CODE: &str = "claude-code";
 /// The longest that a list is waited for.
 const LIST_WAIT: Duration = Duration::from_secs(50);
 /// How much of what the server says of itself is told on, in characters.
@@ -273,10 +278,12 @@ impl Engine {
             // What changed while nobody was subscribed was missed: let the host look again.
             Own::Subscribe(uri) => self.say_to_host(answers::resource_updated(uri, None)),
             Own::Compare { .. } => self.compared(own, response, line),
-            Own::Page { .. } | Own::Discover if response.is_error => {}
+            Own::Page { .. } if response.is_error => {}
+            Own::Discover if response.is_error => self.unlearn_discovered(),
             Own::Page { method, cursor } => self.learn_late_page(child, method, cursor.as_deref(), line),
             Own::Discover => self.learn_discovered(line),
-            Own::Level | Own::Ping | Own::Late { .. } => {}
+            Own::Ping => self.ping_answered(),
+            Own::Level | Own::Sign | Own::Late { .. } => {}
         }
     }
 
@@ -284,6 +291,7 @@ impl Engine {
     pub(super) fn init_timeout(&self) -> Duration {
         self.config.init_timeout.unwrap_or_else(|| match self.replay.client().as_deref() {
             Some(CLAUDE_DESKTOP) => INIT_TIMEOUT_CLAUDE_DESKTOP,
+            Some(CLAUDE_CODE) => INIT_TIMEOUT_CLAUDE_CODE,
             _ => INIT_TIMEOUT,
         })
     }

@@ -2,16 +2,21 @@
 //!
 //! A stream outlives the child that serves it: each later child is asked again in the same bytes, an acknowledgement that
 //! says what the host knows already stays here, and what may have been missed meanwhile is told under the stream's id,
-//! as far as its acknowledged filter allows. A stream owes no answer at the end of input; when we end it is completed.
+//! as far as its acknowledged filter allows. A stream that the server ends is over, by its result, by `notifications/cancelled`
+//! with its id, or by both; what a child says of that while we end the child is its goodbye to us, and the stream goes on. A
+//! stream owes no answer at the end of input; when we end it is completed.
 
 use std::collections::VecDeque;
 
 use bytes::Bytes;
 use serde_json::Value;
 
-use super::inflight::Inflight;
+use super::inflight::{Inflight, Pending};
+use super::io::Gen;
+use super::note::DropCause;
+use super::phase::Phase;
 use super::{Engine, answers, planted};
-use crate::wire::{Id, edit};
+use crate::wire::{Id, Response, edit};
 
 /// The method.
 pub(super) const LISTEN: &str = "subscriptions/listen";
@@ -77,6 +82,38 @@ impl Listens {
 }
 
 impl Engine {
+    /// Whether what this child says ends a stream only because we are ending the child: the next one serves it. At our own
+    /// end it is for the host.
+    pub(super) fn is_goodbye(&self, child: Gen, id: &Id) -> bool {
+        let stream =
+            |pending: &Pending| pending.stream && !pending.cancelled && pending.written == Some(child);
+        self.inflight.get(id).is_some_and(stream)
+            && self.phase != Phase::Stopping
+            && (self.phase == Phase::Draining
+                || self.child.as_ref().is_some_and(|child| child.ladder.is_some()))
+    }
+
+    /// A child says that the stream with this id is over. Whether the host is to hear it.
+    pub(super) fn ends_stream(&mut self, child: Gen, id: &Id, line: &Bytes) -> bool {
+        let Some(pending) = self.inflight.get(id).filter(|pending| pending.stream) else { return true };
+        if pending.written != Some(child) || self.is_goodbye(child, id) && !planted!(self, TellGoodbye) {
+            self.dropped(DropCause::Goodbye, line.len());
+            return false;
+        }
+        if planted!(self, AskEndedStreams) {
+            return true;
+        }
+        self.listens.close(id);
+        if let Some(pending) = self.inflight.take(id).filter(|pending| !pending.cancelled) {
+            self.note_done(
+                &pending,
+                &Response { id: Some(id.clone()), has_odd_id: false, is_error: false },
+                line,
+            );
+        }
+        true
+    }
+
     /// A child has accepted a stream. Whether the host is to hear it.
     pub(super) fn acknowledged(&mut self, line: &Bytes) -> bool {
         let id = edit::find_in(line, &["params", "_meta", SUBSCRIPTION_ID]).and_then(Id::from_json);

@@ -35,6 +35,8 @@ impl Engine {
                 ("initialize", Era::Legacy) if is_greeting(result) => {
                     self.replay.good_greeting.get_or_insert_with(|| result.clone());
                 }
+                // What the server has refused since is not true any more.
+                (DISCOVER, Era::Modern) if self.replay.discover_refused => {}
                 (DISCOVER, Era::Modern) if edit::find_in(result, &["supportedVersions"]).is_some() => {
                     self.replay.discovered.get_or_insert_with(|| result.clone());
                 }
@@ -115,7 +117,39 @@ impl Engine {
             self.name_server(line);
             self.remember(DISCOVER, None, result.clone());
             self.replay.discovered = Some(result);
+            self.replay.discover_refused = false;
         }
+    }
+
+    /// A child has refused `server/discover`: what an earlier run has left of it is not true any more. A server that speaks
+    /// the legacy era by now is greeted in that from the next run on.
+    pub(super) fn unlearn_discovered(&mut self) {
+        self.replay.discovered = None;
+        self.erase_discovered();
+    }
+
+    /// Children have ended before they said anything, and may have died of `server/discover`: what is known of it serves this
+    /// host, which has opened by it, and is erased for later runs, so that these do not go the same way for ever.
+    pub(super) fn may_have_died_of_probe(&mut self, dead: Gen, answered_for: bool) {
+        let had = |pending: &Pending| &*pending.method == DISCOVER && pending.written == Some(dead);
+        if answered_for || self.inflight.any(had) {
+            self.erase_discovered();
+        }
+    }
+
+    fn erase_discovered(&mut self) {
+        let Some(version) = self.envelope.as_ref().map(|envelope| envelope.version.clone()) else { return };
+        if std::mem::replace(&mut self.replay.discover_refused, true) || planted!(self, KeepRefused) {
+            return;
+        }
+        let (era, method) = (Era::Modern, DISCOVER.to_owned());
+        self.outputs.push_back(Output::Remember(Good {
+            era,
+            version,
+            method,
+            cursor: None,
+            result: Bytes::new(),
+        }));
     }
 }
 

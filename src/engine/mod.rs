@@ -28,12 +28,13 @@
 //!    so, or another one of the same executable since the last change, order or upgrade; where neither has said anything
 //!    of it, the next child is asked first. Listening streams are asked for again in each.
 //! 5. Nothing from an older generation reaches the host; no host answer meant for a dead child reaches a new one. From
-//!    the second generation on, the generation is spliced into the ids of server requests and taken out on the way back.
-//!    While this child owes an answer that the host does not wait for, a new request with that id, its twin or its
+//!    the second generation on, the generation is spliced into the ids of server requests and taken out on the way back;
+//!    in the era without server requests nothing is. While this child owes an answer that the host does not wait for, a new request with that id, its twin or its
 //!    progress token is written under an id of ours (see `matching`).
 //! 6. Forwarded bytes are the bytes received. The exceptions: that splice, and the same for server-chosen progress
 //!    tokens and `notifications/cancelled.requestId`; a leading byte order mark; progress that a repetition would send
-//!    backwards, or of nothing that the host waits for; acknowledgements of what we asked again; answers that came too late
+//!    backwards, or of nothing that the host waits for; acknowledgements of what we asked again; a server's
+//!    goodbye to streams while we end it; answers that came too late
 //!    or twice; host notifications that a fresh or dead child must not hear; lines longer than `--max-answer`; a message
 //!    with which a line of noise ends is cut out of it; what is no UTF-8 in an answer or a notification becomes U+FFFD, and
 //!    `NaN` and its like become `null`; ids that come back in another spelling, and those of ours that stand for the
@@ -84,6 +85,7 @@ pub(crate) use sim::{SEEDS as SIMULATED, simulated};
 mod starter;
 mod stopping;
 mod story;
+mod suspect;
 mod tally;
 mod timers;
 mod tools;
@@ -115,6 +117,7 @@ use self::lookup::Lookup;
 use self::note::{DropCause, Note, StopCause};
 use self::phase::Phase;
 use self::planned::Change;
+use self::pulse::Manners;
 use self::queue::Queue;
 use self::replay::Replay;
 use self::story::Trouble;
@@ -183,6 +186,8 @@ pub struct Engine {
     /// Since when the host cannot be served because of what went wrong. `None` while nothing is wrong, or it is served.
     away_since: Option<Duration>,
     lookup: Lookup,
+    /// How the server takes pings.
+    manners: Manners,
     account: Account,
     /// The life of the token. `None` where the server needs none of ours.
     lease: Option<Lease>,
@@ -263,6 +268,7 @@ impl Engine {
             has_served: false,
             away_since: None,
             lookup: Lookup::default(),
+            manners: Manners::default(),
             account: Account::default(),
             change: None,
             own_changes: 0,
@@ -372,8 +378,7 @@ impl Engine {
             self.greeting_overdue();
         }
         if self.timers.fired(Timer::Startup, now) {
-            let what = if self.replay.greeting.is_some() { "its greeting" } else { "its first request" };
-            self.doom(Doom::Crash(format!("it did not answer {what} in time")));
+            self.startup_overdue();
         }
         if self.timers.fired(Timer::Sustained, now) {
             self.forgive();
@@ -384,6 +389,11 @@ impl Engine {
         if self.timers.fired(Timer::Ping, now) {
             self.take_pulse();
         }
+        if self.timers.fired(Timer::Sign, now) {
+            self.sign_overdue();
+        }
+        // What waits is looked at after each input.
+        self.timers.fired(Timer::SideBySide, now);
         if self.timers.fired(Timer::Quiet, now) {
             self.changes_are_over();
         }

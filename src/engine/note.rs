@@ -54,6 +54,8 @@ pub enum DropCause {
     ProgressOfNothing,
     /// A line of the server that is longer than `--max-answer`.
     TooLarge,
+    /// The end of a stream, by a server that we are ending: the stream goes on with the next one.
+    Goodbye,
     /// The queue was full.
     QueueFull,
 }
@@ -162,7 +164,12 @@ pub enum Note {
         /// Why, as one clause.
         reason: &'static str,
     },
-    /// A child has shown no sign of life for too long.
+    /// An idle child was asked whether it lives, and has been silent since. It is let be until the host asks for something.
+    Suspect {
+        /// Which.
+        child: Gen,
+    },
+    /// A child has shown no sign of life though the host waited for one, or was stopped for too long.
     Hung {
         /// Which.
         child: Gen,

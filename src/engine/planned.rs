@@ -138,7 +138,7 @@ impl Engine {
     }
 
     /// Whether the child has a request that it is to finish.
-    fn works_on(&self, pending: &Pending) -> bool {
+    pub(super) fn works_on(&self, pending: &Pending) -> bool {
         pending.written == Some(self.generation) && !pending.stream && !pending.cancelled
     }
 

@@ -35,6 +35,8 @@ pub(super) struct Replay {
     pub good_greeting: Option<Bytes>,
     /// The result of the last good `server/discover`, as JSON text.
     pub discovered: Option<Bytes>,
+    /// A child has refused `server/discover`, or ended over it, and none has answered it since.
+    pub discover_refused: bool,
     /// The host's `notifications/initialized`, its line.
     pub initialized: Option<Bytes>,
     /// The last logging level, as JSON text.
@@ -52,6 +54,8 @@ pub(super) enum Own {
     Subscribe(Box<str>),
     /// Whether it lives.
     Ping,
+    /// A list, likewise: what it says does not matter.
+    Sign,
     /// A page of a list, to be compared with what the host has seen.
     Compare {
         /// The list.
@@ -83,7 +87,12 @@ impl Own {
         match self {
             Self::Level => "logging/setLevel",
             Self::Subscribe(_) => "resources/subscribe",
-            Self::Ping | Self::Compare { .. } | Self::Page { .. } | Self::Discover | Self::Late { .. } => "",
+            Self::Ping
+            | Self::Sign
+            | Self::Compare { .. }
+            | Self::Page { .. }
+            | Self::Discover
+            | Self::Late { .. } => "",
         }
     }
 }

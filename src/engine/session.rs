@@ -9,6 +9,7 @@ use super::io::{Exit, Gen, GroupSignal, Output, SpawnFault, Whom};
 use super::ladder::{Ladder, Way};
 use super::note::Note;
 use super::phase::Phase;
+use super::replay::Own;
 use super::story::{Ending, Trouble, meaning};
 use super::timers::Timer;
 use super::{Child, Doom, Engine, answers, planted};
@@ -161,7 +162,20 @@ impl Engine {
         let crash = !matches!(current.doom, Some(Doom::Replace(_)));
         let explained = current.ladder.as_ref().is_some_and(|ladder| ladder.explains(exit));
         let by_us = current.ladder.is_some();
-        for timer in [Timer::Sustained, Timer::Startup, Timer::Mute, Timer::Rung, Timer::Ping, Timer::Drain] {
+        if !by_us {
+            self.ended_by_itself();
+        }
+        let of_the_child = [
+            Timer::Sustained,
+            Timer::Startup,
+            Timer::SideBySide,
+            Timer::Mute,
+            Timer::Rung,
+            Timer::Ping,
+            Timer::Sign,
+            Timer::Drain,
+        ];
+        for timer in of_the_child {
             self.timers.disarm(timer);
         }
         let stopping = self.phase == Phase::Stopping;
@@ -210,6 +224,9 @@ impl Engine {
             self.trouble = Some(trouble.after(before.as_ref()));
         }
         self.abandon_asked();
+        if child.doom.is_none() && child.ladder.is_none() && !child.spoke {
+            self.may_have_died_of_probe(generation, child.own.values().any(|own| *own == Own::Discover));
+        }
         self.listens.lose_child();
         self.unsend(generation, child.lines, &unsent);
         self.settle_inflight(generation, !replaced);

@@ -17,6 +17,7 @@ mod check_life;
 mod check_match;
 mod check_ours;
 mod check_plans;
+mod check_pulse;
 mod check_session;
 mod check_stop;
 mod cover;

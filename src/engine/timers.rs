@@ -23,6 +23,10 @@ pub(super) enum Timer {
     Mute,
     /// The child is looked at: whether it answers, whether its process is stopped.
     Ping,
+    /// A suspect child has had its time for a sign of life.
+    Sign,
+    /// A fresh child of the modern era has been silent for long enough to be given the next request too.
+    SideBySide,
     /// Nothing has changed on disk for a while.
     Quiet,
     /// A child may be replaced again because its token was.

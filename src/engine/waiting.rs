@@ -10,6 +10,7 @@ use super::inflight::Pending;
 use super::phase::Phase;
 use super::queue::{BatchElement, Waiting};
 use super::story::Why;
+use super::suspect::SIGN;
 use super::tools::Safety;
 use super::upstream::State;
 use super::{Engine, as_array, book, planted};
@@ -34,11 +35,14 @@ impl Engine {
             self.answer_ourselves(&owned, Why::Unavailable);
             return;
         }
+        // Should no sign of life come, the next child has as long for them as if they had come then.
+        let sign = if self.is_doubtful() { SIGN } else { Duration::ZERO };
+        self.examine();
         for id in &owned {
             let Some(patience) = self.inflight.get(id).map(|pending| self.patience(pending)) else {
                 continue;
             };
-            self.inflight.wait_until(id, self.now.mono + patience);
+            self.inflight.wait_until(id, self.now.mono + sign + patience);
         }
         if self.queue.push(waiting, bytes).is_err() {
             self.answer_ourselves(&owned, Why::QueueFull);
@@ -78,7 +82,7 @@ impl Engine {
 
     /// Writes what waits to a serving child.
     pub(super) fn flush(&mut self) {
-        while self.phase == Phase::Serving
+        while (self.phase == Phase::Serving && !self.awaits_sign())
             || (self.phase == Phase::Starting && planted!(self, WriteBeforeGreeting))
         {
             if let Some(id) = self.listens.unwritten(&self.inflight) {

@@ -184,7 +184,11 @@ impl Stage {
             Output::Remember(good) => {
                 let cursor = good.cursor.as_deref().map_or_else(String::new, |cursor| format!(" {cursor}"));
                 let (era, version, method) = (good.era, &good.version, &good.method);
-                format!("remember {era:?} {version} {method}{cursor}: {}", printable(&good.result))
+                if good.result.is_empty() {
+                    format!("erase {era:?} {version} {method}{cursor}")
+                } else {
+                    format!("remember {era:?} {version} {method}{cursor}: {}", printable(&good.result))
+                }
             }
             Output::CloseStdin(child) => format!("close stdin of {child}"),
             Output::Signal(child, signal, whom) => {
@@ -218,6 +222,7 @@ impl Stage {
                 format!("serving{again} after {away:?}{}", restart.unwrap_or_default())
             }
             Output::Note(Note::Replaced { reason, .. }) => format!("replaced: {reason}"),
+            Output::Note(Note::Suspect { child }) => format!("suspect: {child}"),
             Output::Note(Note::Changed { what }) => format!("changed: {what:?}"),
             Output::Session(act) => session::shown(act),
             Output::Note(Note::Session { fact, .. }) => format!("session: {fact:?}"),

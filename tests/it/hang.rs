@@ -25,15 +25,17 @@ fn watchful() -> Plan {
 }
 
 #[test]
-fn an_idle_server_that_no_longer_answers_is_replaced() {
+fn an_idle_server_that_no_longer_answers_is_replaced_when_it_is_needed() {
     // After its greeting and the list it reads nothing more.
-    let mut host = watchful().server_with("--first", "--stop-reading-at 3").start();
+    let mut host = watchful().server_with("--first", "--stop-reading-at 3").options("--log info").start();
     host.greet();
     host.list();
     let hung = host.server(1);
-    host.stderr_line_with("the server hangs");
-    host.server(2);
-    let state = host.state(1);
+    host.stderr_line_with("says nothing to pings");
+    assert_eq!(host.servers(), [hung], "it hurts nobody");
+    assert_eq!(text_of(&host.ask(1, "echo", &json!({"text": "a"}))), "a");
+    assert_eq!(host.servers().len(), 2);
+    let state = host.state(2);
     assert_eq!((&state["generation"], &state["complaints"]), (&json!(2), &json!([])));
     host.until_gone("the server that hung", hung);
     assert_eq!(host.finish(), 0);

@@ -123,7 +123,7 @@ fn the_defaults_are_those_of_the_manual() {
             (run.backoff_initial, run.backoff_max),
             (Duration::from_millis(250), Duration::from_secs(30))
         );
-        assert_eq!((run.hold, run.init_grace), (Duration::from_secs(10), Duration::from_secs(3)));
+        assert_eq!((run.hold, run.init_grace), (Duration::from_secs(10), Duration::from_secs(2)));
         assert_eq!((run.init_timeout, run.instant_start, run.replay), (None, false, Replay::Safe));
         assert_eq!((run.stop_grace, run.term_grace), (Duration::from_secs(5), Duration::from_secs(2)));
         assert_eq!((run.max_line, run.max_answer), (64 << 20, (10 << 20) - (64 << 10)));

@@ -144,7 +144,9 @@ pub(super) fn forwarding() -> Roff {
     );
     for exception in [
         "from the second start of the server on, the ids of the server's requests, its progress tokens and the \
-         requestId in its cancellations carry the number of the start, and lose it again on the way back",
+         requestId in its cancellations carry the number of the start, and lose it again on the way back; not in \
+         revision 2026-07-28, where servers ask nothing",
+        "what a server says of the end of its listening streams while a planned restart ends it does not reach the host",
         "a byte order mark at the start of a line is left out",
         "progress notifications that a repeated request would send backwards, or of a request that the host does not wait \
          for, are left out; a task's go on",

@@ -240,6 +240,10 @@ impl Log {
             Note::Replaced { child, reason } => info!(
                 target: "mcp-supervise:session", server, child = child.0, reason, "the server is replaced"
             ),
+            Note::Suspect { child } => info!(
+                target: "mcp-supervise:session", server, child = child.0,
+                "the server says nothing to pings; it is asked again before the next request"
+            ),
             Note::Hung { child } => warn!(
                 target: "mcp-supervise:session", server, child = child.0, "the server hangs"
             ),

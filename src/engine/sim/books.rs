@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use serde_json::Value;
 
-use super::check_plans::Pulse;
+use super::check_pulse::Pulse;
 use super::check_session::Window;
 use super::check_stop::Stop;
 use super::parse::Message;
@@ -58,7 +58,6 @@ pub(super) struct Request {
     pub line: String,
     /// Whether it is the greeting by which the conversation was opened.
     pub greets: bool,
-    pub arrived: Duration,
     pub waits_since: Duration,
     pub cancelled: bool,
     /// The child that has it.
@@ -70,6 +69,8 @@ pub(super) struct Request {
     /// It was written once and never left us.
     pub came_back: bool,
     pub progress: Option<f64>,
+    /// How much longer it may wait, for it came when it was not known whether the server lives.
+    pub doubted: Duration,
     /// How requests to the API had ended when it was written.
     pub window: Window,
     /// Whether it was known to be safe to repeat when it was written.
@@ -91,14 +92,7 @@ impl Request {
     pub(super) fn is_soon(&self) -> bool {
         let method = self.message.method();
         method.ends_with("/list") && method != "tasks/list"
-            || [
-                "server/discover",
-                "subscriptions/listen",
-                "resources/read",
-                "prompts/get",
-                "completion/complete",
-            ]
-            .contains(&method)
+            || ["server/discover", "resources/read", "prompts/get", "completion/complete"].contains(&method)
     }
 
     pub(super) fn name(&self) -> &str {
@@ -144,6 +138,10 @@ pub(super) struct Kid {
     pub spoke: bool,
     /// It has the probe of a host that has not decided, and has not answered it in time.
     pub probed: bool,
+    /// When it was given the first request that is answered soon.
+    pub asked_first: Option<Duration>,
+    /// It is known to run.
+    pub born: bool,
     pub pulse: Pulse,
     /// It is to be replaced, which is no crash.
     pub replaced: bool,
@@ -188,6 +186,8 @@ impl Kid {
             heard: false,
             spoke: false,
             probed: false,
+            asked_first: None,
+            born: false,
             pulse: Pulse::default(),
             replaced: false,
             exit: None,

@@ -61,10 +61,19 @@ pub(in crate::engine) enum Bug {
     BelieveQuotations,
     ProgressOfNothing,
     ForgetWithheld,
+    KillSuspect,
+    WriteToSuspect,
+    PingForEver,
+    ListenHoldsUp,
+    OneByOne,
+    TellGoodbye,
+    SpliceStreams,
+    AskEndedStreams,
+    KeepRefused,
 }
 
 /// Each bug and the invariants of which one is to tell it.
-const BUGS: [(Bug, &[&str]); 56] = [
+const BUGS: [(Bug, &[&str]); 64] = [
     (Bug::SpawnCountsAsServing, &["restarts back off"]),
     (Bug::ForwardReplayedGreeting, &["only answers that it waits for reach the host"]),
     (Bug::ForgetInitialized, &["a greeted child is told what its predecessor knew"]),
@@ -111,7 +120,6 @@ const BUGS: [(Bug, &[&str]); 56] = [
     (Bug::PassRefusalOn, &["a refused call is withheld"]),
     (Bug::RotateAlways, &["a server is not replaced for each token"]),
     (Bug::CarryInSilence, &["the notes add up to what has happened"]),
-    (Bug::IgnoreOrder, &["a restart that is asked for is made"]),
     (Bug::TrustDisk, &["only what is safe is written to a second child"]),
     (
         Bug::TrustOldEdition,
@@ -130,6 +138,23 @@ const BUGS: [(Bug, &[&str]); 56] = [
     (Bug::BelieveQuotations, &["an answer behind noise waits for its own line"]),
     (Bug::ProgressOfNothing, &["progress is told of what the host waits for"]),
     (Bug::ForgetWithheld, &["no deadline stays in the past"]),
+    (Bug::KillSuspect, &["a suspect server is let be while nothing is asked of it"]),
+    (Bug::WriteToSuspect, &["what is asked of a suspect server waits for a sign of life"]),
+    (Bug::PingForEver, &["a server that dies of pings is not pinged for ever"]),
+    (Bug::ListenHoldsUp, &["nothing is held up by a stream, or for long by a slow answer"]),
+    (Bug::OneByOne, &["nothing is held up by a stream, or for long by a slow answer"]),
+    (Bug::TellGoodbye, &["a goodbye to us is not for the host"]),
+    (
+        Bug::SpliceStreams,
+        &[
+            "a goodbye to us is not for the host",
+            "forwarded bytes are the bytes received",
+            "no request is answered twice",
+            "what nobody waits for is not written",
+        ],
+    ),
+    (Bug::AskEndedStreams, &["no request is answered twice", "what nobody waits for is not written"]),
+    (Bug::KeepRefused, &["what a server refuses is erased"]),
 ];
 
 #[test]

@@ -16,6 +16,7 @@ use super::check_era::{Memory, Opened, Stream};
 use super::check_inject::Injection;
 use super::check_match::is_doubtful;
 use super::check_plans::Plans;
+use super::check_pulse::Manners;
 use super::check_session::Session;
 use super::cover::Cover;
 use super::parse;
@@ -95,6 +96,7 @@ pub(super) struct Checker {
     pub lists: BTreeMap<String, Pages>,
     pub memory: Memory,
     pub streams: BTreeMap<String, Stream>,
+    pub manners: Manners,
     pub plans: Plans,
     pub session: Session,
     pub account: Account,
@@ -155,6 +157,7 @@ impl Checker {
             lists: BTreeMap::new(),
             memory: Memory::default(),
             streams: BTreeMap::new(),
+            manners: Manners::default(),
             plans: Plans::default(),
             session: Session::default(),
             injection: None,
@@ -199,9 +202,10 @@ impl Checker {
             Seen::HostTooMuch(_) => self.cover.hit("host line too long"),
             Seen::Nothing => {}
         }
-        if matches!(input, Input::Spawned(..)) {
+        if let Input::Spawned(child, _) = input {
             self.account.is_born();
             self.plans.is_born();
+            self.kids.entry(child.0).and_modify(|kid| kid.born = true);
         }
         match input {
             Input::SpawnFailed(child, fault, _) => self.spawn_fails(child.0, *fault),
@@ -340,6 +344,7 @@ impl Checker {
             }
             Note::Session { fact, .. } => return self.session_note(fact),
             Note::RestartAsked => self.restarts_as_asked(),
+            Note::Suspect { child } => return self.is_suspect(child.0),
             Note::Hung { child } => {
                 self.kid().stop.unfit = true;
                 return self.is_hung(child.0);
@@ -370,6 +375,7 @@ impl Checker {
                 DropCause::RequestOfDead => self.cover.hit("request of the dead dropped"),
                 DropCause::ProgressOfNothing => self.cover.hit("progress of nothing dropped"),
                 DropCause::ProgressBackwards => self.cover.hit("progress backwards dropped"),
+                DropCause::Goodbye => self.cover.hit("goodbye of a server that is ended"),
                 DropCause::JunkToDead | DropCause::TooLarge | DropCause::QueueFull => {}
             },
             Note::Answered { status: Some(Status::AnswerTooLarge), .. } => self.cover.hit("answer too large"),
@@ -416,6 +422,7 @@ impl Checker {
         self.hands_on()?;
         self.state_is_told()?;
         self.ends_step()?;
+        self.opens_in_time()?;
         self.life_ends()?;
         self.stop_ends()?;
         self.session_ends()?;
@@ -446,8 +453,9 @@ impl Checker {
             if request.withheld.is_some() {
                 continue;
             }
-            if serving && request.at.is_none() && !self.is_asked_about(request) && !self.doubled.contains(id)
-            {
+            let examined = self.kids[&self.living].pulse.is_examined(self.now);
+            let asked_about = self.is_asked_about(request) || self.doubled.contains(id);
+            if serving && request.at.is_none() && !examined && !asked_about {
                 violated!("a serving child gets what waits", "request {id}");
             }
             if self.phase == Phase::Degraded {
@@ -472,10 +480,13 @@ impl Checker {
 
     /// Since when and how long this request may wait. `None` while a server that may take its time has it.
     fn bound(&self, request: &Request) -> Option<(Duration, Duration)> {
-        let init = self
-            .rules
-            .init_timeout
-            .unwrap_or_else(|| Duration::from_secs(if self.client == "claude-ai" { 50 } else { 25 }));
+        let init = self.rules.init_timeout.unwrap_or_else(|| {
+            Duration::from_millis(match &*self.client {
+                "claude-ai" => 50_000,
+                "claude-code" => 2500,
+                _ => 25_000,
+            })
+        });
         if self.phase == Phase::Stopping {
             // The end is bounded, and answers everything.
             return None;
@@ -497,7 +508,7 @@ impl Checker {
         let patience =
             if list { self.rules.hold.max((init * 2).min(Duration::from_secs(50))) } else { self.rules.hold };
         let open = matches!(self.opened, Opened::Modern | Opened::Probe) && request.is_soon() && unproven;
-        (request.at.is_none() || open).then_some((waits, patience))
+        (request.at.is_none() || open).then_some((waits, patience + request.doubted))
     }
 
     /// Whether this call waits for what its tool declares: the child that had it is gone, and none of its edition has said.

@@ -1,6 +1,8 @@
 //! What the host sends, and what may reach a child of it: nothing before the greeting, each request once, the state of
 //! its predecessor first, and only what the host wrote.
 
+use std::time::Duration;
+
 use bytes::Bytes;
 
 use super::Violation;
@@ -9,8 +11,11 @@ use super::check::{Checked, Checker, Seen, violated};
 use super::check_era::{Opened, Stream};
 use super::check_session::Window;
 use super::parse::{self, Message};
+use crate::engine::answers::STATUS_TOOL;
 use crate::engine::phase::Phase;
 
+/// How long a child that follows one which has served may be silent before it is given everything.
+const SILENCE: Duration = Duration::from_millis(250);
 /// How our own ids begin.
 pub(super) const OURS: &str = "\"mcp-supervise:";
 
@@ -85,7 +90,6 @@ impl Checker {
             number: self.next_request,
             line: line.trim().to_owned(),
             greets: opens,
-            arrived: self.now,
             waits_since: self.now,
             cancelled: false,
             at: None,
@@ -94,6 +98,7 @@ impl Checker {
             written: Vec::new(),
             came_back: false,
             progress: None,
+            doubted: self.doubt(),
             window: Window::default(),
             safe: false,
             refused: 0,
@@ -116,13 +121,16 @@ impl Checker {
         self.streams.remove(&id);
         match self.open.get_mut(&id) {
             Some(request) if request.at.is_some() => {
-                request.cancelled = true;
+                let first = !std::mem::replace(&mut request.cancelled, true);
                 self.cover.hit("request cancelled in flight");
-                let only = request.at;
+                let (only, stream) = (request.at, request.stream);
                 let alias = only.and_then(|child| self.alias_of(child, &id));
                 let line = alias.map_or(line.to_owned(), |alias| {
                     parse::with_value(line, &["params", "requestId"], &alias)
                 });
+                if first && !stream {
+                    self.is_told_to_leave(only);
+                }
                 self.may_pass(&line, only);
             }
             Some(_) => {
@@ -208,19 +216,55 @@ impl Checker {
             }
             return Ok(());
         };
-        let waits = self.open.values().any(|request| {
-            request.at == Some(child)
-                && request.is_soon()
-                && !request.cancelled
-                && request.message.id != message.id
-        });
-        if waits || !self.kid().late.is_empty() {
+        if self.is_held_up(message.id.as_deref()) {
             violated!("a child that may still be starting gets one request after the other", "{line}");
         }
         if !self.kid().heard {
             self.cover.hit("child opened in the modern era");
         }
         self.kid().heard = true;
+        Ok(())
+    }
+
+    /// Whether a child that has said nothing so far may not be given a request yet.
+    fn is_held_up(&self, request: Option<&str>) -> bool {
+        let kid = &self.kids[&self.living];
+        let silent = kid.asked_first.is_some_and(|at| self.now >= at + SILENCE);
+        if silent && self.kids.values().any(|kid| kid.serving_since.is_some()) {
+            return false;
+        }
+        let soon = |(id, pending): (&String, &Request)| {
+            pending.at == Some(self.living)
+                && pending.is_soon()
+                && !pending.cancelled
+                && request != Some(id.as_str())
+        };
+        !kid.late.is_empty() || self.open.iter().any(soon)
+    }
+
+    /// A child of the modern era that runs is given what waits, but for what is to wait for its first sign.
+    pub(super) fn opens_in_time(&mut self) -> Checked {
+        let opening = matches!(self.opened, Opened::Modern | Opened::Probe) && self.phase == Phase::Starting;
+        let Some(kid) = self.kids.get(&self.living).filter(|_| opening) else { return Ok(()) };
+        let ready = kid.born && !kid.stop.unfit && !kid.gone && !kid.laddered && kid.exit.is_none();
+        let waits = |request: &&Request| {
+            request.at.is_none()
+                && !request.cancelled
+                && request.withheld.is_none()
+                && !request.greets
+                // What we answer ourselves may wait for what the child has printed.
+                && request.name() != STATUS_TOOL
+        };
+        if let Some(request) =
+            self.open.values().filter(waits).find(|request| !self.is_doubted(request)).filter(|_| ready)
+            && !self.is_held_up(None)
+        {
+            violated!(
+                "nothing is held up by a stream, or for long by a slow answer",
+                "{} waits",
+                request.line
+            );
+        }
         Ok(())
     }
 
@@ -267,7 +311,11 @@ impl Checker {
         if self.phase == Phase::Draining {
             violated!("a child that is to be restarted gets nothing new", "{line}");
         }
+        if self.kids[&child].pulse.suspect {
+            violated!("what is asked of a suspect server waits for a sign of life", "{line}");
+        }
         let probes = request.message.method() == "server/discover" && self.opened == Opened::Probe;
+        let soon = request.is_soon();
         if request.greets && self.kids[&child].probed {
             violated!("a probed child is replaced before it is greeted", "{line}");
         }
@@ -314,6 +362,9 @@ impl Checker {
         if probes {
             self.kid().probed = true;
         }
+        if soon && self.kid().serving_since.is_none() {
+            self.kid().asked_first.get_or_insert(now);
+        }
         if stream && let Some(known) = self.streams.get_mut(id) {
             known.again = known.acknowledged.is_some();
         }
@@ -347,6 +398,9 @@ impl Checker {
             }
             kid.greeted = Greeted::Sent(id);
             return Ok(());
+        }
+        if id.contains(":sign:") {
+            return self.is_examined(message, line);
         }
         let compares = message.method().ends_with("/list");
         if compares || matches!(message.method(), "ping" | "server/discover") {

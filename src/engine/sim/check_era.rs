@@ -49,6 +49,10 @@ pub(super) struct Memory {
     read_at: Option<Duration>,
     good_greeting: bool,
     pub discovered: Option<Value>,
+    /// What is known of `server/discover` was erased, and nothing has been learned of it since.
+    refused: bool,
+    /// In this step a child has refused it.
+    refuses: bool,
     shown: BTreeMap<String, Shown>,
     /// The lists that this step's answer of a child shows to differ from what the host has seen.
     differ: Option<String>,
@@ -99,6 +103,22 @@ impl Checker {
         self.memory.updates.clear();
         self.memory.acknowledged = None;
         self.memory.late = None;
+        self.memory.refuses = false;
+    }
+
+    /// A child has answered `server/discover`.
+    pub(super) fn discovers(&mut self, result: Option<&Value>) {
+        match result.filter(|result| result["supportedVersions"].is_array()) {
+            Some(result) => {
+                self.memory.discovered = Some(result.clone());
+                self.memory.refused &= self.opened == Opened::Legacy;
+            }
+            None if result.is_none() => {
+                self.memory.discovered = None;
+                self.memory.refuses = true;
+            }
+            None => {}
+        }
     }
 
     /// The host's request decides what it has opened with.
@@ -148,7 +168,7 @@ impl Checker {
         if self.disk_has("initialize", None).is_some() {
             self.memory.good_greeting = true;
         }
-        if let Some(discovered) = self.disk_has("server/discover", None) {
+        if let Some(discovered) = self.disk_has("server/discover", None).filter(|_| !self.memory.refused) {
             self.memory.discovered.get_or_insert(discovered);
         }
     }
@@ -167,6 +187,11 @@ impl Checker {
 
     /// What is to be kept on disk.
     pub(super) fn remembers(&mut self, good: &Good) -> Checked {
+        if good.result.is_empty() && good.method == "server/discover" && good.era == Era::Modern {
+            self.cover.hit("refused answer erased");
+            self.memory.refused = true;
+            return Ok(());
+        }
         let result: Value = serde_json::from_slice(&good.result).unwrap_or_default();
         let empty = ["tools", "prompts", "resources", "resourceTemplates"]
             .iter()
@@ -236,7 +261,7 @@ impl Checker {
         }
         if method == "ping" || method == "server/discover" {
             self.cover.hit("asked whether it lives");
-            return self.pings(child);
+            return self.pings(child, &id);
         }
         if doubted {
             self.kid().heard = true;
@@ -264,9 +289,12 @@ impl Checker {
             self.kid().spoke |= said.inner.iter().any(|line| line.contains("\"result\":"));
             for message in said.inner.iter().filter_map(|line| parse::message(line)) {
                 // Nobody is given it, and nobody waits for it any more.
-                message.id.filter(|_| message.method.is_none()).map(|id| self.kid().compares.remove(&id));
+                let Some(id) = message.id.filter(|_| message.method.is_none()) else { continue };
+                self.is_answered_by(&id, false);
+                self.kid().compares.remove(&id);
             }
         }
+        self.is_felt();
         if batch || matches!(said.shape, Shape::Noise | Shape::TooMuch) {
             return;
         }
@@ -275,8 +303,9 @@ impl Checker {
         }
         for line in &said.inner {
             let Some(message) = parse::message(line) else { continue };
-            let now = self.now;
-            self.kid().pulse.said = now;
+            if message.method.is_none() {
+                message.id.as_ref().inspect(|id| self.is_answered_by(id, said.shape == Shape::Plain));
+            }
             let acknowledges = message.method() == "notifications/subscriptions/acknowledged";
             let large = line.len() > self.rules.max_answer;
             if message.id.is_some() && !message.is_request() || acknowledges && self.opened == Opened::Modern
@@ -295,8 +324,8 @@ impl Checker {
             if let Some(request) = self.kid().late.remove(&id).filter(|_| !large) {
                 self.cover.hit("late answer kept");
                 self.memory.late = Some(id.clone());
-                if let Some(result) = result.filter(|result| result["supportedVersions"].is_array()) {
-                    self.memory.discovered = Some(result.clone());
+                if request.message.method() == "server/discover" {
+                    self.discovers(message.result.as_ref());
                 }
                 if let Some(result) = result.filter(|_| request.message.method().ends_with("/list")) {
                     let cursor = request.message.params["cursor"].as_str().unwrap_or_default().to_owned();
@@ -360,6 +389,9 @@ impl Checker {
                 }
             }
         }
+        if self.memory.refuses && !self.memory.refused {
+            violated!("what a server refuses is erased", "{:?}", self.current);
+        }
         let timed_out = std::mem::take(&mut self.timed_out);
         let kid = self.kid();
         if !timed_out.is_empty() && kid.exit.is_none() && !kid.laddered && !kid.gone {
@@ -368,7 +400,8 @@ impl Checker {
         if !self.memory.updates.is_empty() {
             violated!("what may have been missed is told", "{:?}", self.memory.updates);
         }
-        if self.phase == crate::engine::phase::Phase::Serving {
+        let examined = self.kids[&self.living].pulse.is_examined(self.now);
+        if self.phase == crate::engine::phase::Phase::Serving && !examined {
             let lost = self
                 .open
                 .iter()

@@ -163,6 +163,21 @@ impl Checker {
             return self.server_asks(child, &said, message, line);
         }
         match (message.method.as_deref(), &message.id) {
+            (Some("notifications/cancelled"), _) if self.opened == Opened::Modern => {
+                if !is_said(line) {
+                    violated!("forwarded bytes are the bytes received", "{line}");
+                }
+                let known = message.params["requestId"].to_string();
+                if self.open.get(&known).is_some_and(|request| request.stream) {
+                    self.is_over(child, &known, line)?;
+                    self.cover.hit("stream ended by a notification");
+                    self.open.remove(&known);
+                    self.streams.remove(&known);
+                    self.closed.insert(known);
+                    self.account.served(message);
+                }
+                Ok(())
+            }
             (Some("notifications/cancelled"), _) => {
                 let known = message.params["requestId"].to_string();
                 let ask = self.asks.get_mut(&known).filter(|ask| ask.child == child);
@@ -282,7 +297,27 @@ impl Checker {
         Ok(())
     }
 
+    /// A stream that ends because we end its server goes on with the next one.
+    fn is_over(&self, child: u32, id: &str, line: &str) -> Checked {
+        let request = &self.open[id];
+        if request.at != Some(child) {
+            violated!("only answers that it waits for reach the host", "child {child} was not asked: {line}");
+        }
+        if self.is_leaving() && !request.cancelled {
+            violated!("a goodbye to us is not for the host", "{line}");
+        }
+        Ok(())
+    }
+
+    /// Whether we are ending the child, and not ourselves.
+    fn is_leaving(&self) -> bool {
+        self.phase != Phase::Stopping && (self.phase == Phase::Draining || self.kids[&self.living].laddered)
+    }
+
     fn server_answers(&mut self, child: u32, id: &str, message: &Message, line: &str) -> Checked {
+        if self.open.get(id).is_some_and(|request| request.stream) {
+            self.is_over(child, id, line)?;
+        }
         let Some(request) = self.open.remove(id) else {
             if self.closed.contains(id) && self.kid().strays == 0 {
                 violated!("no request is answered twice", "{line}");
@@ -307,10 +342,8 @@ impl Checker {
         self.streams.remove(id);
         if request.message.method() == "server/discover" {
             self.kid().probed = false;
-            if let Some(result) =
-                message.result.as_ref().filter(|result| result["supportedVersions"].is_array())
-            {
-                self.memory.discovered = Some(result.clone());
+            if message.result.is_some() || self.opened != Opened::Legacy {
+                self.discovers(message.result.as_ref());
             }
         }
         let Some(result) = &message.result else { return Ok(()) };
@@ -410,7 +443,11 @@ impl Checker {
             let Some(message) = parse::message(inner).filter(|_| !told) else { continue };
             let awaited = |id: &String| {
                 // What was written in this step is not answered by what came before.
-                let asked = |request: &Request| request.at == Some(child) && request.at_since < self.now;
+                let asked = |request: &Request| {
+                    request.at == Some(child)
+                        && request.at_since < self.now
+                        && !(request.stream && self.is_leaving())
+                };
                 self.open.get(id).is_some_and(|request| asked(request) && !request.cancelled)
                     && !self.kids[&child].unusable
                     && self.alias_of(child, id).is_none()
@@ -418,6 +455,13 @@ impl Checker {
             match (&message.id, message.method()) {
                 (Some(id), "") if awaited(id) && self.memory.late.as_ref() != Some(id) => {
                     violated!("what a child answers reaches the host", "{inner}");
+                }
+                (None, "notifications/cancelled") if modern => {
+                    let known = message.params["requestId"].to_string();
+                    let over = |request: &Request| request.stream && request.at == Some(child);
+                    if self.open.get(&known).is_some_and(over) && !self.is_leaving() {
+                        violated!("what a child says reaches the host", "{inner}");
+                    }
                 }
                 (Some(_), "") | (_, "notifications/progress" | "notifications/cancelled") => {}
                 (None, "notifications/subscriptions/acknowledged") if modern => {

@@ -124,7 +124,8 @@ impl Checker {
     /// We tell that a call was refused.
     pub(super) fn tells_refused(&mut self, request: &Request, line: &str) -> Checked {
         let verdict = request.withheld.is_some() && request.refused == 1 && self.phase != Phase::Stopping;
-        let other = self.session.used() != request.refused_with && self.session.is_alive();
+        let other =
+            self.session.used() != request.refused_with && self.session.is_alive() && !self.session.is_lost();
         let may =
             request.safe && self.is_safe(request) || self.injection.as_ref().is_some_and(|it| it.repeats);
         let limit = self.rules.call_timeout.filter(|_| request.withheld.is_some());

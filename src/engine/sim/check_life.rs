@@ -134,6 +134,7 @@ impl Checker {
             if self.open.values().any(|request| request.at == Some(child) && !request.cancelled) {
                 self.cover.hit("crash with requests in flight");
             }
+            self.may_have_died_of_ping();
             self.kid().exit = Some(exit);
         }
     }

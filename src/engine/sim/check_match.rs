@@ -145,10 +145,12 @@ impl Checker {
         let known = said.inner.iter().any(|line| {
             parse::message(line).is_some_and(|it| it.id.is_some_and(|id| self.known_as(child, &id).is_some()))
         });
+        self.is_felt();
+        for id in said.inner.iter().filter_map(|line| parse::message(line)).filter_map(|message| message.id) {
+            self.is_answered_by(&id, false);
+        }
         let at = self.now + EMBEDDED;
-        let now = self.now;
         let kid = self.kid();
-        kid.pulse.said = now;
         if known {
             kid.spoke = true;
             kid.glued.push((at, said.clone()));

@@ -234,6 +234,7 @@ impl Checker {
             "server_timeout" if request.at.is_some() && request.message.method() == "tools/call" => {
                 self.cover.hit("call that took too long");
                 self.timed_out.extend(request.message.id.clone());
+                self.is_told_to_leave(request.at);
             }
             "server_restarted" => {
                 if request.written.is_empty() {

@@ -1,4 +1,4 @@
-//! What is no crash and no request: hung servers, changed files, a command that is busy or not found.
+//! What is no crash and no request: changed files, a command that is busy or not found.
 
 use std::time::Duration;
 
@@ -10,21 +10,6 @@ use crate::engine::phase::Phase;
 /// For how long nothing must change for changes to be over, and how long is waited at most.
 const QUIET: Duration = Duration::from_millis(500);
 const RESTLESS: Duration = Duration::from_secs(10);
-/// How old a request may be that says that a server works.
-const OLD: Duration = Duration::from_secs(600);
-
-/// What is known of a child's life.
-#[derive(Clone, Debug, Default)]
-pub(super) struct Pulse {
-    /// When it last said anything.
-    pub said: Duration,
-    /// When it was asked.
-    pub pinged: Vec<Duration>,
-    /// Since when it has nothing to do and serves.
-    pub idle: Option<Duration>,
-    /// Since when it is seen stopped.
-    pub stopped: Option<Duration>,
-}
 
 /// What is under way beside the conversation.
 #[derive(Debug, Default)]
@@ -151,69 +136,6 @@ impl Checker {
             "replaced before it served"
         });
         self.kid().replaced = true;
-        Ok(())
-    }
-
-    pub(super) fn is_inspected(&mut self, child: u32, stopped: bool) {
-        let now = self.now;
-        if let Some(kid) = self.kids.get_mut(&child) {
-            kid.pulse.stopped = if stopped { Some(kid.pulse.stopped.unwrap_or(now)) } else { None };
-        }
-    }
-
-    /// Whether a child has something to do, so that its silence means nothing.
-    fn is_busy(&self, child: u32) -> bool {
-        self.open.values().any(|request| {
-            request.at == Some(child)
-                && !request.cancelled
-                && !request.stream
-                && self.now < request.arrived + OLD
-        })
-    }
-
-    pub(super) fn is_hung(&mut self, child: u32) -> Checked {
-        let (now, ping) = (self.now, self.rules.ping);
-        let busy = self.is_busy(child);
-        let pulse = self.kids[&child].pulse.clone();
-        if pulse.stopped.is_some_and(|since| now >= since + ping * 3) {
-            self.cover.hit("stopped server found");
-            return Ok(());
-        }
-        if busy {
-            violated!("a busy server is never taken for a hung one", "child {child}");
-        }
-        let asked = pulse.pinged.iter().filter(|at| **at > pulse.said).count();
-        if asked < 3 {
-            violated!("a server is hung that has missed three answers", "child {child}: {pulse:?}");
-        }
-        self.cover.hit("hung server found");
-        Ok(())
-    }
-
-    /// We have asked a child whether it lives.
-    pub(super) fn pings(&mut self, child: u32) -> Checked {
-        if self.is_busy(child) {
-            violated!("a busy server is not asked whether it lives", "child {child}");
-        }
-        let now = self.now;
-        self.kid().pulse.pinged.push(now);
-        Ok(())
-    }
-
-    /// An idle server is asked, so that a hung one is found before somebody needs it.
-    pub(super) fn idle_is_asked(&mut self) -> Checked {
-        let (now, ping) = (self.now, self.rules.ping);
-        let greeted = self.told.is_some() || self.opened == super::check_era::Opened::Modern;
-        let idle = self.phase == Phase::Serving && greeted && !ping.is_zero() && !self.is_busy(self.living);
-        let kid = self.kid();
-        let idle = idle && kid.exit.is_none() && !kid.laddered;
-        kid.pulse.idle = if idle { Some(kid.pulse.idle.unwrap_or(now)) } else { None };
-        let asked = kid.pulse.pinged.last().copied();
-        if let Some(since) = kid.pulse.idle
-            && now > since.max(asked.unwrap_or_default()) + ping * 2
-        {
-            violated!("an idle server is asked whether it lives", "idle since {since:?}, asked at {asked:?}");
-        }
         Ok(())
     }
 }

@@ -75,6 +75,11 @@ impl Session {
         self.used_since
     }
 
+    /// Whether what keeps the session has come to an end: nothing new is heard of a token that was refused then.
+    pub(super) fn is_lost(&self) -> bool {
+        self.lost
+    }
+
     pub(super) fn is_alive(&self) -> bool {
         self.stands == Stands::Alive
     }

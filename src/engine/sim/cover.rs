@@ -5,7 +5,7 @@ use std::fmt;
 
 /// How often each must happen in so many seeds: about a third of how often it does.
 const SEEDS: u64 = 10_000;
-const LEAST: [(&str, u64); 93] = [
+const LEAST: [(&str, u64); 100] = [
     ("a dead child speaks", 1700),
     ("a request in the modern era", 250),
     ("an exited child's line is read", 100),
@@ -38,6 +38,7 @@ const LEAST: [(&str, u64); 93] = [
     ("failed call told as a state of the API", 75),
     ("failed while files change", 30),
     ("files have changed", 650),
+    ("goodbye of a server that is ended", 10),
     ("helper that saved for too long", 280),
     ("greeting answered by us", 500),
     ("greeting refused", 150),
@@ -65,6 +66,7 @@ const LEAST: [(&str, u64); 93] = [
     ("probe refused by us", 150),
     ("progress backwards dropped", 60),
     ("queue full", 300),
+    ("refused answer erased", 50),
     ("refused call made again", 20),
     ("refused call made again though not safe", 5),
     ("refused call told", 190),
@@ -83,10 +85,13 @@ const LEAST: [(&str, u64); 93] = [
     ("restart asked for", 100),
     ("restarted after a back-off", 3100),
     ("safe request written twice", 4100),
+    ("server ended right after a ping", 100),
     ("server started again with another token", 280),
     ("server that was killed", 150),
     ("session expired", 500),
     ("signal after signal", 60),
+    ("sign of life waited for", 10),
+    ("silent server suspected", 20),
     ("spawn failed", 600),
     ("spliced id answered", 1600),
     ("started without a crash", 600),
@@ -95,7 +100,9 @@ const LEAST: [(&str, u64); 93] = [
     ("stray answer dropped", 2400),
     ("stream asked for again", 200),
     ("stream ended by us", 350),
+    ("stream ended by a notification", 20),
     ("stream opened", 550),
+    ("suspect server shows a sign of life", 10),
     ("token renewed", 400),
     ("version lowered", 200),
     ("version unusable", 100),

@@ -92,7 +92,7 @@ impl Host {
                 "2025-03-26",
                 "2024-11-05",
             ]),
-            client: if rng.percent(20) { "claude-ai" } else { "model-host" },
+            client: if rng.percent(20) { "claude-ai" } else { profile.client },
             modern: opening == Opening::Modern,
             probe: None,
             streams: Vec::new(),

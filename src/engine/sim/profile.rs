@@ -4,6 +4,17 @@ use super::rng::Rng;
 use super::server::Kind;
 use crate::engine::io::SpawnFault;
 
+/// How a server takes pings of ours.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Pings {
+    Answers,
+    /// It says nothing to them.
+    Ignores,
+    /// It says something that is no answer.
+    Garbles,
+    Dies,
+}
+
 /// What kind of run this is: the chances of what may happen, in percent.
 #[derive(Clone, Debug)]
 pub(super) struct Profile {
@@ -25,6 +36,10 @@ pub(super) struct Profile {
     pub fails: u64,
     /// A fault is that the server hangs.
     pub hangs: u64,
+    /// How the server takes pings.
+    pub pings: Pings,
+    /// What the host calls itself, where it is not Claude Desktop.
+    pub client: &'static str,
     /// Files change after an act of the host.
     pub changes: u64,
     /// Which eras the server speaks.
@@ -43,6 +58,21 @@ pub(super) struct Profile {
 }
 
 impl Profile {
+    /// What was added to the models since, from dice of its own: what else happens in a run does not change with it.
+    pub(super) fn extend(&mut self, rng: &mut Rng) {
+        self.pings = *rng.pick(&[
+            Pings::Answers,
+            Pings::Answers,
+            Pings::Answers,
+            Pings::Ignores,
+            Pings::Garbles,
+            Pings::Dies,
+        ]);
+        if rng.percent(5) {
+            self.client = "claude-code";
+        }
+    }
+
     pub(super) fn draw(rng: &mut Rng) -> Self {
         let calm = Self {
             fault: 3,
@@ -59,6 +89,8 @@ impl Profile {
             stubborn: 15,
             fails: 5,
             hangs: 5,
+            pings: Pings::Answers,
+            client: "model-host",
             leisurely: false,
             changes: 1,
             kind: *rng.pick(&[

@@ -10,6 +10,7 @@ use serde_json::{Value, json};
 
 pub(super) use self::eras::Kind;
 use self::lines::noise;
+use super::check_child::OURS;
 use super::check_inject::REFUSED;
 use super::parse::{self, Message};
 use super::rng::Rng;
@@ -212,6 +213,9 @@ impl Server {
         }
         if method == "initialize" {
             return self.greet(&id, params, sched);
+        }
+        if id.starts_with(OURS) && id.contains(":ping:") && self.takes_ping(&id, sched) {
+            return;
         }
         let lag = self.awake.saturating_sub(sched.now);
         if method == "subscriptions/listen" {
@@ -523,7 +527,11 @@ impl Server {
     pub(super) fn stdin_closes(&mut self, sched: &mut Sched) {
         if self.heeds_close && self.alive && !self.frozen {
             let exit = if sched.rng.percent(80) { Exit::Code(0) } else { Exit::Code(3) };
-            let delay = sched.rng.mostly(80, 50, 4000);
+            let mut delay = sched.rng.mostly(80, 50, 4000);
+            for id in std::mem::take(&mut self.streams) {
+                self.ends_stream(delay, &id, sched);
+                delay += Duration::from_micros(20);
+            }
             sched.after(delay, Event::Exits(self.generation, exit));
         }
     }

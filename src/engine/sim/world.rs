@@ -124,7 +124,8 @@ pub(super) struct World {
 impl World {
     pub(super) fn new(seed: u64) -> (Self, Config) {
         let mut rng = Rng::new(seed);
-        let profile = Profile::draw(&mut rng);
+        let mut profile = Profile::draw(&mut rng);
+        profile.extend(&mut Rng::new(!seed));
         let mut config = Config { seed, max_answer: profile.max_answer, ..DEFAULT.clone() };
         if rng.percent(15) {
             config.repeat = Repeat::Never;

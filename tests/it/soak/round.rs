@@ -209,11 +209,14 @@ impl Player {
             if lines != silent.0 {
                 silent = (lines, Since::now());
             }
-            // A server that is deaf is seen to be so only when nobody waits for it any more.
-            let give_up = trouble == Trouble::Deaf && silent.1.elapsed() > SILENCE;
+            // A server that is deaf is left in peace while requests are in flight, or may be: somebody has to end it.
+            if trouble == Trouble::Deaf && silent.1.elapsed() > SILENCE {
+                player.signal_server(player.server(), Signal::SIGKILL);
+                silent.1 = Since::now();
+            }
             let only_endless = open.iter().all(|(id, endless)| *endless || vital.contains(id));
             for (id, _) in &open {
-                if give_up || (only_endless && !vital.contains(id)) {
+                if only_endless && !vital.contains(id) {
                     player.cancel(id);
                 }
             }

@@ -1,9 +1,11 @@
-//! The eras that a model server speaks: when it is locked to one, what it refuses then, and its listening streams.
+//! The eras that a model server speaks: when it is locked to one, what it refuses then, its listening streams, and how it
+//! takes pings.
 
 use std::time::Duration;
 
 use serde_json::{Value, json};
 
+use super::super::profile::Pings;
 use super::super::world::{Said, Sched};
 use super::{Server, Shape};
 use crate::engine::io::Era;
@@ -59,11 +61,12 @@ impl Server {
                 );
                 self.say(delay, line, sched);
             }
-            1 => {}
+            // Some are never answered.
+            1 | 2 => {}
             chance => {
                 let meta = format!("\"io.modelcontextprotocol/subscriptionId\":{id}");
                 let mut filter = params["notifications"].clone();
-                if chance == 2 {
+                if chance == 6 {
                     filter["toolsListChanged"] = json!(false);
                 }
                 let line = format!(
@@ -71,14 +74,49 @@ impl Server {
                 );
                 self.says(delay, Said { line: line.clone(), inner: vec![line], shape: Shape::Plain }, sched);
                 self.streams.push(id.to_owned());
-                if chance == 3 {
-                    let line = format!(
-                        "{{\"jsonrpc\":\"2.0\",\"id\":{id},\"result\":{{\"resultType\":\"complete\",\"_meta\":{{{meta}}}}}}}"
-                    );
+                if chance < 6 {
                     let later = delay + sched.rng.millis(100, 20_000);
-                    self.say(later, line, sched);
+                    self.ends_stream(later, id, sched);
                 }
             }
         }
+    }
+
+    /// It ends a stream: by a notification, by the result, or by both.
+    pub(super) fn ends_stream(&self, delay: Duration, id: &str, sched: &mut Sched) {
+        let how = sched.rng.below(3);
+        if how < 2 {
+            let line = format!(
+                "{{\"jsonrpc\":\"2.0\",\"method\":\"notifications/cancelled\",\"params\":{{\"requestId\":{id}}}}}"
+            );
+            self.says(delay, Said { line: line.clone(), inner: vec![line], shape: Shape::Plain }, sched);
+        }
+        if how > 0 {
+            let meta = format!("\"io.modelcontextprotocol/subscriptionId\":{id}");
+            let line = format!(
+                "{{\"jsonrpc\":\"2.0\",\"id\":{id},\"result\":{{\"resultType\":\"complete\",\"_meta\":{{{meta}}}}}}}"
+            );
+            self.say(delay, line, sched);
+        }
+    }
+
+    /// Whether this ping is taken in another way than by an answer.
+    pub(super) fn takes_ping(&mut self, id: &str, sched: &mut Sched) -> bool {
+        let soon = Duration::from_millis(20);
+        match sched.profile.pings {
+            Pings::Answers => return false,
+            Pings::Ignores => {}
+            Pings::Garbles => {
+                let line = match sched.rng.below(3) {
+                    0 => format!("{{\"jsonrpc\":\"2.0\",\"id\":{id}}}"),
+                    1 => "{\"jsonrpc\":\"2.0\",\"id\":null,\"error\":{\"code\":-32601,\"message\":\"no\"}}"
+                        .to_owned(),
+                    _ => "unknown method: ping".to_owned(),
+                };
+                self.says(soon, Said { line, inner: Vec::new(), shape: Shape::Noise }, sched);
+            }
+            Pings::Dies => self.dies(soon, sched),
+        }
+        true
     }
 }

@@ -1,0 +1,79 @@
+//! A suspect child, and the host asks for something: whether it lives is found out before that is written.
+//!
+//! A hung server that has nothing to do hurts nobody, and a healthy one that is killed loses what it holds: so a child that
+//! left pings unanswered is let be while nothing is asked of it. What the host then asks waits for a sign of life, for 5 s at
+//! most: a ping and a request that every server must know are sent first. Any line on stdout is a sign, and what waits is
+//! written, in its order. Silence is a crash, and what waits goes to the next child, for it was never written.
+
+use std::time::Duration;
+
+use super::note::Note;
+use super::phase::Phase;
+use super::replay::Own;
+use super::timers::Timer;
+use super::{Child, Doom, Engine, planted};
+
+/// How long a sign of life is waited for.
+pub(super) const SIGN: Duration = Duration::from_secs(5);
+
+impl Engine {
+    /// Whether what the host asks now is to wait for a sign of life.
+    pub(super) fn is_doubtful(&self) -> bool {
+        self.phase == Phase::Serving && self.child.as_ref().is_some_and(|child| child.pulse.suspect)
+    }
+
+    /// Whether a sign of life is waited for.
+    pub(super) fn awaits_sign(&self) -> bool {
+        self.phase == Phase::Serving
+            && self.child.as_ref().is_some_and(|child| child.pulse.examined)
+            && !planted!(self, WriteToSuspect)
+    }
+
+    /// The host asks for something: a suspect child is asked for a sign of life, once.
+    pub(super) fn examine(&mut self) {
+        if !self.is_doubtful() {
+            return;
+        }
+        let Some(child) = self.child.as_mut().filter(|child| !child.pulse.examined) else { return };
+        child.pulse.examined = true;
+        self.timers.arm(Timer::Sign, self.now.mono + SIGN);
+        self.ping();
+        let id = self.fresh_own_id("sign");
+        let line = self.own_request(&id, self.list_on_offer(), None);
+        if let Some(child) = &mut self.child {
+            child.own.insert(id, Own::Sign);
+        }
+        self.tell_child(self.generation, line);
+    }
+
+    /// A list that the server has offered; that of tools where it has offered none.
+    fn list_on_offer(&self) -> &'static str {
+        let offered = |kind| self.replay.can(kind, None);
+        match () {
+            () if offered("tools") => "tools/list",
+            () if offered("prompts") => "prompts/list",
+            () if offered("resources") => "resources/list",
+            () => "tools/list",
+        }
+    }
+
+    /// No sign of life has come.
+    pub(super) fn sign_overdue(&mut self) {
+        let examined = |child: &&mut Child| child.pulse.examined;
+        let Some(child) = self.child.as_mut().filter(examined) else { return };
+        child.pulse.examined = false;
+        if self.phase != Phase::Serving {
+            return;
+        }
+        if self.queue.len() > 0 || self.listens.unwritten(&self.inflight).is_some() {
+            self.is_hung();
+        }
+        // Else the host has taken back what it asked for, and nobody is hurt again.
+    }
+
+    /// The child hangs: the next one takes its place, which counts as a crash.
+    pub(super) fn is_hung(&mut self) {
+        self.note(Note::Hung { child: self.generation });
+        self.doom(Doom::Crash("it gave no sign of life when it was asked for one".to_owned()));
+    }
+}
