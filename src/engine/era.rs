@@ -166,13 +166,14 @@ impl Engine {
         let holds_up = |pending: &Pending| {
             pending.written == Some(child.generation) && !pending.cancelled && self.holds_up(&pending.method)
         };
-        // What we ask for ourselves holds up nobody.
-        let late = child.own.values().any(|own| !matches!(own, Own::Compare { .. }));
+        // What we ask for ourselves holds up nothing.
+        let asides = |own: &Own| matches!(own, Own::Compare { .. } | Own::Late { soon: false, .. });
+        let late = child.own.values().any(|own| !asides(own));
         opens && (side_by_side || !late && !self.inflight.any(holds_up))
     }
 
     /// Whether a server that is up answers this soon, so that its silence says that it is not.
-    fn holds_up(&self, method: &str) -> bool {
+    pub(super) fn holds_up(&self, method: &str) -> bool {
         book::is_list(method)
             || matches!(method, DISCOVER | "resources/read" | "prompts/get" | "completion/complete")
             || method == LISTEN && planted!(self, ListenHoldsUp)

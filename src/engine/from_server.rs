@@ -244,7 +244,7 @@ impl Engine {
                 .map_or(Admission::Keep, Admission::Forward);
         }
         if let Some(own) = current.own.remove(&wire) {
-            if let Own::Late { token: Some(token) } = &own {
+            if let Own::Late { token: Some(token), .. } = &own {
                 current.owed_tokens.remove(token);
             }
             self.own_answer(child, &own, response, line);

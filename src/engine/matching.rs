@@ -113,6 +113,7 @@ impl Engine {
 
     /// A request that the living child has is not waited for any more: what it answers to it stays here.
     pub(super) fn owe(&mut self, pending: &Pending) {
+        let soon = self.holds_up(&pending.method) && !pending.cancelled;
         let Some(child) = self.child.as_mut().filter(|child| pending.written == Some(child.generation))
         else {
             return;
@@ -125,10 +126,10 @@ impl Engine {
         child.owed_tokens.extend(token.clone());
         let own = match &*pending.method {
             DISCOVER => Own::Discover,
-            method if book::is_list(method) => {
+            method if book::is_list(method) && !pending.cancelled => {
                 Own::Page { method: pending.method.clone(), cursor: pending.detail.clone() }
             }
-            _ => Own::Late { token },
+            _ => Own::Late { token, soon },
         };
         child.own.insert(wire, own);
     }

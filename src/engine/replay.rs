@@ -78,6 +78,8 @@ pub(super) enum Own {
     Late {
         /// The token of its progress.
         token: Option<Id>,
+        /// A server that is up answers it soon. One need not answer what the host has taken back.
+        soon: bool,
     },
 }
 

@@ -89,7 +89,7 @@ const BUGS: [(Bug, &[&str]); 64] = [
     (Bug::ProgressBackwards, &["progress never goes backwards"]),
     (Bug::ForgetSubscription, &["a greeted child is told what its predecessor knew"]),
     (Bug::WriteBeforeGreeting, &["a child hears nothing before its greeting is done"]),
-    (Bug::NeverKill, &["a stop ends in time", "the grace is the group's"]),
+    (Bug::NeverKill, &["a stop ends in time", "the grace is the group's", "a signal to us is handed on"]),
     (Bug::EmptyList, &["a list that we serve is the last good one and never empty"]),
     (Bug::KeepDeadAsks, &["a host's answer reaches only the child that asked"]),
     (Bug::RepeatCancelled, &["what nobody waits for is not written"]),
@@ -133,7 +133,11 @@ const BUGS: [(Bug, &[&str]); 64] = [
     (Bug::IgnoreTwins, &["what a child answers reaches the host"]),
     (
         Bug::ReuseOwedIds,
-        &["an answer reaches the request that it answers", "only answers that it waits for reach the host"],
+        &[
+            "an answer reaches the request that it answers",
+            "only answers that it waits for reach the host",
+            "what a child answers reaches the host",
+        ],
     ),
     (Bug::BelieveQuotations, &["an answer behind noise waits for its own line"]),
     (Bug::ProgressOfNothing, &["progress is told of what the host waits for"]),

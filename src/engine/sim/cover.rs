@@ -45,7 +45,7 @@ const LEAST: [(&str, u64); 100] = [
     ("greeting too long", 60),
     ("handed off by code 75", 1200),
     ("host line too long", 450),
-    ("hung server found", 10),
+    ("hung server found", 4),
     ("id in flight used again", 550),
     ("late answer kept", 25),
     ("late host answer dropped", 1700),
