@@ -37,7 +37,7 @@ struct Candidate {
 #[derive(Clone, Debug)]
 enum Found {
     /// A message behind noise.
-    Embedded(Bytes, Message),
+    Embedded(Bytes, Box<Message>),
     /// Something that was to be one: its beginning.
     Damaged(Bytes),
 }
@@ -64,7 +64,10 @@ impl HeldBack {
 
     /// Takes those out that are due, in the order in which they came.
     fn due(&mut self, now: Duration) -> Vec<(Id, Candidate)> {
-        let mut due: Vec<(Id, Candidate)> = self.0.extract_if(.., |_, doubt| doubt.at <= now).collect();
+        let ids: Vec<Id> =
+            self.0.iter().filter(|(_, found)| found.at <= now).map(|(id, _)| id.clone()).collect();
+        let mut due: Vec<(Id, Candidate)> =
+            ids.into_iter().filter_map(|id| Some((id.clone(), self.0.remove(&id)?))).collect();
         due.sort_by_key(|(_, doubt)| doubt.at);
         due
     }
@@ -84,7 +87,12 @@ impl Engine {
                     if planted!(self, BelieveQuotations) {
                         self.believe(child, &found.bytes, &found.message);
                     } else {
-                        self.hold_back(child, id, EMBEDDED, Found::Embedded(found.bytes, found.message));
+                        self.hold_back(
+                            child,
+                            id,
+                            EMBEDDED,
+                            Found::Embedded(found.bytes, Box::new(found.message)),
+                        );
                     }
                 }
                 Message::Request(Request { method, .. })
@@ -195,8 +203,6 @@ impl Engine {
             self.message_too_large(child, message, len_of(bytes) as u64);
         } else if let Some(passed) = self.admitted(child, message, bytes) {
             self.forward_to_host(passed);
-        } else {
-            // It stays here.
         }
     }
 

@@ -496,6 +496,18 @@ impl Inflight {
     }
 }
 
+/// Takes the names away under which the child has a request, unless another has them by now.
+fn forget_names(tokens: &mut BTreeMap<Id, Id>, aliases: &mut BTreeMap<Id, Id>, pending: &Pending) {
+    if let Some(token) = pending.wire_token()
+        && tokens.get(token) == Some(&pending.id)
+    {
+        tokens.remove(token);
+    }
+    if let Some(alias) = &pending.alias {
+        aliases.remove(alias);
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use bytes::Bytes;
@@ -560,17 +572,5 @@ mod tests {
             table.cancel(&id(number));
         }
         assert!(table.requests.values().all(|pending| pending.kept.is_none()));
-    }
-}
-
-/// Takes the names away under which the child has a request, unless another has them by now.
-fn forget_names(tokens: &mut BTreeMap<Id, Id>, aliases: &mut BTreeMap<Id, Id>, pending: &Pending) {
-    if let Some(token) = pending.wire_token()
-        && tokens.get(token) == Some(&pending.id)
-    {
-        tokens.remove(token);
-    }
-    if let Some(alias) = &pending.alias {
-        aliases.remove(alias);
     }
 }

@@ -23,12 +23,12 @@ impl Engine {
         for (number, line) in (first..).zip(lines) {
             match Frame::read(line.clone()).parsed {
                 Parsed::One(Message::Request(request)) => {
-                    self.unsend_one(&request.id, dead, number, line.clone());
+                    self.unsend_one(&request.id, dead, number, line);
                 }
                 Parsed::Batch(elements) => {
                     for element in elements {
                         if let Ok(Message::Request(request)) = element.message {
-                            self.unsend_one(&request.id, dead, number, line.slice(element.range));
+                            self.unsend_one(&request.id, dead, number, &line.slice(element.range));
                         }
                     }
                 }
@@ -39,9 +39,9 @@ impl Engine {
         }
     }
 
-    fn unsend_one(&mut self, wire: &Id, dead: Gen, number: u64, bytes: Bytes) {
+    fn unsend_one(&mut self, wire: &Id, dead: Gen, number: u64, bytes: &Bytes) {
         if let Some(id) = self.inflight.known_as(wire, dead).cloned() {
-            let bytes = self.unrenamed(&id, &bytes);
+            let bytes = self.unrenamed(&id, bytes);
             self.inflight.unsend(&id, dead, number, bytes);
         }
     }

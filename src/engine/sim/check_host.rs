@@ -151,8 +151,24 @@ impl Checker {
         let doubtful = message.method.is_none() && message.id.is_some();
         let (child, said) = match self.current.clone() {
             Seen::Child(child, said) if !doubtful || !is_doubtful(&said) => (child, said),
-            _ if doubtful => self.believed(message, line)?,
-            _ => violated!("nothing from a dead child reaches the host", "no child has said {line}"),
+            Seen::Nothing
+            | Seen::Host(_)
+            | Seen::HostTooMuch(_)
+            | Seen::Child(..)
+            | Seen::Exit(..)
+            | Seen::Silence(_)
+                if doubtful =>
+            {
+                self.believed(message, line)?
+            }
+            Seen::Nothing
+            | Seen::Host(_)
+            | Seen::HostTooMuch(_)
+            | Seen::Child(..)
+            | Seen::Exit(..)
+            | Seen::Silence(_) => {
+                violated!("nothing from a dead child reaches the host", "no child has said {line}")
+            }
         };
         if child != self.living || self.kid().gone {
             violated!("nothing from a dead child reaches the host", "child {child}: {line}");

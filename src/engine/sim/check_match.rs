@@ -252,10 +252,10 @@ impl Checker {
     /// The host waits for this request no more, and its child may still answer it.
     pub(super) fn is_owed(&mut self, id: &str, at: Option<u32>) {
         let living = self.living;
-        if let Some(kid) = at.filter(|at| *at == living).and_then(|at| self.kids.get_mut(&at)) {
-            if kid.greeted != Greeted::Sent(id.to_owned()) {
-                kid.owed.insert(id.to_owned());
-            }
+        if let Some(kid) = at.filter(|at| *at == living).and_then(|at| self.kids.get_mut(&at))
+            && kid.greeted != Greeted::Sent(id.to_owned())
+        {
+            kid.owed.insert(id.to_owned());
         }
     }
 
