@@ -11,7 +11,7 @@ use serde_json::value::RawValue;
 fuzz_target!(|bytes: &[u8]| {
     let line = Bytes::copy_from_slice(bytes);
     let _ = Frame::read(line.clone());
-    for salvaged in salvage(&line) {
+    for salvaged in salvage(&line, true) {
         assert!(matches!(Frame::read(salvaged.bytes).parsed, Parsed::One(_)), "what is cut out is a message");
     }
     if let Some(mended) = mend(&line) {

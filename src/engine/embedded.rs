@@ -10,6 +10,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 
+use super::from_server::BATCH_REVISION;
 use super::guidance::{Guidance, Outcome, Status};
 use super::io::{Gen, Output};
 use super::note::Note;
@@ -78,7 +79,8 @@ impl Engine {
     /// an answer only if its line does not come by itself.
     pub(super) fn embedded(&mut self, child: Gen, line: &Bytes) {
         let mut rest = 0;
-        for found in salvage(line) {
+        let batches = self.replay.told.as_deref() == Some(BATCH_REVISION);
+        for found in salvage(line, batches) {
             match &found.message {
                 Message::Response(response) => {
                     let Some(id) = response.id.as_ref().and_then(|id| self.awaited(child, id)) else {

@@ -19,7 +19,7 @@ use crate::wire::{
 /// The revision from which on an error may lack its id.
 const IDLESS_ERRORS: &str = "2025-11-25";
 /// The revision with batches.
-const BATCH_REVISION: &str = "2025-03-26";
+pub(super) const BATCH_REVISION: &str = "2025-03-26";
 
 /// What becomes of one message of a child.
 enum Admission {

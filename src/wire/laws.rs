@@ -239,7 +239,7 @@ proptest! {
         if let Parsed::Batch(elements) = &frame.parsed {
             prop_assert!(elements.iter().all(|element| frame.bytes.get(element.range.clone()).is_some()));
         }
-        salvage(&frame.bytes);
+        salvage(&frame.bytes, true);
         mend(&frame.bytes);
         let head = Bytes::copy_from_slice(&bytes[..bytes.len().min(ENDS)]);
         remains(&Oversize { head: head.clone(), tail: head, len: bytes.len() as u64 });
@@ -288,11 +288,11 @@ proptest! {
     ) {
         let Ok(expected) = peek(&message) else { return Ok(()) };
         let line = Bytes::from(format!("{noise}{message}{tail}"));
-        let found = salvage(&line).pop().expect("it ends the line");
+        let found = salvage(&line, false).pop().expect("it ends the line");
         prop_assert_eq!(&found.message, &expected);
         prop_assert_eq!((&line[found.range.clone()], &found.bytes[..]), (message.as_bytes(), message.as_bytes()));
         let quoted = Bytes::from(format!("{noise}{message}{more}"));
-        prop_assert!(salvage(&quoted).is_empty(), "what follows makes it a quotation");
+        prop_assert!(salvage(&quoted, false).is_empty(), "what follows makes it a quotation");
     }
 
     #[test]

@@ -26,27 +26,31 @@ pub struct Salvaged {
 
 /// The messages with which a line ends that is none itself, in their order: noise that was printed without a line feed
 /// comes before its message. One that more text follows is quoted, in a log for instance, and not given. Whether one is
-/// to be believed is for the caller to say. Looks at each byte a few times at most.
-pub fn salvage(line: &Bytes) -> Vec<Salvaged> {
+/// to be believed is for the caller to say. With `batches` an array of messages is as good as they are. Looks at each byte
+/// a few times at most.
+pub fn salvage(line: &Bytes, batches: bool) -> Vec<Salvaged> {
     let mut found = Vec::new();
     let mut end = line.trim_ascii_end().len();
-    while let Some(start) = start_of_object(&line[..end]) {
-        let Some((bytes, message)) = message_in(&line.slice(start..end)) else { break };
-        found.push(Salvaged { range: start..end, bytes, message });
+    while let Some(start) = start_of_value(&line[..end], batches) {
+        let Some(mut messages) = messages_in(&line.slice(start..end), start..end) else { break };
+        messages.reverse();
+        found.extend(messages);
         end = line[..start].trim_ascii_end().len();
     }
     found.reverse();
     found
 }
 
-/// Where the object begins with which these bytes end. `None` if they end with none. It goes backwards, for what is in
-/// front is no JSON: a quote with an even number of backslashes before it ends or begins a string.
-fn start_of_object(bytes: &[u8]) -> Option<usize> {
+/// Where the object, or with `arrays` the array, begins with which these bytes end. `None` if they end with none. It goes
+/// backwards, for what is in front is no JSON: a quote with an even number of backslashes before it ends or begins a string.
+fn start_of_value(bytes: &[u8], arrays: bool) -> Option<usize> {
     let mut depth = 0_usize;
     let mut at = bytes.len();
-    if bytes.last() != Some(&b'}') {
-        return None;
-    }
+    let opening = match bytes.last()? {
+        b'}' => b'{',
+        b']' if arrays => b'[',
+        _ => return None,
+    };
     while at > 0 {
         at -= 1;
         match bytes[at] {
@@ -54,7 +58,7 @@ fn start_of_object(bytes: &[u8]) -> Option<usize> {
             b'{' | b'[' => {
                 depth = depth.checked_sub(1)?;
                 if depth == 0 {
-                    return (bytes[at] == b'{').then_some(at);
+                    return (bytes[at] == opening).then_some(at);
                 }
             }
             b'"' => at = start_of_string(&bytes[..at])?,
@@ -77,16 +81,23 @@ fn start_of_string(bytes: &[u8]) -> Option<usize> {
     }
 }
 
-/// The message that these bytes are.
-fn message_in(bytes: &Bytes) -> Option<(Bytes, Message)> {
+/// The messages that these bytes are, which are in this place of their line.
+fn messages_in(bytes: &Bytes, range: Range<usize>) -> Option<Vec<Salvaged>> {
     let frame = Frame::read(bytes.clone());
     let frame = match frame.parsed {
         Parsed::Malformed(Malformed::NotJson) => mend(bytes)?.frame,
         Parsed::One(_) | Parsed::Batch(_) | Parsed::Malformed(Malformed::NotJsonRpc) => frame,
     };
     match frame.parsed {
-        Parsed::One(message) => Some((frame.bytes, message)),
-        Parsed::Batch(_) | Parsed::Malformed(_) => None,
+        Parsed::One(message) => Some(vec![Salvaged { range, bytes: frame.bytes, message }]),
+        Parsed::Batch(elements) => elements
+            .into_iter()
+            .map(|element| {
+                let bytes = frame.bytes.slice(element.range);
+                Some(Salvaged { range: range.clone(), bytes, message: element.message.ok()? })
+            })
+            .collect(),
+        Parsed::Malformed(_) => None,
     }
 }
 
@@ -205,13 +216,16 @@ mod tests {
 
     fn salvaged(line: &str) -> Vec<String> {
         let line = Bytes::copy_from_slice(line.as_bytes());
-        salvage(&line).into_iter().map(|found| String::from_utf8(found.bytes.to_vec()).unwrap()).collect()
+        salvage(&line, false)
+            .into_iter()
+            .map(|found| String::from_utf8(found.bytes.to_vec()).unwrap())
+            .collect()
     }
 
     #[test]
     fn messages_that_end_a_line_are_cut_out_of_it() {
         let line = r#"[info] {a} {"x":1} "done {"jsonrpc":"2.0","id":1,"result":{"t":"{\\\"\\"}} {"jsonrpc":"2.0","method":"m"}"#;
-        let found = salvage(&Bytes::copy_from_slice(line.as_bytes()));
+        let found = salvage(&Bytes::copy_from_slice(line.as_bytes()), false);
         assert_eq!(&line[found[0].range.clone()], r#"{"jsonrpc":"2.0","id":1,"result":{"t":"{\\\"\\"}}"#);
         assert!(
             matches!(&found[1].message, Message::Notification(notification) if &*notification.method == "m")
@@ -240,6 +254,16 @@ mod tests {
         {
             assert_eq!(salvaged(&format!("{noise}{message}\r\n")), [message], "{}", &noise[..8]);
         }
+    }
+
+    #[test]
+    fn an_array_counts_where_there_are_batches() {
+        let messages =
+            [r#"{"jsonrpc":"2.0","id":1,"result":{}}"#, r#"{"jsonrpc":"2.0","id":2,"result":{"a":"]"}}"#];
+        let line = Bytes::from(format!("up [{}]", messages.join(" , ")));
+        assert!(salvage(&line, false).is_empty());
+        let found: Vec<Bytes> = salvage(&line, true).into_iter().map(|found| found.bytes).collect();
+        assert_eq!(found, messages);
     }
 
     #[test]

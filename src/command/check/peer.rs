@@ -368,7 +368,7 @@ impl Peer {
                 }
                 // A host loses a message that is glued behind noise. What it was is asked for all the same, so that there is
                 // one finding and not one for each answer.
-                for found in salvage(&frame.bytes) {
+                for found in salvage(&frame.bytes, false) {
                     self.hear(&found.message, &found.bytes);
                 }
             }

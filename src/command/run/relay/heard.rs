@@ -14,6 +14,8 @@ use crate::engine::io::{Input, Now, Origin};
 
 /// How often a child is read at most before a deadline is judged: more than its pipe holds.
 const READS: usize = 32;
+/// How many lines are heard at most then: what a pipe of 64 KiB holds of the shortest. A flood must not pile up.
+const LINES: usize = 32 * 1024;
 
 impl Event {
     /// What a failed write to stdout means.
@@ -33,7 +35,7 @@ impl Relay {
         self.child_lines();
         poll_fn(|cx| {
             for _ in 0..READS {
-                if self.poll_child(cx).is_pending() {
+                if self.inputs.len() >= LINES || self.poll_child(cx).is_pending() {
                     break;
                 }
                 self.child_lines();
