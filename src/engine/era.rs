@@ -160,16 +160,20 @@ impl Engine {
         let opens = matches!(self.opening, Opening::Enveloped | Opening::Probe)
             && self.phase == Phase::Starting
             && child.is_ready();
+        if !opens {
+            return false;
+        }
         let silent = |at: Duration| self.now.mono >= at + SILENCE && !planted!(self, OneByOne);
-        let side_by_side = self.has_served && child.asked_first.is_some_and(silent);
+        if self.has_served && child.asked_first.is_some_and(silent) {
+            return true;
+        }
         // A server need not answer what was cancelled.
         let holds_up = |pending: &Pending| {
             pending.written == Some(child.generation) && !pending.cancelled && self.holds_up(&pending.method)
         };
         // What we ask for ourselves holds up nothing.
-        let asides = |own: &Own| matches!(own, Own::Compare { .. } | Own::Late { soon: false, .. });
-        let late = child.own.values().any(|own| !asides(own));
-        opens && (side_by_side || !late && !self.inflight.any(holds_up))
+        let aside = |own: &Own| matches!(own, Own::Compare { .. } | Own::Late { soon: false, .. });
+        child.own.values().all(aside) && !self.inflight.any(holds_up)
     }
 
     /// Whether a server that is up answers this soon, so that its silence says that it is not.

@@ -140,12 +140,20 @@ impl Frame {
 }
 
 fn read(line: &str) -> Parsed {
-    let text = line.trim_matches([' ', '\t', '\r', '\n']);
+    let text = trimmed(line);
     match text.as_bytes().first() {
         Some(b'{') => peek(text).map_or_else(Parsed::Malformed, Parsed::One),
         Some(b'[') => batch(line, text),
         _ => Parsed::Malformed(Malformed::NotJson),
     }
+}
+
+/// The text without the white space of JSON around it. By bytes: a line of nothing else may be as long as lines get.
+fn trimmed(line: &str) -> &str {
+    let is_text = |byte: &u8| !matches!(byte, b' ' | b'\t' | b'\r' | b'\n');
+    let Some(from) = line.bytes().position(|byte| is_text(&byte)) else { return "" };
+    let to = line.as_bytes().iter().rposition(|byte| is_text(byte)).map_or(from, |last| last + 1);
+    &line[from..to]
 }
 
 fn batch(line: &str, text: &str) -> Parsed {
