@@ -29,6 +29,7 @@ mod guardian;
 mod login_shell;
 mod reaper;
 mod screen;
+mod shell;
 mod sys;
 mod tail;
 #[cfg(test)]
@@ -122,7 +123,8 @@ pub fn spawn(spec: &Spec, guardian: Option<&Guardian>) -> Result<Child, SpawnErr
     if let (Some(entry), Some(container)) = (&entry, &container) {
         entry.prepare(&container.prepared());
     }
-    let started = start(command, Leads::Nothing, entry).map_err(|error| fault::explain(spec, &error))?;
+    let leads = if shell::is_interactive(argv) { Leads::NothingWithoutTerminal } else { Leads::Nothing };
+    let started = start(command, leads, entry).map_err(|error| fault::explain(spec, &error))?;
     let Started { mut pipes, living } = started;
     match ends_of(&mut pipes, &living) {
         Ok((exit, stdin, stdout, stderr)) => {
@@ -139,11 +141,13 @@ pub fn spawn(spec: &Spec, guardian: Option<&Guardian>) -> Result<Child, SpawnErr
 /// What a fresh process leads. Either way it leads nothing of ours.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Leads {
-    /// Nothing: the first process of its group, and of its session, has made them and is gone. Where the system has no means for that, and where it
-    /// allows no further process, it leads them after all.
+    /// Nothing: the first process of its group, and of its session, has made them and is gone. Where the system has no
+    /// means for that, and where it allows no further process, it leads them after all.
     Nothing,
-    /// A session, which has no terminal. It also inherits no descriptors but the standard ones: whatever such a process leaves behind on purpose
-    /// must not hold what somebody forgot to keep from us.
+    /// The same, in a session that has no terminal: an interactive shell in the background stops itself where there is one.
+    NothingWithoutTerminal,
+    /// A session, which has no terminal. It also inherits no descriptors but the standard ones: what such a process leaves
+    /// behind on purpose must not hold what another program forgot to keep from us.
     Session,
 }
 
@@ -174,17 +178,17 @@ fn start(mut command: Command, leads: Leads, entry: Option<Entry>) -> io::Result
             // given ignored, would stay so.
             sys::reset_signals();
             let group = Pid::this();
-            if leads == Leads::Nothing {
-                if sys::has_terminal() {
+            if leads == Leads::Session {
+                setsid()?;
+                sys::close_on_exec_from(3);
+            } else {
+                if leads == Leads::Nothing && sys::has_terminal() {
                     setpgid(Pid::from_raw(0), Pid::from_raw(0))?;
                     sys::ignore_terminal_stops();
                 } else {
                     setsid()?;
                 }
                 sys::continue_as_sibling();
-            } else {
-                setsid()?;
-                sys::close_on_exec_from(3);
             }
             number.write(Pid::this());
             if let Some(announcement) = &announcement {

@@ -152,7 +152,7 @@ fn read(line: &str) -> Parsed {
 fn trimmed(line: &str) -> &str {
     let is_text = |byte: &u8| !matches!(byte, b' ' | b'\t' | b'\r' | b'\n');
     let Some(from) = line.bytes().position(|byte| is_text(&byte)) else { return "" };
-    let to = line.as_bytes().iter().rposition(|byte| is_text(byte)).map_or(from, |last| last + 1);
+    let to = line.as_bytes().iter().rposition(is_text).map_or(from, |last| last + 1);
     &line[from..to]
 }
 
