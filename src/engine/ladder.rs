@@ -1,6 +1,6 @@
 //! The ladders by which a child is stopped, as data: what comes when, to whom, and when it is over. No I/O, no engine.
 //!
-//! A ladder begins when the child's stdin is closed. What follows depends on why it is stopped ([`Way`]), and another
+//! A ladder begins when the child's stdin is closed. What follows depends on why it is stopped (`Way`), and another
 //! reason that comes meanwhile can only make it quicker:
 //!
 //! | way | SIGTERM after | SIGKILL after that |
