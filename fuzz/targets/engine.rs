@@ -71,7 +71,7 @@ impl World {
                         self.child = Child::None;
                     }
                 }
-                Output::Exit(_) => self.exited = true,
+                Output::Exit { .. } => self.exited = true,
                 _ => {}
             }
         }
