@@ -111,7 +111,7 @@ class Supervised:
         lines = [line for log in logs for line in log.read_text(encoding="utf-8").splitlines()]
         kills = [line for line in lines if "the server ended" in line and "killed by signal 9 (SIGKILL)" in line]
         said = {timeless(line) for line in self.said}
-        known = [line for line in lines if line in kills or "serving again after" in line or BUSY in line]
+        known = [line for line in lines if line in kills or re.search("serving (again )?after", line) or BUSY in line]
         others = [line for line in lines if line not in known and timeless(line) not in said]
         if len(kills) != len(self.killed) or others:
             raise Failure(f"{len(self.killed)} kills, and on stderr:\n" + "\n".join(lines))

@@ -341,7 +341,9 @@ export class Talk {
             .filter(line => line !== '');
         const kills = lines.filter(line => line.includes('the server ended') && line.includes('signal 9 (SIGKILL)'));
         const known = (/** @type {string} */ line) =>
-            line === 'Starting default (STDIO) server...' || this.setting.log?.test(line);
+            line === 'Starting default (STDIO) server...' ||
+                /serving (again )?after/.test(line) ||
+                this.setting.log?.test(line);
         const others = lines.filter(line => !kills.includes(line) && !known(line));
         expect([kills.length, others], [this.killed.length, []], `${this.name}: what is in the log`);
         this.place.sessions += 1;
