@@ -147,6 +147,14 @@ impl Sink {
         }
     }
 
+    /// How many bytes of what was written to a pipe its reader has not read. 0 for what is no pipe.
+    pub fn unread(&self) -> io::Result<usize> {
+        match &self.0 {
+            Writing::Polled(polled) => polled.unread(),
+            Writing::File(_) | Writing::Closed => Ok(0),
+        }
+    }
+
     fn inherited(fd: BorrowedFd<'_>) -> io::Result<Self> {
         Ok(Self(match inherited::adopt(fd, Access::Write)? {
             Inherited::Polled(fd) => Writing::Polled(Outgoing::new(fd)?),

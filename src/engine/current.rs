@@ -85,8 +85,8 @@ pub(super) struct Child {
     pub(super) printed: String,
     /// It has heard `server/discover` from a host that had not decided on an era, and has not answered it in time.
     pub(super) probed: bool,
-    /// When it was given the first request that a server which is up answers soon, in the modern era. `None` before that.
-    pub(super) asked_first: Option<Duration>,
+    /// It has read what it was asked, and said nothing for a moment.
+    pub(super) reads: bool,
     pub(super) pulse: Pulse,
     /// How many lines were written to it.
     pub(super) lines: u64,
@@ -126,7 +126,7 @@ impl Child {
             quote: Quote::Unasked,
             printed: String::new(),
             probed: false,
-            asked_first: None,
+            reads: false,
             pulse: Pulse::default(),
             lines: 0,
             asked_at: None,

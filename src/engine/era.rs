@@ -4,7 +4,8 @@
 //! opened with and nothing of ours before it. `server/discover` alone is a probe and leaves the era open. The modern era
 //! has no greeting: a fresh child is given the first request that waits, and the others once it has answered something. A
 //! stream, which a server may never answer, and a call, which may take its time, hold nothing up. Where a child has served
-//! in this run, nothing holds up anything for longer than a moment: the server is known, and its requests run side by side.
+//! in this run and has read its first request, nothing holds up anything for longer than a moment: the server is known, and
+//! its requests run side by side.
 //! A first child that says nothing may be a download, and what waits for it is told so in the chat.
 
 use std::collections::BTreeMap;
@@ -16,6 +17,7 @@ use serde_json::value::RawValue;
 use super::good::Era;
 use super::greeting::STARTUP;
 use super::inflight::Pending;
+use super::io::{Gen, Output};
 use super::listen::LISTEN;
 use super::note::Note;
 use super::phase::Phase;
@@ -26,8 +28,8 @@ use crate::wire::{ENVELOPE_VERSION, Id, Request, edit};
 
 /// How long `server/discover` waits for a server: clients give it 10 s.
 pub(super) const DISCOVER_WAIT: Duration = Duration::from_secs(8);
-/// How long a fresh child is silent after its first request before it is given the others too: longer than a server
-/// that is up needs for its first answer, and too short for anybody to notice.
+/// How long a fresh child is silent after its first request before it is looked at whether it has read that, and is then
+/// given the others too: longer than a server that is up needs for its first answer, and too short to be noticed.
 const SILENCE: Duration = Duration::from_millis(250);
 /// The method of the probe.
 pub(super) const DISCOVER: &str = "server/discover";
@@ -163,8 +165,7 @@ impl Engine {
         if !opens {
             return false;
         }
-        let silent = |at: Duration| self.now.mono >= at + SILENCE && !planted!(self, OneByOne);
-        if self.has_served && child.asked_first.is_some_and(silent) {
+        if self.has_served && child.reads && !planted!(self, OneByOne) {
             return true;
         }
         // A server need not answer what was cancelled.
@@ -199,12 +200,33 @@ impl Engine {
         let now = self.now.mono;
         if let Some(child) = &mut self.child {
             child.probed |= probes;
-            child.asked_first.get_or_insert(now);
         }
         if self.has_served {
             self.timers.arm_once(Timer::SideBySide, now + SILENCE);
         }
         self.timers.arm_once(Timer::Startup, now + STARTUP);
+    }
+
+    /// A child has been silent for a moment after its first request: if it has read that, it is up and takes its time.
+    pub(super) fn look_at_stdin(&mut self) {
+        if self.phase == Phase::Starting
+            && let Some(child) = &self.child
+        {
+            self.outputs.push_back(Output::LookAtStdin(child.generation));
+        }
+    }
+
+    /// A child that has not read what it was asked is still starting: nothing more is written to it, so that what waits
+    /// can be answered as not executed.
+    pub(super) fn looked_at_stdin(&mut self, from: Gen, read: bool) {
+        let starting = self.phase == Phase::Starting;
+        let Some(child) = self.child.as_mut().filter(|child| child.generation == from && starting) else {
+            return;
+        };
+        child.reads |= read;
+        if !read {
+            self.timers.arm(Timer::SideBySide, self.now.mono + SILENCE);
+        }
     }
 
     /// A child has had all the time that even a download needs.

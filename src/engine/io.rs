@@ -177,6 +177,13 @@ pub enum Input {
         /// Whether no process of it runs.
         empty: bool,
     },
+    /// The answer to [`Output::LookAtStdin`].
+    Stdin {
+        /// Whose stdin.
+        child: Gen,
+        /// Whether the child has read all that was written to it.
+        read: bool,
+    },
     /// What earlier runs have left on disk of this server. Comes once, soon after the start; empty where there is nothing.
     LastGood(Vec<Good>),
     /// The answer to [`Output::AskLoginShell`].
@@ -231,6 +238,8 @@ pub enum Output {
     Signal(Gen, GroupSignal, Whom),
     /// Look whether a process of this child's group still runs: [`Input::Group`] comes.
     LookAtGroup(Gen),
+    /// Look whether this child has read what was written to it: [`Input::Stdin`] comes.
+    LookAtStdin(Gen),
     /// The child is done with: reap it. `group_left` when its helpers may live on (it left politely), so that nobody
     /// ends them later either.
     Forget {

@@ -310,6 +310,7 @@ impl Engine {
             Input::Order(Order::Restart) => self.restart_as_asked(false),
             Input::Order(Order::RestartSoon) => self.restart_as_asked(true),
             Input::Group { child, empty } => self.looked_at_group(child, empty),
+            Input::Stdin { child, read } => self.looked_at_stdin(child, read),
             Input::Inspected { child, stopped } => self.inspected(child, stopped),
             Input::Quoted { from, text } => self.quoted(from, &text),
             Input::LastGood(good) => self.remember_earlier(good),
@@ -392,8 +393,9 @@ impl Engine {
         if self.timers.fired(Timer::Sign, now) {
             self.sign_overdue();
         }
-        // What waits is looked at after each input.
-        self.timers.fired(Timer::SideBySide, now);
+        if self.timers.fired(Timer::SideBySide, now) {
+            self.look_at_stdin();
+        }
         if self.timers.fired(Timer::Quiet, now) {
             self.changes_are_over();
         }

@@ -90,11 +90,7 @@ impl Incoming {
     }
 
     pub(super) fn unread(&self) -> io::Result<usize> {
-        let mut count: libc::c_int = 0;
-        #[expect(unsafe_code, reason = "FIONREAD has no safe wrapper; it writes one int, which is ours")]
-        let result = unsafe { libc::ioctl(self.io.as_raw_fd(), libc::FIONREAD, &raw mut count) };
-        Errno::result(result)?;
-        Ok(usize::try_from(count).unwrap_or(0))
+        unread(&self.io)
     }
 }
 
@@ -109,6 +105,11 @@ pub(super) struct Outgoing {
 }
 
 impl Outgoing {
+    /// Of a socket the system tells what was received, which is not this.
+    pub(super) fn unread(&self) -> io::Result<usize> {
+        if self.fd.is_socket { Ok(0) } else { unread(&*self.fd) }
+    }
+
     pub(super) fn new(fd: Fd) -> io::Result<Self> {
         let lost = register(fd.as_fd().try_clone_to_owned()?, lost_interest(fd.is_socket))?;
         Ok(Self { fd: Arc::new(fd), room: None, lost })
@@ -236,4 +237,14 @@ fn write(fd: &Fd, slices: &[IoSlice<'_>]) -> io::Result<usize> {
         (_, false) => rustix::io::writev(fd, slices),
     };
     Ok(written?)
+}
+
+/// How many bytes there are to be read: in a pipe the same at both ends.
+fn unread(fd: &impl AsRawFd) -> io::Result<usize> {
+    let mut count: libc::c_int = 0;
+    #[expect(unsafe_code, reason = "FIONREAD has no safe wrapper; it writes one int, which is ours")]
+    // SAFETY: the descriptor is open, and the call writes one int.
+    let result = unsafe { libc::ioctl(fd.as_raw_fd(), libc::FIONREAD, &raw mut count) };
+    Errno::result(result)?;
+    Ok(usize::try_from(count).unwrap_or(0))
 }

@@ -12,7 +12,8 @@
 //! `login-path PATH`, `login-fails REASON`, `changed watched`, `changed executable`, `stopped SIGTTIN` (or another signal) and `running` (the child's
 //! process is inspected), `changing DURATION` (the watched files change every 100 ms), `spawn-fails KIND TEXT` (the next
 //! spawn), `times N DIRECTIVE`, `unseen DIRECTIVE` (without what the engine puts out), `mute`, `deaf`, `eof`, `gone`, `stop [TERM|INT|HUP]`, `orphaned nobody|other|unknown` (the process that started us is gone, and this one holds our stdin),
-//! `restart [now]`, `helpers on` and `helpers off` (whether the server's group has other processes, which is looked at unseen), `wait DURATION`. In a line, `\xNN` is a byte,
+//! `restart [now]`, `helpers on` and `helpers off` (whether the server's group has other processes, which is looked at unseen), `unread on` and
+//! `unread off` (whether the server leaves its input unread, likewise), `wait DURATION`. In a line, `\xNN` is a byte,
 //! and `LINE*N` repeats its last character. Comments start with `#`.
 
 mod session;
@@ -69,6 +70,8 @@ struct Stage {
     look: Option<u64>,
     /// Whether the group of the child has processes beside its leader.
     helpers: bool,
+    /// The living child does not read its input.
+    unread: bool,
     /// Whether what is to be kept on disk is shown.
     remembers: bool,
     /// Whether it is shown that a server is back.
@@ -100,6 +103,7 @@ impl Stage {
             last_good: Vec::new(),
             look: None,
             helpers: false,
+            unread: false,
             remembers: false,
             tells_back: false,
             text: String::new(),
@@ -145,6 +149,12 @@ impl Stage {
                 }
                 let now = self.now();
                 self.engine.as_mut().expect("started").handle(now, outcome);
+            } else if let Output::LookAtStdin(child) = output {
+                while let Some(output) = self.engine.as_mut().expect("started").poll() {
+                    self.show(&output);
+                }
+                let (now, read) = (self.now(), !self.unread);
+                self.engine.as_mut().expect("started").handle(now, Input::Stdin { child, read });
             } else if let Output::LookAtGroup(child) = output {
                 while let Some(output) = self.engine.as_mut().expect("started").poll() {
                     self.show(&output);
@@ -229,7 +239,7 @@ impl Stage {
             Output::Note(Note::IdRespelled { asked, said, .. }) => format!("{asked} was answered as {said}"),
             Output::Note(Note::NumbersMended { .. }) => "numbers mended".to_owned(),
             Output::Note(Note::ChangesByItself) => "changes by itself".to_owned(),
-            Output::LookAtGroup(_) | Output::Note(_) => return,
+            Output::LookAtGroup(_) | Output::LookAtStdin(_) | Output::Note(_) => return,
         };
         writeln!(self.text, "    {line}").expect("writing to a string");
     }
@@ -393,6 +403,7 @@ impl Stage {
                 self.input(Input::Order(if rest == "now" { Order::RestartSoon } else { Order::Restart }));
             }
             "helpers" => self.helpers = rest == "on",
+            "unread" => self.unread = rest == "on",
             "wait" => self.wait(duration(rest)),
             other => panic!("no such directive: {other}"),
         }

@@ -456,6 +456,12 @@ impl Relay {
                         self.inputs.push_back(Input::Group { child: generation, empty });
                     }
                 }
+                Output::LookAtStdin(generation) => {
+                    if let Some(child) = self.child_of(generation) {
+                        let read = child.stdin.is_read();
+                        self.inputs.push_back(Input::Stdin { child: generation, read });
+                    }
+                }
                 Output::Signal(generation, signal, whom) => {
                     let sent = self.child_of(generation).map(|child| child.process.send(signal, whom));
                     if let Some(Err(error)) = sent {

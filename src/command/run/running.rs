@@ -83,6 +83,11 @@ impl Stdin {
         self.outbox.is_empty()
     }
 
+    /// Whether the child has read all that there was for it. `true` where the system does not tell.
+    pub(super) fn is_read(&self) -> bool {
+        self.outbox.is_empty() && self.sink.as_ref().is_none_or(|sink| sink.unread().unwrap_or_default() == 0)
+    }
+
     /// Closes it once all is written.
     pub(super) fn close(&mut self) {
         self.closing = true;

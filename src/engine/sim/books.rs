@@ -140,6 +140,8 @@ pub(super) struct Kid {
     pub probed: bool,
     /// When it was given the first request that is answered soon.
     pub asked_first: Option<Duration>,
+    /// It has read that, as far as was looked.
+    pub reads: bool,
     /// It is known to run.
     pub born: bool,
     pub pulse: Pulse,
@@ -187,6 +189,7 @@ impl Kid {
             spoke: false,
             probed: false,
             asked_first: None,
+            reads: false,
             born: false,
             pulse: Pulse::default(),
             replaced: false,

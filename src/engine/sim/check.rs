@@ -232,6 +232,11 @@ impl Checker {
                     kid.stop.empty |= *empty;
                 }
             }
+            Input::Stdin { child, read } => {
+                if let Some(kid) = self.kids.get_mut(&child.0) {
+                    kid.reads |= *read;
+                }
+            }
             Input::Deaf(child) if child.0 == self.living => {
                 self.kid().stop.unfit = true;
                 self.cover.hit("deaf child");
@@ -301,7 +306,9 @@ impl Checker {
             Output::Spawn(child) => self.spawns(child.0),
             Output::CloseStdin(child) => self.closes_stdin(child.0),
             Output::Signal(child, signal, whom) => self.signals(child.0, *signal, *whom),
-            Output::LookAtGroup(child) | Output::Quote(child) => self.speaks_of(child.0),
+            Output::LookAtGroup(child) | Output::LookAtStdin(child) | Output::Quote(child) => {
+                self.speaks_of(child.0)
+            }
             Output::Forget { child, group_left } => {
                 self.is_let_go(child.0, *group_left)?;
                 self.forgets(child.0)

@@ -229,7 +229,7 @@ impl Checker {
     /// Whether a child that has said nothing so far may not be given a request yet.
     fn is_held_up(&self, request: Option<&str>) -> bool {
         let kid = &self.kids[&self.living];
-        let silent = kid.asked_first.is_some_and(|at| self.now >= at + SILENCE);
+        let silent = kid.reads && kid.asked_first.is_some_and(|at| self.now >= at + SILENCE);
         if silent && self.kids.values().any(|kid| kid.serving_since.is_some()) {
             return false;
         }

@@ -530,6 +530,11 @@ impl World {
                     let empty = !self.servers[&child.0].helpers;
                     self.sched.after(Duration::ZERO, Event::Happens(Input::Group { child, empty }));
                 }
+                Output::LookAtStdin(child) => {
+                    let server = &self.servers[&child.0];
+                    let read = server.born && !server.stuck && !self.sched.rng.percent(20);
+                    self.sched.after(Duration::ZERO, Event::Happens(Input::Stdin { child, read }));
+                }
                 Output::Forget { child, .. } => self.servers.get_mut(&child.0).unwrap().forgotten = true,
                 Output::AskLoginShell => {
                     let rng = &mut self.sched.rng;
