@@ -33,7 +33,8 @@ in_zsh() {
         # A shell with a line editor: its Tab completes, and lists.
         zpty shell zsh -f -i
         zpty -w shell "PROMPT=; fpath=($1 \$fpath); autoload -U compinit; compinit -u -D; setopt no_list_ambiguous; LISTMAX=9999; stty rows 200 columns 120; echo READY\$((40 + 2))"
-        zpty -r -m shell said "*READY42*"
+        # The line editor has the terminal when it asks for bracketed paste; a Tab before that is only echoed.
+        zpty -r -m shell said "*READY42*2004h*"
         # Then the line is thrown away, and the end is a word of ours.
         zpty -w -n shell "$2"$'"'\t\x15'"'
         zpty -w shell "echo DONE\$((40 + 2))"
