@@ -9,8 +9,8 @@ use std::collections::BTreeMap;
 use bytes::Bytes;
 
 use super::io::Gen;
+use super::own::Own;
 use super::phase::Phase;
-use super::replay::Own;
 use super::{Engine, book, planted};
 use crate::wire::{ListPage, Response};
 
@@ -110,7 +110,7 @@ impl Engine {
     /// Whether the living child has been asked for a page of this list under an id of ours.
     pub(super) fn is_asked_for(&self, method: &str) -> bool {
         let asks = |own: &Own| matches!(own, Own::Compare { method: asked, .. } if *asked == method);
-        self.child.as_ref().is_some_and(|child| child.own.values().any(asks))
+        self.child.as_ref().is_some_and(|child| child.own.any(asks))
     }
 
     pub(super) fn ask_for_page(&mut self, method: &'static str, page: usize, cursor: Option<String>) {

@@ -9,8 +9,8 @@ use super::embedded::HeldBack;
 use super::io::{Exit, Gen};
 use super::ladder::Ladder;
 use super::lease::io::TokenId;
+use super::own::Debts;
 use super::pulse::Pulse;
-use super::replay::Own;
 use crate::wire::Id;
 
 /// How far the greeting of a child has come.
@@ -66,7 +66,7 @@ pub(super) struct Child {
     /// Whether it has come as far as serving the host.
     pub(super) served: bool,
     /// Requests of ours that it has not answered, and of the host that we have answered in its place.
-    pub(super) own: BTreeMap<Id, Own>,
+    pub(super) own: Debts,
     /// The tokens under which it may still report progress that is wanted by none.
     pub(super) owed_tokens: BTreeSet<Id>,
     /// Its answers that may not be what they seem.
@@ -116,7 +116,7 @@ impl Child {
             runs: false,
             greeting: Greeting::Unsent,
             served: false,
-            own: BTreeMap::new(),
+            own: Debts::default(),
             owed_tokens: BTreeSet::new(),
             held_back: HeldBack::default(),
             strays: 0,

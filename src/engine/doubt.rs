@@ -7,8 +7,8 @@
 
 use super::Engine;
 use super::book::TOOLS;
+use super::own::Own;
 use super::phase::Phase;
-use super::replay::Own;
 use super::story::Why;
 use super::tools::Safety;
 use super::upstream::State;

@@ -21,7 +21,7 @@ use super::io::{Gen, Output};
 use super::listen::LISTEN;
 use super::note::Note;
 use super::phase::Phase;
-use super::replay::{Own, own_id};
+use super::replay::own_id;
 use super::timers::Timer;
 use super::{Doom, Engine, Greeting, answers, book, planted};
 use crate::wire::{ENVELOPE_VERSION, Id, Request, edit};
@@ -168,20 +168,19 @@ impl Engine {
         if self.has_served && child.reads && !planted!(self, OneByOne) {
             return true;
         }
-        // A server need not answer what was cancelled.
-        let holds_up = |pending: &Pending| {
-            pending.written == Some(child.generation) && !pending.cancelled && self.holds_up(&pending.method)
+        // Of a child before this one no request counts here: it is forgotten, or waits for this one.
+        let listens = |pending: &Pending| {
+            pending.written == Some(child.generation) && !pending.cancelled && &*pending.method == LISTEN
         };
-        // What we ask for ourselves holds up nothing.
-        let aside = |own: &Own| matches!(own, Own::Compare { .. } | Own::Late { soon: false, .. });
-        child.own.values().all(aside) && !self.inflight.any(holds_up)
+        let held_up = child.own.any_soon()
+            || self.inflight.any_soon_answered()
+            || planted!(self, ListenHoldsUp) && self.inflight.any(listens);
+        !held_up
     }
 
-    /// Whether a server that is up answers this soon, so that its silence says that it is not.
-    pub(super) fn holds_up(&self, method: &str) -> bool {
-        book::is_list(method)
-            || matches!(method, DISCOVER | "resources/read" | "prompts/get" | "completion/complete")
-            || method == LISTEN && planted!(self, ListenHoldsUp)
+    /// Whether the answer to a request of this method is waited for before more is written to a child that has said nothing.
+    fn holds_up(&self, method: &str) -> bool {
+        answers_soon(method) || method == LISTEN && planted!(self, ListenHoldsUp)
     }
 
     /// A request whose answer is not long in coming keeps its deadline: if it is not kept, the server is still starting.
@@ -257,4 +256,10 @@ impl Engine {
         });
         own_id(self.generation, &format!("{what}:{number}"))
     }
+}
+
+/// Whether a server that is up answers a request of this method soon, so that its silence says that it is not.
+pub(super) fn answers_soon(method: &str) -> bool {
+    book::is_list(method)
+        || matches!(method, DISCOVER | "resources/read" | "prompts/get" | "completion/complete")
 }

@@ -8,7 +8,8 @@ use super::era::{DISCOVER, Opening};
 use super::inflight::{Pending, Progress};
 use super::io::Gen;
 use super::note::{DropCause, Note};
-use super::replay::{OWN_IDS, Own};
+use super::own::Own;
+use super::replay::OWN_IDS;
 use super::waiting::wants_server;
 use super::{Doom, Engine, Greeting, as_array, book, is_server_method, len_of, listen, planted};
 use crate::wire::{
@@ -369,11 +370,18 @@ impl Engine {
             ("notifications/progress", Some(token), _) => {
                 self.admit_progress(child, token, params.progress.as_deref(), &line)
             }
-            // The server asks nothing in this era, so all that it can end is a stream.
-            ("notifications/cancelled", _, Some(id))
-                if self.is_modern() && !planted!(self, SpliceStreams) =>
-            {
-                if self.ends_stream(child, id, &line) { Admission::Forward(line) } else { Admission::Keep }
+            // The server asks nothing in this era, so all that it can end is a stream. Where it names one that it does not
+            // have, the host may have given that id to another request meanwhile; or it is of a line that we could not read.
+            ("notifications/cancelled", _, known) if self.is_modern() && !planted!(self, SpliceStreams) => {
+                let ends = match known {
+                    Some(id) => self.ends_stream(child, id, &line),
+                    None => self.child.as_ref().is_some_and(|child| child.strays > 0),
+                };
+                if !ends {
+                    self.dropped(DropCause::Goodbye, line.len());
+                    return Admission::Keep;
+                }
+                Admission::Forward(line)
             }
             ("notifications/cancelled", _, Some(id)) => {
                 Admission::Forward(self.asked.withdraw(child, id, &line))

@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 
+use super::era::answers_soon;
 use super::io::Gen;
 use super::listen::LISTEN;
 use super::tally::Tally;
@@ -147,6 +148,12 @@ impl Pending {
     /// Whether a child has it, and is to finish it.
     pub(super) fn is_worked_on(&self) -> bool {
         self.written.is_some() && self.is_owed()
+    }
+
+    /// Whether a child that is up answers it soon, so that its silence says that it is not. It need not answer what the
+    /// host has cancelled.
+    pub(super) fn is_soon_answered(&self) -> bool {
+        self.written.is_some() && !self.cancelled && answers_soon(&self.method)
     }
 
     /// The id by which the child knows it.
@@ -478,6 +485,11 @@ impl Inflight {
     /// How many requests the host has cancelled that no server has answered.
     pub(super) fn cancelled(&self) -> usize {
         self.tally.cancelled.len()
+    }
+
+    /// Whether a child has a request that it answers soon if it is up.
+    pub(super) fn any_soon_answered(&self) -> bool {
+        self.tally.soon > 0
     }
 
     /// How many answers the host still waits for.

@@ -6,14 +6,13 @@
 //! with its id, or by both; what a child says of that while we end the child is its goodbye to us, and the stream goes on. A
 //! stream owes no answer at the end of input; when we end it is completed.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, BTreeSet};
 
 use bytes::Bytes;
 use serde_json::Value;
 
 use super::inflight::{Inflight, Pending};
 use super::io::Gen;
-use super::note::DropCause;
 use super::phase::Phase;
 use super::{Engine, answers, planted};
 use crate::wire::{Id, Response, edit};
@@ -34,42 +33,61 @@ struct Stream {
     asked_again: bool,
 }
 
-/// The open streams, in the order in which the host opened them.
+/// The open streams. The host opens them in this order, counted from 0.
 #[derive(Debug, Default)]
 pub(super) struct Listens {
-    streams: Vec<Stream>,
-    /// Those that no child may have been asked for, in the same order.
-    unasked: VecDeque<Id>,
+    streams: BTreeMap<u64, Stream>,
+    places: BTreeMap<Id, u64>,
+    /// Those that no child may have been asked for.
+    unasked: BTreeSet<u64>,
+    next_place: u64,
 }
 
 impl Listens {
     /// The host has opened a stream.
     pub(super) fn open(&mut self, id: &Id) {
-        self.streams.push(Stream { id: id.clone(), acknowledged: None, asked_again: false });
-        self.unasked.push_back(id.clone());
+        let place = self.next_place;
+        self.next_place += 1;
+        self.streams.insert(place, Stream { id: id.clone(), acknowledged: None, asked_again: false });
+        self.places.insert(id.clone(), place);
+        self.unasked.insert(place);
     }
 
     /// A stream has ended.
     pub(super) fn close(&mut self, id: &Id) {
-        self.streams.retain(|stream| stream.id != *id);
-        self.unasked.retain(|unasked| unasked != id);
+        if let Some(place) = self.places.remove(id) {
+            self.streams.remove(&place);
+            self.unasked.remove(&place);
+        }
     }
 
     /// The child that served the streams is gone: the next one is asked again.
     pub(super) fn lose_child(&mut self) {
-        for stream in &mut self.streams {
+        for stream in self.streams.values_mut() {
             stream.asked_again = stream.acknowledged.is_some();
         }
-        self.unasked = self.streams.iter().map(|stream| stream.id.clone()).collect();
+        self.unasked = self.streams.keys().copied().collect();
     }
 
     /// The first stream that no child has been asked for.
     pub(super) fn unwritten(&mut self, inflight: &Inflight) -> Option<Id> {
-        let waits = |id: &Id| inflight.get(id).is_some_and(|pending| pending.written.is_none());
-        while self.unasked.front().is_some_and(|id| !waits(id)) {
-            self.unasked.pop_front();
+        while let Some(stream) = self.unasked.first().map(|place| &self.streams[place]) {
+            if inflight.get(&stream.id).is_some_and(|pending| pending.written.is_none()) {
+                return Some(stream.id.clone());
+            }
+            self.unasked.pop_first();
         }
-        self.unasked.front().cloned()
+        None
+    }
+
+    /// The stream that an acknowledgement names, or else the first one that waits for one.
+    fn acknowledged_by(&mut self, named: Option<&Id>) -> Option<&mut Stream> {
+        match named {
+            Some(id) => self.streams.get_mut(self.places.get(id)?),
+            None => {
+                self.streams.values_mut().find(|stream| stream.asked_again || stream.acknowledged.is_none())
+            }
+        }
     }
 
     /// The streams whose acknowledged filter has this flag.
@@ -77,7 +95,7 @@ impl Listens {
         let has = move |stream: &&Stream| {
             stream.acknowledged.as_ref().is_some_and(|filter| edit::find_in(filter, &[flag]) == Some("true"))
         };
-        self.streams.iter().filter(has).map(|stream| &stream.id)
+        self.streams.values().filter(has).map(|stream| &stream.id)
     }
 }
 
@@ -97,7 +115,6 @@ impl Engine {
     pub(super) fn ends_stream(&mut self, child: Gen, id: &Id, line: &Bytes) -> bool {
         let Some(pending) = self.inflight.get(id).filter(|pending| pending.stream) else { return true };
         if pending.written != Some(child) || self.is_goodbye(child, id) && !planted!(self, TellGoodbye) {
-            self.dropped(DropCause::Goodbye, line.len());
             return false;
         }
         if planted!(self, AskEndedStreams) {
@@ -118,15 +135,7 @@ impl Engine {
     pub(super) fn acknowledged(&mut self, line: &Bytes) -> bool {
         let id = edit::find_in(line, &["params", "_meta", SUBSCRIPTION_ID]).and_then(Id::from_json);
         let filter = edit::find_in(line, &["params", "notifications"]);
-        let found = match &id {
-            Some(id) => self.listens.streams.iter_mut().find(|stream| stream.id == *id),
-            // Without an id it can only be the stream that waits for one.
-            None => self
-                .listens
-                .streams
-                .iter_mut()
-                .find(|stream| stream.asked_again || stream.acknowledged.is_none()),
-        };
+        let found = self.listens.acknowledged_by(id.as_ref());
         let (Some(stream), Some(filter)) = (found, filter) else { return true };
         let again = std::mem::take(&mut stream.asked_again);
         let known = stream.acknowledged.replace(Bytes::copy_from_slice(filter.as_bytes()));

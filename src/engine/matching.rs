@@ -13,9 +13,9 @@ use bytes::Bytes;
 use super::inflight::Pending;
 use super::io::Gen;
 use super::note::Note;
-use super::replay::Own;
+use super::own::Own;
 use super::{Engine, Greeting, book, planted};
-use crate::engine::era::DISCOVER;
+use crate::engine::era::{DISCOVER, answers_soon};
 use crate::wire::{Id, Notification, edit};
 
 /// The most answers that a child can owe to nobody: what it owes beyond that is not known to be owed.
@@ -33,7 +33,7 @@ impl Engine {
             self.inflight.known_as(id, child).is_some()
                 || self.child.as_ref().is_some_and(|current| {
                     current.generation == child
-                        && (current.own.contains_key(id) || current.greeting == Greeting::Sent(id.clone()))
+                        && (current.own.contains(id) || current.greeting == Greeting::Sent(id.clone()))
                 })
         };
         if expected(id) {
@@ -97,8 +97,8 @@ impl Engine {
     /// Whether the child owes an answer under this request's id or its twin, or progress under its token.
     fn is_owed_another(&self, pending: &Pending) -> bool {
         let Some(child) = &self.child else { return false };
-        let owes = |id: &Id| child.own.contains_key(id);
-        if !child.own.is_empty() && (owes(&pending.id) || pending.id.twin().is_some_and(|twin| owes(&twin))) {
+        let owes = |id: &Id| child.own.contains(id);
+        if child.own.len() > 0 && (owes(&pending.id) || pending.id.twin().is_some_and(|twin| owes(&twin))) {
             return true;
         }
         let reports = |token: &Id| child.owed_tokens.contains(token);
@@ -113,7 +113,7 @@ impl Engine {
 
     /// A request that the living child has is not waited for any more: what it answers to it stays here.
     pub(super) fn owe(&mut self, pending: &Pending) {
-        let soon = self.holds_up(&pending.method) && !pending.cancelled;
+        let soon = answers_soon(&pending.method) && !pending.cancelled;
         let Some(child) = self.child.as_mut().filter(|child| pending.written == Some(child.generation))
         else {
             return;
@@ -143,7 +143,8 @@ impl Engine {
         }
     }
 
-    /// A notification about a stream, with the stream's id as the host knows it; and the request that it names.
+    /// A notification about a stream, with the stream's id as the host knows it; and the request that it names, `None`
+    /// if it names none that this child has.
     pub(super) fn about_stream(&self, child: Gen, told: &Notification, line: &Bytes) -> (Option<Id>, Bytes) {
         let known = |id: &Id| {
             self.awaited(child, id).and_then(|wire| Some(self.inflight.known_as(&wire, child)?.clone()))
@@ -160,8 +161,7 @@ impl Engine {
                 let line = respelled(&line, &["params", "requestId"], id, &own);
                 (Some(own), line)
             }
-            Some((id, None)) => (Some(id.clone()), line),
-            None => (None, line),
+            Some((_, None)) | None => (None, line),
         }
     }
 }

@@ -70,6 +70,7 @@ mod lookup;
 mod matching;
 mod memory;
 pub mod note;
+mod own;
 pub mod phase;
 mod planned;
 pub mod process;

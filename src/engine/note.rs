@@ -54,7 +54,8 @@ pub enum DropCause {
     ProgressOfNothing,
     /// A line of the server that is longer than `--max-answer`.
     TooLarge,
-    /// The end of a stream, by a server that we are ending: the stream goes on with the next one.
+    /// The end of a stream, by a server that we are ending: the stream goes on with the next one. Or of one that the
+    /// server does not have.
     Goodbye,
     /// The queue was full.
     QueueFull,

@@ -9,8 +9,8 @@ use std::time::Duration;
 
 use super::io::{Gen, Output, StoppedBy};
 use super::note::Note;
+use super::own::Own;
 use super::phase::Phase;
-use super::replay::Own;
 use super::story::Why;
 use super::timers::Timer;
 use super::{Child, Doom, Engine, answers, planted};
@@ -162,10 +162,8 @@ impl Engine {
         child.pulse.pinged = Some(now);
         child.pulse.answers_else &= child.pulse.unanswered;
         child.pulse.unanswered = true;
-        if child.own.values().filter(|own| **own == Own::Ping).count() >= UNANSWERED {
-            // It says other things, and answers no pings.
-            child.own.retain(|_, own| *own != Own::Ping);
-        }
+        // It says other things, and answers no pings.
+        child.own.forgive_pings(UNANSWERED);
         let id = self.fresh_own_id("ping");
         let line = self.own_request(&id, if self.is_modern() { "server/discover" } else { "ping" }, None);
         if let Some(child) = &mut self.child {

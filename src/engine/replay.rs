@@ -8,7 +8,8 @@ use bytes::Bytes;
 
 use super::answers;
 use super::io::Gen;
-use crate::wire::{Id, Method, edit};
+use super::own::Own;
+use crate::wire::{Id, edit};
 
 /// The most subscriptions that are told again.
 const SUBSCRIPTIONS: usize = 4096;
@@ -43,60 +44,6 @@ pub(super) struct Replay {
     level: Option<Box<str>>,
     /// The URIs that are subscribed to, as JSON texts, in order.
     subscriptions: Vec<Box<str>>,
-}
-
-/// A request of ours to a child.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) enum Own {
-    /// `logging/setLevel`.
-    Level,
-    /// `resources/subscribe` to this URI (JSON text).
-    Subscribe(Box<str>),
-    /// Whether it lives.
-    Ping,
-    /// A list, likewise: what it says does not matter.
-    Sign,
-    /// A page of a list, to be compared with what the host has seen.
-    Compare {
-        /// The list.
-        method: &'static str,
-        /// Which page, counted from 0.
-        page: usize,
-        /// Its cursor, as JSON text. `None` for the first page.
-        cursor: Option<String>,
-    },
-    /// A page of a list that the host has asked for, and that we have answered meanwhile.
-    Page {
-        /// The list.
-        method: Method,
-        /// Its cursor, as JSON text. `None` for the first page.
-        cursor: Option<Box<str>>,
-    },
-    /// `server/discover`, likewise.
-    Discover,
-    /// Another request of the host, likewise.
-    Late {
-        /// The token of its progress.
-        token: Option<Id>,
-        /// A server that is up answers it soon. One need not answer what the host has taken back.
-        soon: bool,
-    },
-}
-
-impl Own {
-    /// The method that is asked.
-    pub(super) fn method(&self) -> &'static str {
-        match self {
-            Self::Level => "logging/setLevel",
-            Self::Subscribe(_) => "resources/subscribe",
-            Self::Ping
-            | Self::Sign
-            | Self::Compare { .. }
-            | Self::Page { .. }
-            | Self::Discover
-            | Self::Late { .. } => "",
-        }
-    }
 }
 
 /// How the version of a restarted server compares with what the host was told.

@@ -8,8 +8,8 @@ use super::backoff::Verdict;
 use super::io::{Exit, Gen, GroupSignal, Output, SpawnFault, Whom};
 use super::ladder::{Ladder, Way};
 use super::note::Note;
+use super::own::Own;
 use super::phase::Phase;
-use super::replay::Own;
 use super::story::{Ending, Trouble, meaning};
 use super::timers::Timer;
 use super::{Child, Doom, Engine, answers, planted};
@@ -225,7 +225,7 @@ impl Engine {
         }
         self.abandon_asked();
         if child.doom.is_none() && child.ladder.is_none() && !child.spoke {
-            self.may_have_died_of_probe(generation, child.own.values().any(|own| *own == Own::Discover));
+            self.may_have_died_of_probe(generation, child.own.any(|own| *own == Own::Discover));
         }
         self.listens.lose_child();
         self.unsend(generation, child.lines, &unsent);

@@ -8,8 +8,8 @@
 use std::time::Duration;
 
 use super::note::Note;
+use super::own::Own;
 use super::phase::Phase;
-use super::replay::Own;
 use super::timers::Timer;
 use super::{Child, Doom, Engine, planted};
 

@@ -15,6 +15,8 @@ pub(super) struct Tally {
     pub(super) owed: usize,
     /// How many requests a child has that it is to finish.
     pub(super) working: usize,
+    /// How many of the requests that a child has it answers soon if it is up.
+    pub(super) soon: usize,
     /// The bytes that are kept of requests which a child has, or had, to write them again.
     pub(super) kept: usize,
     /// When the answers have been waited for long enough; with the order of arrival.
@@ -34,6 +36,7 @@ impl Tally {
     pub(super) fn enter(&mut self, pending: &Pending) {
         self.owed += usize::from(pending.is_owed());
         self.working += usize::from(pending.is_worked_on());
+        self.soon += usize::from(pending.is_soon_answered());
         self.kept += pending.kept_bytes();
         if let Some(deadline) = pending.deadline {
             self.deadlines.insert((deadline, pending.seq), pending.id.clone());
@@ -49,6 +52,7 @@ impl Tally {
     pub(super) fn leave(&mut self, pending: &Pending) {
         self.owed -= usize::from(pending.is_owed());
         self.working -= usize::from(pending.is_worked_on());
+        self.soon -= usize::from(pending.is_soon_answered());
         self.kept -= pending.kept_bytes();
         if let Some(deadline) = pending.deadline {
             self.deadlines.remove(&(deadline, pending.seq));

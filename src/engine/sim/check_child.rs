@@ -9,6 +9,7 @@ use super::Violation;
 use super::books::{Expected, Greeted, Request};
 use super::check::{Checked, Checker, Seen, violated};
 use super::check_era::{Opened, Stream};
+use super::check_match::twin;
 use super::check_session::Window;
 use super::parse::{self, Message};
 use crate::engine::answers::STATUS_TOOL;
@@ -117,17 +118,21 @@ impl Checker {
 
     fn host_cancels(&mut self, message: &Message, line: &str) {
         let id = message.params["requestId"].to_string();
-        let id = raw_id(line).unwrap_or(id);
+        let said = raw_id(line).unwrap_or(id);
+        let meant = [said.clone(), twin(&said)].into_iter().find(|id| self.open.contains_key(id));
+        let id = meant.unwrap_or_else(|| said.clone());
         self.streams.remove(&id);
         match self.open.get_mut(&id) {
             Some(request) if request.at.is_some() => {
                 let first = !std::mem::replace(&mut request.cancelled, true);
                 self.cover.hit("request cancelled in flight");
                 let (only, stream) = (request.at, request.stream);
-                let alias = only.and_then(|child| self.alias_of(child, &id));
-                let line = alias.map_or(line.to_owned(), |alias| {
-                    parse::with_value(line, &["params", "requestId"], &alias)
-                });
+                let known = only.and_then(|child| self.alias_of(child, &id)).unwrap_or_else(|| id.clone());
+                let line = if known == said {
+                    line.to_owned()
+                } else {
+                    parse::with_value(line, &["params", "requestId"], &known)
+                };
                 if first && !stream {
                     self.is_told_to_leave(only);
                 }
@@ -156,7 +161,10 @@ impl Checker {
             violated!("nothing is written to a child that is being stopped", "{line}");
         }
         match parse::message(line) {
-            Some(message) if message.is_request() => self.child_is_asked(child, &message, line),
+            Some(message) if message.is_request() => {
+                self.is_written_under(child, message.id.as_deref());
+                self.child_is_asked(child, &message, line)
+            }
             Some(message) if message.method.is_some() => self.child_is_notified(child, &message, line),
             Some(message) if message.id.is_some() => self.child_is_answered(child, &message, line),
             _ => self.child_hears_other(child, line),

@@ -27,7 +27,7 @@ fn is_answer(message: &Message) -> bool {
     message.id.is_some() && message.method.is_none()
 }
 
-fn twin(id: &str) -> String {
+pub(super) fn twin(id: &str) -> String {
     match id.strip_prefix('"').and_then(|id| id.strip_suffix('"')) {
         Some(text) => text.to_owned(),
         None => format!("\"{id}\""),
@@ -195,6 +195,16 @@ impl Checker {
         self.cover.hit("request written under an id of ours");
         self.kid().aliases.insert(alias, message.id.clone()?);
         Some((message, line))
+    }
+
+    /// A child is asked under this id: what it knew this request by before is the name of an older one with the same id.
+    pub(super) fn is_written_under(&mut self, child: u32, id: Option<&str>) {
+        let Some(id) = id.filter(|id| self.open.get(*id).is_some_and(|it| it.at != Some(child))) else {
+            return;
+        };
+        if let Some(kid) = self.kids.get_mut(&child) {
+            kid.aliases.retain(|_, own| own != id);
+        }
     }
 
     /// A line that a child was written, as the host wrote this request, if it is that.
