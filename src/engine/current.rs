@@ -1,6 +1,6 @@
 //! The current child: what is known of it, and what is to become of it. Data only.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 use bytes::Bytes;

@@ -251,8 +251,7 @@ impl Engine {
     }
 
     fn host_cancels(&mut self, said: &Id, line: Bytes) -> Option<Bytes> {
-        let found = self.inflight.get(said).or_else(|| self.inflight.get(&said.twin()?));
-        let Some(pending) = found else {
+        let Some(pending) = self.inflight.get_like(said) else {
             if self.generation > Gen(1) || self.phase != Phase::Serving {
                 // It may be meant for a request that only a dead server had, or that we have answered.
                 self.dropped(DropCause::CancelOfDead, line.len());

@@ -370,12 +370,13 @@ impl Engine {
             ("notifications/progress", Some(token), _) => {
                 self.admit_progress(child, token, params.progress.as_deref(), &line)
             }
-            // The server asks nothing in this era, so all that it can end is a stream. Where it names one that it does not
-            // have, the host may have given that id to another request meanwhile; or it is of a line that we could not read.
+            // The server asks nothing in this era, so all that it can end is a stream.
             ("notifications/cancelled", _, known) if self.is_modern() && !planted!(self, SpliceStreams) => {
-                let ends = match known {
-                    Some(id) => self.ends_stream(child, id, &line),
-                    None => self.child.as_ref().is_some_and(|child| child.strays > 0),
+                let ends = match (known, &params.request_id) {
+                    (Some(id), _) => self.ends_stream(child, id, &line),
+                    // The server has no such stream. The host may use the id for another request.
+                    (None, Some(said)) => self.inflight.get_like(said).is_none(),
+                    (None, None) => true,
                 };
                 if !ends {
                     self.dropped(DropCause::Goodbye, line.len());

@@ -219,6 +219,11 @@ impl Inflight {
         self.requests.get(id).map(|pending| &**pending)
     }
 
+    /// The request with this id, or else with its twin.
+    pub(super) fn get_like(&self, id: &Id) -> Option<&Pending> {
+        self.get(id).or_else(|| self.get(&id.twin()?))
+    }
+
     /// Changes a request, which is counted anew. `None` if there is none with this id.
     fn change<R>(&mut self, id: &Id, change: impl FnOnce(&mut Pending) -> R) -> Option<R> {
         let pending = self.requests.get_mut(id)?;

@@ -188,6 +188,7 @@ impl Checker {
                     self.is_over(child, &known, line)?;
                     self.cover.hit("stream ended by a notification");
                     self.open.remove(&known);
+                    self.has_answered(child, &known);
                     self.streams.remove(&known);
                     self.closed.insert(known);
                     self.account.served(message);
@@ -353,6 +354,7 @@ impl Checker {
             violated!("only answers that it waits for reach the host", "child {child} was not asked: {line}");
         }
         self.account.served(message);
+        self.has_answered(child, id);
         self.closed.insert(id.to_owned());
         self.served.push(id.to_owned());
         self.streams.remove(id);
