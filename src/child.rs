@@ -1,13 +1,14 @@
 //! The server's process: starting it, talking to it, signalling it, learning of its end, reaping it.
 //!
-//! A child has a session and a process group of its own, and signals reach all of it (`npx` -> `sh` ->
-//! `node`). Where the host has a terminal, the session stays the host's, and the signals that would stop the child as a
-//! background job of that terminal are ignored: whatever reads from `/dev/tty` gets an error at once. Without any terminal,
-//! many programs would read the passphrase from their stdin instead, and take the first message for it. The child leads neither, as under a host: it may call `setsid` itself, and the
-//! command `setsid` runs its program in place instead of forking. Its end is learned from the system and not from the end
-//! of its output, which a grandchild can hold open for ever. It is seen without reaping: until [`Process::forget`] the
-//! process id, and with it the number of its group, stays taken, so that a signal can never reach a stranger that was given
-//! the same number.
+//! A child runs in a session and a process group of its own, and a signal reaches the whole group (`npx` -> `sh` ->
+//! `node`). Where the host has a terminal, the child stays in the host's session, and ignores the signals that would
+//! stop it as a background job of that terminal: a program that reads from `/dev/tty` gets an error at once. Without
+//! any terminal, many programs would read a passphrase from their stdin instead, and take the first message for it. As
+//! under a host, the child leads neither its session nor its group: it may call `setsid` itself, and the command
+//! `setsid` runs its program in place instead of forking. The end of a child is learned from the system and not from
+//! the end of its output, which a grandchild can hold open indefinitely. The exit is observed without reaping: until
+//! [`Process::forget`] the process id, and with it the id of the group, stays taken, so that a signal can never reach
+//! an unrelated process that was given the same number.
 //!
 //! ```text
 //! spawn -> Child { process, stdin, stdout, stderr }      four values, so that all of them can be polled
@@ -138,22 +139,23 @@ pub fn spawn(spec: &Spec, guardian: Option<&Guardian>) -> Result<Child, SpawnErr
     }
 }
 
-/// What a fresh process leads. Either way it leads nothing of ours.
+/// What a new process leads. It is never a session or group of ours.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Leads {
-    /// Nothing: the first process of its group, and of its session, has made them and is gone. Where the system has no
-    /// means for that, and where it allows no further process, it leads them after all.
+    /// Neither its session nor its group. The process that created them exits at once, and a sibling of it continues.
+    /// Where the system has no means for that, or allows no further process, the first process continues and leads
+    /// them.
     Nothing,
-    /// The same, in a session that has no terminal: an interactive shell in the background stops itself where there is one.
+    /// The same, in a session without a terminal: an interactive shell stops itself in the background of a terminal.
     NothingWithoutTerminal,
-    /// A session, which has no terminal. It also inherits no descriptors but the standard ones: what such a process leaves
-    /// behind on purpose must not hold what another program forgot to keep from us.
+    /// A session, without a terminal. The process inherits only the standard descriptors: what it deliberately leaves
+    /// running must not hold descriptors that another program has leaked to us.
     Session,
 }
 
 /// A process that has executed its command.
 struct Started {
-    /// Our ends of its pipes, and a process that may not be the one that runs.
+    /// Our ends of its pipes. The process id in here is that of the first process, and `living` may have another.
     pipes: process::Child,
     living: Living,
 }
@@ -174,8 +176,8 @@ fn start(mut command: Command, leads: Leads, entry: Option<Entry>) -> io::Result
     // not panic.
     unsafe {
         command.pre_exec(move || {
-            // Ours would be run by this copy of us for as long as the command is not executed, and what we ignore, or were
-            // given ignored, would stay so.
+            // Until exec, this copy of us would run our signal handlers. Signals that we ignore, or inherited as
+            // ignored, would stay ignored in the command.
             sys::reset_signals();
             let group = Pid::this();
             if leads == Leads::Session {
@@ -198,10 +200,10 @@ fn start(mut command: Command, leads: Leads, entry: Option<Entry>) -> io::Result
             Ok(())
         });
     }
-    // No orphan is looked for while a child is not known yet.
+    // The lock keeps orphans from being collected before the child is listed as ours.
     let mut known = reaper::known();
     let spawned = command.spawn();
-    // It holds the announcement, and with it the guardian's pipe.
+    // The command owns the announcement, and with it the guardian's pipe.
     drop(command);
     let runs = place.read();
     match spawned {
@@ -216,7 +218,8 @@ fn start(mut command: Command, leads: Leads, entry: Option<Entry>) -> io::Result
             Ok(Started { pipes, living: Living { pid, group, entry } })
         }
         Err(error) => {
-            // The child may have come as far as its announcement. Rust has reaped the one that it knows.
+            // The child may have got as far as its announcement. Rust has reaped only the process that it forked
+            // itself.
             if let Some(pid) = runs {
                 reaper::collect(pid);
             }
@@ -265,8 +268,8 @@ impl Process {
         self.exit.poll_exited(cx)
     }
 
-    /// The signal that has stopped the process, if it is stopped at this moment: SIGSTOP, SIGTSTP, SIGTTIN or SIGTTOU. `None`
-    /// once it goes on, and once it has ended. Asks the system and takes nothing from [`Process::exited`].
+    /// The signal that has stopped the process, if it is stopped now: SIGSTOP, SIGTSTP, SIGTTIN or SIGTTOU. `None` once
+    /// it continues, and once it has ended. The query does not consume what [`Process::exited`] waits for.
     pub fn stopped_by(&self) -> Option<StoppedBy> {
         sys::stopped_by(self.living.pid)
     }
@@ -278,8 +281,8 @@ impl Process {
         self.send(signal, Whom::Group)
     }
 
-    /// Sends a signal to these processes of the group; those that are gone are none of our errors, and see
-    /// [`Process::signal`]. The rest without its leader can be told apart on Linux, and elsewhere once the leader has gone.
+    /// Sends a signal to these processes of the group, on the terms of [`Process::signal`]. Processes that are gone are
+    /// no error. [`Whom::Rest`] works on Linux at any time, and elsewhere once the leader has gone.
     pub fn send(&mut self, signal: GroupSignal, whom: Whom) -> io::Result<()> {
         let (leader, group) = (self.living.pid, self.living.group_now());
         if let (GroupSignal::Kill, Some(container)) = (signal, &mut self.container) {
@@ -296,7 +299,7 @@ impl Process {
         };
         let sent = match whom {
             Whom::Leader => kill(leader, signal),
-            // No process can join it by its leader's doing any more, and none is missed.
+            // A leader that has ended forks nothing more, so the group can be signalled as a whole.
             Whom::Rest if sys::has_ended(leader) => killpg(group, signal),
             Whom::Rest => family::tell_others(group, leader, signal),
             Whom::Group => killpg(group, signal),
@@ -308,13 +311,13 @@ impl Process {
             Ok(()) | Err(Errno::ESRCH) => Ok(()),
             // What macOS says of a group that is all zombies.
             Err(Errno::EPERM) if cfg!(target_os = "macos") => Ok(()),
-            // What Linux says where only zombies of another user are left.
+            // Linux returns this where only zombies of another user are left.
             Err(Errno::EPERM) if !family::runs(group) => Ok(()),
             Err(errno) => Err(errno.into()),
         }
     }
 
-    /// Whether a process of the group runs, the leader's included. One that has ended and is not reaped does not.
+    /// Whether a process of the group still runs, the leader included. A zombie does not count.
     pub fn group_runs(&self) -> bool {
         family::runs(self.living.group_now())
     }

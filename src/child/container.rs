@@ -6,9 +6,10 @@
 //! before `run` that is not known here means that nothing is added. An id is only taken from a file that this child
 //! wrote, never from one that was there before.
 //!
-//! A cidfile that the person has named stays behind, and the client refuses to start while it is there. So it is removed once
-//! the container that wrote it is dead: at once where the client has ended by itself, else by the process that ends the
-//! container, which outlives us. Until then the command is busy, and started a little later.
+//! The client does not remove a cidfile that the person has named, and refuses to start while it exists. It is
+//! therefore removed once the container that wrote it is dead: at once if the client ended by itself, otherwise by the
+//! process that kills the container, which outlives us. Until then the command counts as busy, and is started a little
+//! later.
 
 use std::ffi::{OsStr, OsString};
 use std::fs;
@@ -49,8 +50,9 @@ const WITH_VALUE: [&str; 20] = [
 /// Options that come before the subcommand and stand alone.
 const ALONE: [&str; 6] = ["--debug", "-D", "--tls", "--tlsverify", "--remote", "-r"];
 
-/// Ends a container with the words from the third on, and removes the cidfile, the first, if the second is still in it. A client
-/// that fails has said why: a container that is not there, or does not run, is dead as well.
+/// Kills a container and removes its cidfile. Arguments: the cidfile, the id, and the words of the kill command. The
+/// file is removed only if the id is still in it. If the client reports that the container does not exist or does not
+/// run, the container is dead as well; after any other failure the file stays.
 const KILL_AND_REMOVE: &str = r#"cidfile=$1 id=$2
 shift 2
 said=$("$@" 2>&1) || case $said in
@@ -73,10 +75,11 @@ pub(super) struct Container {
     killed: bool,
 }
 
-/// The cidfiles of persons that children of ours were to write.
+/// The cidfiles that persons have named in commands of our children.
 static NAMED: Mutex<Vec<PathBuf>> = Mutex::new(Vec::new());
 
-/// Whether a container of ours is still being ended, so that its command cannot be started.
+/// Whether the cidfile of an earlier container is still there: that container is being killed, and the command cannot
+/// start yet.
 pub(super) fn is_busy(spec: &Spec) -> bool {
     let named = position_of_run(&spec.argv).and_then(|run| named_cidfile(&spec.argv[run + 1..]));
     named.is_some_and(|path| path.exists() && named_by_persons().contains(&path))
@@ -122,7 +125,7 @@ impl Container {
         }
     }
 
-    /// The client has ended, `by_itself` where no signal has ended it: then the container is dead.
+    /// Cleans up after the client has ended. `by_itself` is whether no signal ended it: then the container is dead.
     pub(super) fn clear(&mut self, by_itself: bool) {
         if self.dir.is_some() {
             return;
@@ -130,19 +133,19 @@ impl Container {
         if !by_itself {
             self.kill();
         } else if read_id(&self.cidfile).is_some() {
-            // Where it cannot be removed, the client says so when it is started next.
+            // If the file cannot be removed, the client reports that at its next start.
             let _ = fs::remove_file(&self.cidfile);
         }
     }
 
-    /// How it is ended, for [`end_prepared`]: NUL after each word. The cidfile; whether its folder is ours; the client's `PATH`;
-    /// the words before `run`.
+    /// The record by which [`end_prepared`] kills the container, with NUL after each word: the cidfile, `own` if its
+    /// folder is ours, the client's `PATH`, and the words before `run`.
     pub(super) fn prepared(&self) -> Vec<u8> {
         let set = |(name, value): &(OsString, Option<OsString>)| (name == "PATH").then(|| value.clone())?;
         let path = self.env.iter().rev().find_map(set).unwrap_or_default();
         let mut client = self.client.clone();
         if let Some(program) = client.first_mut().filter(|it| it.as_bytes().contains(&b'/')) {
-            // It is started from another folder.
+            // The guardian starts the client in another folder.
             *program =
                 std::path::absolute(&*program).map_or_else(|_| program.clone(), PathBuf::into_os_string);
         }
@@ -178,7 +181,7 @@ impl Container {
     }
 }
 
-/// Ends a container as [`Container::prepared`] says, if its id is known by now. Does not wait for it.
+/// Kills a container as [`Container::prepared`] says, if its id is known by now. Does not wait for the client.
 pub(super) fn end_prepared(prepared: &[u8]) {
     let words = prepared.strip_suffix(b"\0").unwrap_or(prepared).split(|byte| *byte == 0);
     let mut words = words.map(|word| OsStr::from_bytes(word).to_owned());

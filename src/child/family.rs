@@ -19,8 +19,8 @@ pub struct Left {
     pub name: String,
 }
 
-/// The processes of the group of this one, without itself, and those whose environment has this variable with this value. It
-/// must not have been reaped yet, so that its number, and that of its group, is nobody else's.
+/// The processes of `group`, without `process` itself, and those with the variable and value of `mark` in their
+/// environment. `process` must not have been reaped yet, so that no other process can have its number or its group's.
 #[cfg(target_os = "linux")]
 pub fn left_of(process: u32, group: u32, mark: (&str, &str)) -> Vec<Left> {
     let marked = format!("{}={}", mark.0, mark.1);
@@ -40,7 +40,7 @@ pub fn left_of(process: u32, group: u32, mark: (&str, &str)) -> Vec<Left> {
     left
 }
 
-/// Whether a process of this group runs, and has not ended without being reaped.
+/// Whether a process of this group runs. A zombie does not count.
 #[cfg(target_os = "linux")]
 pub(super) fn runs(group: Pid) -> bool {
     let Ok(entries) = fs::read_dir("/proc") else { return true };
@@ -52,7 +52,7 @@ pub(super) fn runs(group: Pid) -> bool {
 #[cfg(target_os = "linux")]
 fn living(pid: u32) -> Option<(String, u32)> {
     let stat = fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
-    // `pid (name) state parent group ...`, and a name may hold anything.
+    // `pid (name) state parent group ...`; the name may contain any character.
     let (head, rest) = stat.rsplit_once(')')?;
     let mut words = rest.split_whitespace();
     let (state, group) = (words.next()?, words.nth(1)?.parse::<u32>().ok()?);
@@ -60,13 +60,13 @@ fn living(pid: u32) -> Option<(String, u32)> {
     (!matches!(state, "Z" | "X")).then_some((name, group))
 }
 
-/// The same where a group whose members have all ended is told apart by the system.
+/// The same where the system itself reports a group of zombies as gone.
 #[cfg(not(target_os = "linux"))]
 pub(super) fn runs(group: Pid) -> bool {
     nix::sys::signal::killpg(group, None).is_ok()
 }
 
-/// Sends a signal to the processes of this group, but not to this one. Each is told right after it was found.
+/// Sends a signal to the processes of this group except `but`. Each is signalled right after it was found.
 #[cfg(target_os = "linux")]
 pub(super) fn tell_others(group: Pid, but: Pid, signal: Signal) -> Result<(), Errno> {
     let entries = fs::read_dir("/proc").into_iter().flatten().flatten();
@@ -84,7 +84,7 @@ pub(super) fn tell_others(group: Pid, but: Pid, signal: Signal) -> Result<(), Er
     told
 }
 
-/// They cannot be told apart: they hear it once that one has gone.
+/// The same where members cannot be told apart: the others are signalled only once `but` has gone.
 #[cfg(not(target_os = "linux"))]
 pub(super) fn tell_others(group: Pid, but: Pid, signal: Signal) -> Result<(), Errno> {
     if kill(but, None) == Err(Errno::ESRCH) { nix::sys::signal::killpg(group, signal) } else { Ok(()) }

@@ -25,17 +25,17 @@ use crate::threads;
 /// Where the system looks for commands when `PATH` is not set.
 const DEFAULT_PATH: &str = "/bin:/usr/bin";
 
-/// The file that the command's name stands for: an absolute path, in which links are left as they are. A name with a slash
-/// is such a path already, also where nothing is there yet, or nothing that may be executed. `None` for a name that is not
-/// found in the `PATH`, and for a directory. Asks the disk.
+/// The file that the command's name refers to: an absolute path, in which links are not resolved. A name with a slash
+/// is such a path already, even if nothing exists there yet, or nothing executable. `None` for a name that is not found
+/// in the `PATH`, and for a directory. Reads the disk.
 pub fn executable(spec: &Spec) -> Option<PathBuf> {
     let name = spec.argv.first()?;
     let file = if has_slash(name) { PathBuf::from(name) } else { locate(name, &path_of(spec))? };
     path::absolute(file).ok().filter(|file| !file.is_dir())
 }
 
-/// The first line of the command's file, without `#!`: what runs it, as the file says. `None` where it is no script, or is
-/// not found in our own `PATH`. Asks the disk.
+/// The first line of the command's file, without `#!`, which names the interpreter. `None` where the file is no script,
+/// or is not found in our own `PATH`. Reads the disk.
 pub fn script_line(argv: &[OsString]) -> Option<String> {
     let path = env::var_os("PATH").unwrap_or_else(|| DEFAULT_PATH.into());
     first_line(&locate(argv.first()?, &path)?)
@@ -70,7 +70,7 @@ pub(super) fn explain(spec: &Spec, error: &io::Error) -> SpawnError {
         errno,
         Errno::ENOMEM | Errno::EMFILE | Errno::ENFILE | Errno::ENOSPC | Errno::EINTR | Errno::EIO
     );
-    // The system's words for it say nothing: "Resource temporarily unavailable".
+    // The system's own message, "Resource temporarily unavailable", does not name the limit.
     let words = if errno == Errno::EAGAIN { threads::LIMIT } else { errno.desc() };
     said(if passing { SpawnFault::System } else { SpawnFault::NotExecutable }, words)
 }

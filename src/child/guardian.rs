@@ -9,11 +9,13 @@
 //!   command could not be executed is never learnt;
 //! - the supervisor strikes the group off by that number before it reaps the child, so that the list never holds a process
 //!   id that could have become a stranger's;
-//! - the supervisor tells its graces, whom it has sent SIGTERM, and how a container is ended: nothing is signalled twice, and
-//!   what the supervisor was about to do is done;
-//! - the pipe ends when the supervisor does, however that happens. What is still on the list then gets SIGTERM, the leader
-//!   first and the others when it has gone or after 200 ms, then the grace, and SIGKILL. A child that hangs before it has executed its command, as on a file system that does not answer, holds the pipe
-//!   as well: an orderly end is told, and only a supervisor that was killed leaves such a child and the guardian until then.
+//! - the supervisor sends its grace, a note of each SIGTERM, and how to kill a container. The guardian therefore
+//!   signals nothing twice, and finishes what the supervisor was about to do;
+//! - the pipe ends when the supervisor does, however that happens. Each group still on the list then gets SIGTERM, the
+//!   leader first and the others when it has gone or after 200 ms, and after the grace SIGKILL. A child that hangs
+//!   before it has executed its command, as on a file system that does not answer, holds the pipe as well. An orderly
+//!   end is therefore a record of its own; only after a supervisor that was killed do such a child and the guardian
+//!   stay until the hang ends.
 //!
 //! The guardian belongs to a session of its own and ignores what asks others to stop. It holds no descriptor but its pipe:
 //! neither the host's pipes, which would never end then, nor the writing end of its own. It is forked before the first
@@ -35,17 +37,17 @@ use nix::unistd::{ForkResult, Pid, chdir, fork, read, setsid, write};
 use super::{container, family, sys};
 use crate::engine::io::Whom;
 
-/// Between SIGTERM and SIGKILL where the supervisor has told no grace.
+/// Time between SIGTERM and SIGKILL if the supervisor has not sent its grace.
 const GRACE: Duration = Duration::from_millis(500);
-/// How long the others of a group are not signalled while its leader lives.
+/// Delay before the others of a group are signalled while its leader lives.
 const REST: Duration = Duration::from_millis(200);
-/// How often it is looked whether the groups are gone.
+/// Interval at which the guardian checks whether the groups are gone.
 const STEP: Duration = Duration::from_millis(10);
-/// After how many of these steps zombies are told apart, which takes a look at all processes.
+/// Every how many of these checks zombies are recognised, which means reading all of `/proc`.
 const THOROUGH: u32 = 5;
-/// The longest description of a container: a pipe takes no more in one piece.
+/// The longest description of a container, in bytes: a pipe takes no more in one piece.
 const LONGEST: usize = 4096 - Record::SIZE;
-/// How long we wait for the guardian's own end, in steps.
+/// How long we wait for the guardian to exit: the number of steps, and their length.
 const DISMISSAL: (u32, Duration) = (1000, Duration::from_millis(1));
 /// The most groups on the list. One server runs at a time, and one login shell, so more than a few are never there; the
 /// oldest would go.
@@ -86,14 +88,14 @@ impl Guardian {
         }
     }
 
-    /// What groups have between SIGTERM and SIGKILL.
+    /// Sets the time that groups have between SIGTERM and SIGKILL.
     pub fn set_grace(&self, term: Duration) {
         let millis = u32::try_from(term.as_millis()).unwrap_or(u32::MAX);
         send(self.pipe.as_fd(), Record::Grace { millis });
     }
 
-    /// The orderly end: waits until the guardian is gone. It goes at once if every child was forgotten; else it ends their
-    /// groups first, which is waited for no longer than a moment.
+    /// Ends the guardian in an orderly way, and waits until it is gone. It exits at once if every child was forgotten.
+    /// Otherwise it ends their groups first, for which we wait a second or so at most.
     pub fn dismiss(self) {
         send(self.pipe.as_fd(), Record::End);
         drop(self.pipe);
@@ -124,9 +126,9 @@ pub(super) struct Announcement {
 }
 
 impl Announcement {
-    /// Called in the fresh child, after it got its group. It may make another one for itself later, whose number is its own,
-    /// so both are told; one that never comes to be cannot be signalled. System calls only. A guardian that is gone is none of
-    /// the child's concern.
+    /// Called in the new child, once it has its group. The child may create another group later, whose id is its
+    /// process id, so both are announced; signalling a group that never comes to exist does no harm. Makes system calls
+    /// only. A guardian that is gone is no error.
     pub(super) fn make(&self, group: Pid) {
         #[expect(
             unsafe_code,
@@ -159,14 +161,14 @@ impl Entry {
         Some(Announcement { pipe: self.pipe.upgrade()?, number: self.number })
     }
 
-    /// SIGTERM was sent to these processes of the group.
+    /// Notes that SIGTERM was sent to these processes of the group.
     pub(super) fn told(&self, whom: Whom) {
         if let Some(pipe) = self.pipe.upgrade() {
             send(pipe.as_fd(), Record::Told { number: self.number, whom });
         }
     }
 
-    /// How the container is ended that the child is the client of. A description that is too long is not sent.
+    /// Sends how to kill the container that the child is the client of. A description that is too long is not sent.
     pub(super) fn prepare(&self, container: &[u8]) {
         if let (Some(pipe), true) = (self.pipe.upgrade(), container.len() <= LONGEST) {
             let record = Record::Container { number: self.number, length: container.len() };
@@ -212,7 +214,7 @@ enum Record {
         number: u32,
         whom: Whom,
     },
-    /// So many bytes follow: the description of a container.
+    /// The description of a container follows, with this many bytes.
     Container {
         number: u32,
         length: usize,
@@ -266,22 +268,23 @@ impl Record {
     }
 }
 
-/// A child.
+/// What the guardian knows of one child.
 #[derive(Debug, Default)]
 struct Place {
     number: u32,
     /// `None` until it has announced itself.
     group: Option<i32>,
-    /// The process in it that was started, and the group that this may make for itself. `None` where it leads the first.
+    /// The process that was started in the group, and the id of the group that it may create. `None` where it leads
+    /// `group`.
     leader: Option<i32>,
-    /// SIGTERM was sent to the leader, and to the others.
+    /// Whether SIGTERM was sent to the leader, and to the others.
     leader_told: bool,
     rest_told: bool,
     /// The description of its container. Empty if it has none.
     container: Vec<u8>,
 }
 
-/// What is to be ended, the oldest first.
+/// The groups to end, the oldest first.
 #[derive(Debug)]
 struct Groups {
     places: [Option<Place>; CAPACITY],
@@ -299,7 +302,7 @@ impl Groups {
         match record {
             Record::Add { number, group } => {
                 if let Some(place) = self.place(number) {
-                    // The group comes first, then the process in it.
+                    // The child announces its group first, then its process.
                     let other = place.group.is_some_and(|first| first != group);
                     *(if other { &mut place.leader } else { &mut place.group }) = Some(group);
                 }
@@ -344,15 +347,15 @@ impl Groups {
         })
     }
 
-    /// All groups that there may be.
+    /// Every group that may exist.
     fn all(&self) -> impl Iterator<Item = Pid> {
         self.each().flat_map(|(leader, group, _)| {
-            // A leader may have made a group of its own.
+            // A leader may have created a group of its own.
             [Some(group), (leader != group).then_some(leader)].into_iter().flatten()
         })
     }
 
-    /// Whether a process of one of them is left. Only a thorough look tells zombies apart.
+    /// Whether a process of these groups is left. Only a thorough look recognises zombies.
     fn any_left(&self, thorough: bool) -> bool {
         self.all().any(|group| killpg(group, None) != Err(Errno::ESRCH) && (!thorough || family::runs(group)))
     }
@@ -413,7 +416,7 @@ fn prepare(pipe: RawFd) {
     }
 }
 
-/// Fills all of it. `false` when the last writer is gone.
+/// Fills the whole buffer. `false` when the last writer is gone.
 fn read_all(bytes: &mut [u8]) -> bool {
     let mut filled = 0;
     while let Some(rest) = bytes.get_mut(filled..).filter(|rest| !rest.is_empty()) {

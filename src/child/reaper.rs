@@ -1,8 +1,9 @@
-//! The end of processes: collecting those that we have started, and, as process 1, those that we have inherited.
+//! Collects ended processes: those that we have started and, as process 1, those that we have inherited.
 //!
-//! A process that has ended keeps its number until it is collected, so a child is struck off the guardian's list first. As
-//! process 1 of a container or namespace we are given the orphans of all others, and nothing else collects them. A child of
-//! ours must never be collected as one of these: its exit would be lost. So those that live are known here.
+//! A process that has ended keeps its number until it is collected, so a child is first removed from the guardian's
+//! list. As process 1 of a container or namespace we inherit the orphans of all other processes, and nothing else
+//! collects them. A child of ours must not be collected as an orphan, because its exit would be lost. This module
+//! therefore lists the children that are not collected yet.
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
@@ -13,34 +14,35 @@ use nix::unistd::{Pid, getpgid};
 use super::guardian::Entry;
 use crate::threads;
 
-/// The children that are not collected yet. A few at a time.
+/// The children that are not collected yet: a few at a time.
 static KNOWN: Mutex<Vec<Pid>> = Mutex::new(Vec::new());
 
 /// A process that is not collected yet.
 #[derive(Debug)]
 pub(super) struct Living {
     pub(super) pid: Pid,
-    /// The group that it was started in. Its number is nobody else's as long as the process is in it and not collected.
+    /// The group in which it was started. The number cannot be reused while the process is in the group and not
+    /// collected.
     pub(super) group: Pid,
     /// `None` where no guardian knows it.
     pub(super) entry: Option<Entry>,
 }
 
 impl Living {
-    /// The group that it is in: where it has made itself the leader of a session, its own.
+    /// The group that it is in now: its own if it has made itself the leader of a session.
     pub(super) fn group_now(&self) -> Pid {
         match getpgid(Some(self.pid)) {
             Ok(group) if group == self.pid => group,
-            // A group of somebody else's is not signalled, whatever it has joined.
+            // A group of another process is never signalled, even if this process has joined it.
             Ok(_) | Err(_) => self.group,
         }
     }
 }
 
-/// The known children, for one who changes or reads them.
+/// The locked list of our children.
 pub(super) struct Known(MutexGuard<'static, Vec<Pid>>);
 
-/// Waits for whoever starts a child at this moment.
+/// Locks the list. Waits while another thread starts a child.
 pub(super) fn known() -> Known {
     Known(KNOWN.lock().unwrap_or_else(PoisonError::into_inner))
 }
@@ -55,7 +57,7 @@ impl Known {
     }
 }
 
-/// Off the guardian's list first: as soon as the process is collected, its number can be somebody else's.
+/// Removes the process from the guardian's list, then collects it: from then on its number can be another process's.
 pub(super) fn reap(living: Living) {
     if let Some(entry) = living.entry {
         entry.strike();
@@ -63,8 +65,8 @@ pub(super) fn reap(living: Living) {
     reap_later(living.pid);
 }
 
-/// Collects a process now if it has ended, else when it has, on a thread. Without a thread it stays a zombie, which goes when
-/// we go.
+/// Collects a process now if it has ended, otherwise on a thread when it ends. Without a thread it stays a zombie until
+/// we exit.
 pub(super) fn reap_later(pid: Pid) {
     known().remove(pid);
     if waitpid(pid, Some(WaitPidFlag::WNOHANG)) == Ok(WaitStatus::StillAlive) {
@@ -72,12 +74,12 @@ pub(super) fn reap_later(pid: Pid) {
     }
 }
 
-/// Waits for a process that ends at once.
+/// Waits for a process that is about to end, and collects it.
 pub(super) fn collect(pid: Pid) {
     while waitpid(pid, None) == Err(Errno::EINTR) {}
 }
 
-/// As process 1, collects what has ended and was started by others. Else nothing is ever inherited, and this does nothing.
+/// As process 1, collects ended processes that others have started. Otherwise we inherit none, and this does nothing.
 pub fn reap_orphans() {
     #[cfg(target_os = "linux")]
     if Pid::this().as_raw() == 1 {
@@ -90,14 +92,14 @@ pub fn reap_orphans() {
     }
 }
 
-/// The children of process 1 that have ended. A wait for any of them would stop at the first, be it a known one.
+/// The ended children of process 1. A wait for any child would stop at the first, even if that is one of ours.
 #[cfg(target_os = "linux")]
 fn ended_children() -> Vec<Pid> {
     let Ok(entries) = std::fs::read_dir("/proc") else { return Vec::new() };
     let pids = entries.flatten().filter_map(|entry| entry.file_name().to_str()?.parse::<i32>().ok());
     pids.filter(|pid| {
         let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
-        // `pid (name) state parent ...`, and a name may hold anything.
+        // `pid (name) state parent ...`; the name may contain any character.
         stat.rsplit_once(')').is_some_and(|(_, rest)| rest.starts_with(" Z 1 "))
     })
     .map(Pid::from_raw)

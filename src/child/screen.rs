@@ -1,17 +1,18 @@
-//! What a terminal would show of a text: progress bars and spinners leave their last state, and no control sequence is left.
+//! Renders text as a terminal would show it: progress bars and spinners leave their last state, and no control sequence
+//! remains.
 //!
-//! It knows what programs use to write over what they have written: carriage return, backspace, the cursor moved to the
-//! first column or up, a line or all below it erased. What is written over is replaced as a whole: a bar that is shorter than
-//! the one before leaves no rest of it. It knows no width, no height and no colours, and never reads anything.
+//! It handles what programs use to overwrite their output: carriage return, backspace, the cursor moved to the first
+//! column or up, and a line or everything below it erased. Overwritten text is replaced as a whole, so that a bar that
+//! is shorter than the one before leaves no rest of it. It ignores width, height and colours, and does no I/O.
 
 use std::iter::Peekable;
 use std::str::Chars;
 
-/// How far up the cursor can be moved: terminals are not higher, and what has left one at the top stays as it is.
+/// How far up the cursor can move: terminals are not higher, and a row that has scrolled off the top stays as it is.
 const HEIGHT: usize = 64;
 
-/// The text without escape sequences as ECMA-48 has them and without control characters other than tab and line feed, each
-/// line in its last state.
+/// The text without ECMA-48 escape sequences and without control characters other than tab and line feed. Each line is
+/// in its last state.
 pub(super) fn shown(text: &str) -> String {
     let mut screen = Screen::default();
     let mut chars = text.chars().peekable();
@@ -19,7 +20,7 @@ pub(super) fn shown(text: &str) -> String {
         match char {
             '\x1b' => screen.escape(&mut chars),
             '\n' => screen.next_row(),
-            // What follows is written over it; where a line feed follows, nothing is.
+            // The next character overwrites the row. If a line feed comes next, the row stays.
             '\r' => screen.over = true,
             '\x08' => screen.back(),
             '\t' => screen.print('\t'),
@@ -35,14 +36,14 @@ struct Screen {
     rows: Vec<Row>,
     /// The row of the cursor, an index into `rows`.
     row: usize,
-    /// What is printed next takes the place of the row's text.
+    /// Whether the next character replaces the row's text.
     over: bool,
 }
 
 #[derive(Debug, Default)]
 struct Row {
     text: String,
-    /// Something was there and was erased or written over: if nothing is left, there is no such line.
+    /// Whether text was erased or overwritten here: if nothing is left in the end, the row is omitted.
     changed: bool,
 }
 
@@ -97,7 +98,7 @@ impl Screen {
         self.over = true;
     }
 
-    /// Takes an escape sequence from the text, and does what it says.
+    /// Consumes an escape sequence and performs it.
     fn escape(&mut self, chars: &mut Peekable<Chars<'_>>) {
         match chars.peek() {
             // CSI: parameters, intermediates, one final character.
@@ -111,7 +112,7 @@ impl Screen {
                     self.control(what, parameters.parse().ok());
                 }
             }
-            // OSC and the other strings: to BEL or ESC \. One that is not closed ends with its line.
+            // OSC and the other string sequences: to BEL or ESC \. An unterminated one ends with its line.
             Some(']' | 'P' | 'X' | '^' | '_') => {
                 while chars.next_if(|char| !matches!(char, '\x07' | '\x1b' | '\n')).is_some() {}
                 if chars.next_if_eq(&'\x1b').is_some() {
@@ -126,7 +127,7 @@ impl Screen {
         }
     }
 
-    /// A control sequence with its one number. `None` if it has none, or more.
+    /// Performs a control sequence with one number, which is `None` if it has none, or several.
     fn control(&mut self, what: char, number: Option<usize>) {
         let times = number.unwrap_or(1).max(1);
         match what {
@@ -134,7 +135,7 @@ impl Screen {
             'B' | 'E' => self.down(times),
             'G' if times == 1 => self.over = true,
             'D' if times >= self.row().text.chars().count() => self.over = true,
-            // From the cursor to the end, which is nothing unless it stands at the beginning.
+            // Erasing from the cursor to the end of the line does nothing unless the cursor is at the beginning.
             'K' if number.unwrap_or(0) == 0 && !self.over => {}
             'K' => self.erase(),
             'J' if number.unwrap_or(0) == 0 => {
@@ -143,7 +144,7 @@ impl Screen {
                 }
                 self.rows.truncate(self.row + 1);
             }
-            // Colours, and what would need a height. A screen that is cleared keeps what was on it: it may say why.
+            // Colours, and what would need a height. A cleared screen keeps its text, which may say what went wrong.
             _ => {}
         }
     }

@@ -1,4 +1,4 @@
-//! Whether a command is an interactive shell, as in `bash -ic "npx server"`, by which people get the `PATH` of their terminal.
+//! Recognises interactive shells, as in `bash -ic "npx server"`, which people use to get the `PATH` of their terminal.
 
 use std::ffi::OsString;
 use std::path::Path;
@@ -6,7 +6,8 @@ use std::path::Path;
 /// The shells that look for their terminal when they are interactive.
 const SHELLS: [&str; 8] = ["ash", "bash", "dash", "fish", "ksh", "mksh", "sh", "zsh"];
 
-/// Whether this command is a shell that is told to be interactive. A word of options may hold several, as `-lic` does.
+/// Whether this command is a shell that is told to be interactive. One word may combine several options, as `-lic`
+/// does.
 pub(super) fn is_interactive(argv: &[OsString]) -> bool {
     let Some((command, arguments)) = argv.split_first() else { return false };
     let name = Path::new(command).file_name().and_then(|name| name.to_str()).unwrap_or_default();

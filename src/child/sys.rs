@@ -4,7 +4,7 @@
 //! |---|---|---|
 //! | the exit is seen by | a pidfd; where the system refuses one, as elsewhere | a thread in `waitid`, and a pipe that it closes |
 //! | the parent dies, and there is no guardian | the child gets SIGTERM | nothing happens |
-//! | a child that leads nothing | the leader of its session forks a sibling and is gone | it leads its session |
+//! | a child that leads nothing | the leader of its session forks a sibling and exits | it leads its session |
 //! | closing what a fork inherited, at once or on exec | `close_range`; under an old kernel, as elsewhere | one by one |
 
 use std::io;
@@ -75,17 +75,17 @@ pub(super) fn ended(pid: Pid) -> Option<Exit> {
     peek(pid, libc::WNOHANG).ok().flatten()
 }
 
-/// Learns of the end of another process, be it no child of ours.
+/// Reports the end of any process, not only of a child.
 #[derive(Debug)]
 pub struct EndWatch(AsyncFd<OwnedFd>);
 
 impl EndWatch {
-    /// Must be called inside the runtime. An error where the system has no pidfds, or there is no such process.
+    /// Must be called inside the runtime. Fails if the system has no pidfds, or no such process exists.
     pub fn new(pid: Pid) -> io::Result<Self> {
         register(pidfd(pid)?, Interest::READABLE).map(Self)
     }
 
-    /// Ready when it has ended. The last who asked is woken.
+    /// Ready once the process has ended. Only the last caller is woken.
     pub fn poll_ended(&self, cx: &mut Context<'_>) -> Poll<()> {
         self.0.poll_read_ready(cx).map(|_| ())
     }
@@ -99,7 +99,8 @@ fn peek(pid: Pid, options: libc::c_int) -> Result<Option<Exit>, Errno> {
     }))
 }
 
-/// What has stopped the child, if it is stopped at this moment. `None` for one that has ended. It takes the news from nobody.
+/// The signal that has stopped the child, if it is stopped now. `None` for one that has ended. Leaves the event in
+/// place.
 pub(super) fn stopped_by(pid: Pid) -> Option<StoppedBy> {
     let (code, signal) = wait(pid, libc::WSTOPPED | libc::WNOHANG).ok()??;
     if code != libc::CLD_STOPPED {
@@ -113,7 +114,7 @@ pub(super) fn stopped_by(pid: Pid) -> Option<StoppedBy> {
     })
 }
 
-/// Whether the child has ended. `true` also for one that somebody else has collected.
+/// Whether the child has ended. Also `true` if something else has collected it.
 pub(super) fn has_ended(pid: Pid) -> bool {
     !matches!(peek(pid, libc::WNOHANG), Ok(None))
 }
@@ -171,10 +172,10 @@ pub(super) fn keep_zombies() {
     }
 }
 
-/// Makes signals ours, whatever they were for the one that has started us: none is blocked, and a file that may not grow is an
-/// error of the write and not the end of us. A child gets none of it. To be called before the first thread.
+/// Takes over the signals, whatever the process that started us has set: none is blocked, and exceeding the file size
+/// limit is an error of the write instead of ending us. Children do not inherit this. Call it before the first thread.
 pub fn take_signals() {
-    // They fail only for what is no signal.
+    // The calls fail only for an invalid signal.
     let _ = SigSet::empty().thread_set_mask();
     #[expect(unsafe_code, reason = "signal dispositions have no safe interface")]
     // SAFETY: ignoring a signal runs no code of ours.
@@ -183,9 +184,9 @@ pub fn take_signals() {
     }
 }
 
-/// Blocks no signal, and gives every one its default again, in a fresh child. System calls only.
+/// In a new child: unblocks all signals and restores all default actions. System calls only.
 pub(super) fn reset_signals() {
-    // It fails only for what is no set.
+    // It fails only for an invalid set.
     let _ = SigSet::empty().thread_set_mask();
     #[cfg(target_os = "linux")]
     let last = libc::SIGRTMAX();
@@ -193,7 +194,8 @@ pub(super) fn reset_signals() {
     let last = 31;
     for number in 1..=last {
         #[expect(unsafe_code, reason = "signal dispositions have no safe interface")]
-        // SAFETY: the default runs no code of ours. For signals that cannot be changed it is an error without effect.
+        // SAFETY: the default action runs no code of ours. For signals that cannot be changed the call is an error
+        // without effect.
         unsafe {
             libc::signal(number, libc::SIG_DFL);
         }
@@ -203,14 +205,15 @@ pub(super) fn reset_signals() {
 /// Whether our session has a terminal. System calls only.
 pub(super) fn has_terminal() -> bool {
     #[expect(unsafe_code, reason = "the descriptor needs no owner for so short a time")]
-    // SAFETY: the path is a C string, and what was opened is closed and known to nobody else.
+    // SAFETY: the path is a C string, and the descriptor is closed here and known to nothing else.
     unsafe {
         let terminal = libc::open(c"/dev/tty".as_ptr(), libc::O_RDWR | libc::O_NOCTTY | libc::O_CLOEXEC);
         terminal >= 0 && libc::close(terminal) == 0
     }
 }
 
-/// Keeps a fresh child, and what it starts, from being stopped for using the terminal in the background. System calls only.
+/// In a new child: keeps it and its descendants from being stopped for using the terminal in the background. System
+/// calls only.
 pub(super) fn ignore_terminal_stops() {
     for stop in [Signal::SIGTTIN, Signal::SIGTTOU] {
         #[expect(unsafe_code, reason = "signal dispositions have no safe interface")]
@@ -221,8 +224,9 @@ pub(super) fn ignore_terminal_stops() {
     }
 }
 
-/// In a fresh child that leads a session or group: a sibling of it, a child of our own parent that is in the same session and group and
-/// leads neither, goes on from here, and the leader is gone. Where the system refuses, the leader goes on. System calls only.
+/// In a new child that leads a session or group: a sibling continues from here, and the leader exits. The sibling is a
+/// child of our own parent, is in the same session and group, and leads neither. Where the system refuses a sibling,
+/// the leader continues. System calls only.
 pub(super) fn continue_as_sibling() {
     #[cfg(target_os = "linux")]
     {
@@ -236,10 +240,10 @@ pub(super) fn continue_as_sibling() {
     }
 }
 
-/// A place that we share with a child that we fork, for the number of the process that executes the command.
+/// Memory shared with a forked child, for the id of the process that executes the command.
 pub(super) struct Place(NonNull<AtomicI32>);
 
-/// The child's view of a [`Place`]. It is written to between fork and exec, and not used in our own process.
+/// The child's view of a [`Place`]. The child writes to it between fork and exec; our own process does not use it.
 #[derive(Clone, Copy)]
 pub(super) struct PlaceWriter(NonNull<AtomicI32>);
 
@@ -265,7 +269,7 @@ impl Place {
         PlaceWriter(self.0)
     }
 
-    /// `None` if no child has come so far.
+    /// The id that the child has written. `None` if no child has got that far.
     pub(super) fn read(&self) -> Option<Pid> {
         #[expect(unsafe_code, reason = "the memory is not Rust's")]
         // SAFETY: it is mapped for as long as this value lives.
@@ -275,7 +279,7 @@ impl Place {
 }
 
 impl PlaceWriter {
-    /// In a fresh child. No system call, even.
+    /// In a new child. Makes no system call at all.
     pub(super) fn write(self, pid: Pid) {
         #[expect(unsafe_code, reason = "the memory is not Rust's")]
         // SAFETY: the child has a mapping of its own, which nothing undoes before it executes its command.
@@ -293,13 +297,12 @@ impl Drop for Place {
     }
 }
 
-/// In a fresh child: be ended when the parent is. System calls only.
-/// In a fresh child: be ended when the parent is, unless a guardian does that, which knows what was signalled already.
-/// System calls only.
+/// In a new child: arranges that it gets SIGTERM when the parent dies, unless a guardian sees to that: the guardian
+/// knows what was signalled already. System calls only.
 #[cfg(target_os = "linux")]
 pub(super) fn die_with(parent: Pid, guarded: bool) {
     if !guarded {
-        // A sandbox may refuse it.
+        // A sandbox may refuse the call.
         let _ = nix::sys::prctl::set_pdeathsig(nix::sys::signal::Signal::SIGTERM);
     }
     if getppid() != parent {

@@ -1,8 +1,8 @@
 //! The last of what a child wrote to stderr, for the person who has to find out why it died.
 //!
-//! It keeps bytes and makes text of them only when asked, or when there are too many. Many states of one line, as of a
-//! progress bar, take the room of one. It never grows beyond one and a half times [`Tail::LIMIT`] and masks nothing: what
-//! shows the text masks it.
+//! The tail stores bytes, and turns them into text only when asked, or when there are too many. The successive states
+//! of one line, such as a progress bar's, are then reduced to the last. The tail never grows beyond one and a half
+//! times [`Tail::LIMIT`]. It masks nothing: the code that shows the text masks it.
 
 use std::collections::VecDeque;
 
@@ -19,11 +19,11 @@ pub struct Tail {
 }
 
 impl Tail {
-    /// The most that is told, in bytes.
+    /// The longest text that is returned, in bytes.
     pub const LIMIT: usize = 64 * 1024;
-    /// How much more may pile up before it is made less: making it less takes a look at all of it.
+    /// How much more may accumulate before the tail is trimmed, in bytes: trimming reads all of it.
     const SLACK: usize = Self::LIMIT / 2;
-    /// The most of an unfinished line that is left as it is, in bytes: it may end in the middle of a sequence.
+    /// The most of an unfinished line that is left alone, in bytes: it may end in the middle of an escape sequence.
     const UNFINISHED: usize = 1024;
 
     /// Adds what was written last.
@@ -43,7 +43,7 @@ impl Tail {
     }
 
     /// What is kept, as plain text: from the start of a line if a line had to be cut, invalid UTF-8 replaced, without
-    /// terminal colours and other control sequences. Of a line that was written over, its last state.
+    /// terminal colours and other control sequences. An overwritten line is in its last state.
     pub fn text(&self) -> String {
         let bytes: Vec<u8> = self.bytes.iter().copied().collect();
         let text = shown(&String::from_utf8_lossy(from_line(&bytes, self.cut)));
@@ -54,7 +54,7 @@ impl Tail {
         String::from_utf8_lossy(from_line(&text.as_bytes()[start..], start > 0)).into_owned()
     }
 
-    /// Leaves the last state of each line that was written over.
+    /// Reduces each overwritten line to its last state.
     fn merge_states(&mut self) {
         let bytes = self.bytes.make_contiguous();
         if memchr3(b'\r', b'\x1b', b'\x08', bytes).is_none() {
@@ -65,7 +65,7 @@ impl Tail {
         let (before, unfinished) = bytes.split_at(whole);
         let mut merged = shown(&String::from_utf8_lossy(before)).into_bytes();
         if before.ends_with(b"\r") {
-            // What follows is written over the last line.
+            // What comes next overwrites the last line.
             merged.push(b'\r');
         }
         merged.extend_from_slice(unfinished);
@@ -81,7 +81,8 @@ impl Tail {
     }
 }
 
-/// The bytes from the start of a line, where something before them was cut off. A cut line is better than none.
+/// The bytes from the start of a line, if something before them was cut off. If they hold no other line, the cut one
+/// stays.
 fn from_line(bytes: &[u8], cut: bool) -> &[u8] {
     match memchr(b'\n', bytes) {
         Some(end) if cut && end + 1 < bytes.len() => &bytes[end + 1..],

@@ -351,7 +351,7 @@ async fn a_child_is_seen_stopped_as_long_as_it_is() {
     let pid = pid_of(&child);
     assert_eq!(child.process.stopped_by(), None);
     kill(pid, Signal::SIGSTOP).unwrap();
-    // The news of a stop comes to nobody, so it can only be asked for.
+    // Nothing reports that a process was stopped, so it has to be queried.
     while child.process.stopped_by().is_none() {
         yield_now().await;
     }
@@ -369,7 +369,8 @@ async fn a_child_is_seen_stopped_as_long_as_it_is() {
 
 #[test]
 fn a_stop_is_named_with_its_signal() {
-    // In our own session: where no parent is in the same one, the system lets these signals stop nobody.
+    // The child stays in our session: without a parent in its own session, the system would let these signals stop
+    // nothing.
     let sleep = ["/bin/sleep".into(), "1000".into()];
     let mut sleeper = super::command(&sleep, &[]).unwrap().process_group(0).spawn().unwrap();
     let pid = super::pid_of(&sleeper);
@@ -452,7 +453,7 @@ async fn a_cidfile_of_the_persons_own_goes_with_its_container() {
         child
     };
 
-    // The client is killed and its container is not: it is killed as well, and only then the next one can be started.
+    // Killing the client leaves the container running. It is killed as well, and only then can the next client start.
     let child = start().await;
     kill(pid_of(&child), Signal::SIGKILL).unwrap();
     child.process.exited().await;
@@ -470,7 +471,7 @@ async fn a_cidfile_of_the_persons_own_goes_with_its_container() {
     child.process.forget(false);
     assert!(!file.exists());
 
-    // What somebody else has written is left alone.
+    // A file that another program has written is left alone.
     let other = dir.path().join("other");
     fs::write(&other, "0123456789abcdef").unwrap();
     let mut child =
