@@ -1,8 +1,8 @@
 //! The exit codes, all of them. They are promises: scripts and hosts read them, so none changes its meaning.
 //!
-//! `run` exits 0 when the server's last exit was code 0 or a signal of our own stop, else with that exit as a shell tells
-//! it: its code, 128 + its signal, [`NOT_FOUND`] or [`NOT_EXECUTABLE`]; or [`OUTPUT_LOST`]. The codes from 64 on belong to the commands that
-//! name them.
+//! `run` exits 0 when the server's last exit was code 0 or a signal of our own stop. Otherwise it exits as a shell
+//! reports that exit (its code, or 128 + its signal), or with [`NOT_FOUND`], [`NOT_EXECUTABLE`] or [`OUTPUT_LOST`]. The
+//! codes from 64 on belong to the commands that name them.
 
 /// All is well.
 pub const DONE: i32 = 0;
@@ -49,8 +49,8 @@ pub const NOT_SOUND: i32 = 85;
 pub const NOT_STARTED: i32 = 86;
 /// `check`: the baseline cannot be read, understood or written.
 pub const NO_BASELINE: i32 = 87;
-/// `run`: what is for the host cannot be written to stdout, as on a disk that is full, and the server's last exit gives no
-/// other code.
+/// `run`: output for the host cannot be written to stdout, as on a disk that is full, and the server's last exit gives
+/// no other code.
 pub const OUTPUT_LOST: i32 = 88;
 /// The supervisor itself has failed in a way that nobody has foreseen, which ends it: a panic, by Rust's convention.
 pub const PANICKED: i32 = 101;

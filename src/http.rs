@@ -88,7 +88,7 @@ fn plain() -> ClientBuilder {
     builder
 }
 
-/// Looks names up on threads of ours, which can be refused: the client's own look-up panics then.
+/// Resolves names on threads of ours, which the system may refuse: the client's own resolver panics then.
 #[derive(Debug)]
 struct Lookup;
 

@@ -147,7 +147,7 @@ impl Sink {
         }
     }
 
-    /// How many bytes of what was written to a pipe its reader has not read. 0 for what is no pipe.
+    /// How many bytes written to a pipe its reader has not read. 0 for anything but a pipe.
     pub fn unread(&self) -> io::Result<usize> {
         match &self.0 {
             Writing::Polled(polled) => polled.unread(),

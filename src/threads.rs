@@ -1,8 +1,9 @@
-//! The one place where threads are started: it can fail, and never panics.
+//! Starts all threads. A start can fail, and never panics.
 //!
-//! A user's processes and threads are limited together (`ulimit -u`, `TasksMax=` of systemd, `--pids-limit` of containers),
-//! and a thread that cannot be had is a fault of what wanted it: told once and tried again, while messages go on. What would
-//! panic there is never called: [`std::thread::spawn`] and tokio's `spawn_blocking`.
+//! A user's processes and threads share one limit (`ulimit -u`, `TasksMax=` of systemd, `--pids-limit` of containers).
+//! A thread that is not available is a fault of the service that wanted it: the fault is reported once, the start is
+//! tried again, and messages go on. Calls that would panic then are not used: [`std::thread::spawn`] and tokio's
+//! `spawn_blocking`.
 
 use std::io;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -14,9 +15,9 @@ use tokio::sync::oneshot;
 
 /// The stack of a thread that makes a system call or two, in bytes.
 pub const SMALL: usize = 64 * 1024;
-/// The stack of a thread that runs code of others, in bytes: what Rust gives.
+/// The stack of a thread that runs code of others, in bytes: Rust's default.
 pub const ORDINARY: usize = 2 * 1024 * 1024;
-/// What the system's refusal means. It says only "Resource temporarily unavailable".
+/// The meaning of the system's refusal, whose own message is only "Resource temporarily unavailable".
 pub const LIMIT: &str = "the process limit is reached";
 
 /// Starts a thread with a stack of this many bytes.
@@ -31,21 +32,21 @@ pub fn start<T: Send + 'static>(
     Builder::new().name(name.to_owned()).stack_size(stack).spawn(body).map_err(named)
 }
 
-/// Runs what blocks on a thread of its own. Dropping the future lets it run on without anybody to hear of it.
+/// Runs blocking work on a thread of its own. If the future is dropped, the work runs on, and its result is discarded.
 ///
 /// # Errors
 /// If the system has no thread to give, or if the work panicked.
 pub async fn blocking<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> io::Result<T> {
     let (tell, told) = oneshot::channel();
     let body = move || {
-        // Nobody may want to know any more.
+        // The receiver may be gone.
         let _ = tell.send(work());
     };
     start("blocking", ORDINARY, body)?;
     told.await.map_err(|_| io::Error::other("it panicked"))
 }
 
-/// The life of a service, that waits for a thread.
+/// A service that waits for a thread.
 struct Waiting {
     name: &'static str,
     stack: usize,
@@ -55,10 +56,10 @@ struct Waiting {
 static WAITING: Mutex<Vec<Waiting>> = Mutex::new(Vec::new());
 static WAITERS: AtomicUsize = AtomicUsize::new(0);
 
-/// Starts the thread of a service, now or as soon as one can be had: [`retry`] tries again.
+/// Starts the thread of a service now, or as soon as one is available: [`retry`] tries again.
 ///
 /// # Errors
-/// If the system has no thread to give now. It is to be told once.
+/// If the system has no thread to give now. The caller is to report that once.
 pub fn start_service(
     name: &'static str,
     stack: usize,
@@ -93,12 +94,12 @@ pub fn is_awaited() -> bool {
     WAITERS.load(Ordering::Relaxed) > 0
 }
 
-/// Starts the services that wait for a thread, as far as there are threads now.
+/// Starts the services that wait for a thread, as far as threads are available.
 pub fn retry() {
     let waiting = std::mem::take(&mut *WAITING.lock().unwrap_or_else(PoisonError::into_inner));
     WAITERS.fetch_sub(waiting.len(), Ordering::Relaxed);
     for service in waiting {
-        // It was told when it was first tried.
+        // The first failure was reported already.
         let _ = try_service(service);
     }
 }

@@ -153,7 +153,7 @@ impl Drop for Watch {
     }
 }
 
-/// Runs this on a thread of its own, as soon as there is one. When it ends, and however it ends, nothing is watched any more.
+/// Runs this on a thread of its own, as soon as one is available. However it ends, nothing is watched from then on.
 fn on_thread(told: &Arc<Told>, keep: impl FnOnce() + Send + 'static) {
     let dark = Arc::clone(told);
     let body = move || {

@@ -193,8 +193,8 @@ fn text(result: &Value) -> Result<String> {
     Ok(result["content"][0]["text"].as_str().with_context(|| format!("no text in {result}"))?.to_owned())
 }
 
-/// The guidance in a tool's result: it must be of this kind, and not be marked as a failure of the tool. There is no outcome
-/// where nothing of the server's was called.
+/// The guidance in a tool's result. It must have this status, and the result must not be marked as an error of the
+/// tool. `outcome` is `None` where no tool of the server was called.
 fn guidance(result: &Value, status: &str, outcome: Option<&str>) -> Result<Value> {
     ensure!(result.get("isError").is_none(), "the chat is told of an error of the tool: {result}");
     let guidance: Value = serde_json::from_str(&text(result)?).unwrap_or_default();

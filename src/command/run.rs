@@ -52,7 +52,7 @@ use crate::mask::Mask;
 use crate::store::Place;
 use crate::stream::{self, Sink, Source};
 
-/// So many descriptors are needed at least: for the runtime, the signals, the time, our own stdio and a child.
+/// The least number of free descriptors: for the runtime, the signals, the time, our own stdio and a child.
 const DESCRIPTORS: usize = 24;
 
 /// Supervises until the host or the server is done with it. Gives the exit code.
@@ -73,7 +73,7 @@ pub fn run(options: Run, guardian: Option<Guardian>) -> Result<i32> {
     code.unwrap_or_else(|panic| panics.resume(panic))
 }
 
-/// Whether there are as many descriptors as are needed to begin with: without them the runtime panics.
+/// Checks that enough descriptors are free to begin with: without them the runtime panics.
 fn spare_descriptors() -> std::io::Result<()> {
     let opened: std::io::Result<Vec<File>> = (0..DESCRIPTORS).map(|_| File::open("/dev/null")).collect();
     opened.map(drop)

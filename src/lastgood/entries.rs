@@ -7,7 +7,7 @@
 //!   key.
 //! - A list without entries never takes the place of one with entries: what a server says of itself while it is not well
 //!   must not cost the host its tools. Where nothing better is known it is kept.
-//! - What the server refuses by now is erased by an entry that is not kept itself.
+//! - What the server now refuses is erased by an entry that is not kept itself.
 //! - At most [`VERSIONS`] versions an era, and no more bytes than fit a file: what was written longest ago goes first,
 //!   greetings after all lists, and a list with all its pages, for half a list would be taken for the whole.
 
@@ -35,7 +35,7 @@ pub(super) struct Entry {
     pub(super) result: Box<RawValue>,
     /// It is a page of a list and has entries.
     has_entries: bool,
-    /// Nothing takes the place of what has this address: the server refuses by now what it once answered.
+    /// Whether it erases what has this address: the server now refuses what it once answered.
     erases: bool,
 }
 

@@ -61,7 +61,7 @@ impl Teller {
     }
 }
 
-/// Starts the thread, as soon as there is one. `end` is dropped when it has ended.
+/// Starts the thread as soon as one is available. `end` is dropped when the thread has ended.
 pub(super) fn start(disk: impl Disk, queue: &Arc<Queue>, teller: &Arc<Teller>, end: oneshot::Sender<()>) {
     let started = threads::start_service("last-good", STACK, {
         let (queue, teller) = (Arc::clone(queue), Arc::clone(teller));

@@ -1,8 +1,8 @@
-//! A mapped file that somebody truncates: touching what is gone of it raises SIGBUS, which would end the whole process.
+//! SIGBUS from a mapped file that another program truncates: touching a page that is gone would end the whole process.
 //!
-//! `SQLite` maps the index of its log. On the store's thread, a page that is gone is replaced by an empty one: what is read from
-//! it then is found to be damaged, as any other damage is, and a store that is damaged is done without. On every other thread
-//! the signal means what it always does.
+//! `SQLite` maps the index of its log. On the store's thread, a missing page is replaced by an empty one. What is read
+//! from it is then found to be damaged, like any other damage, and the supervisor goes on without a damaged store. On
+//! every other thread the signal has its usual effect.
 
 use std::cell::Cell;
 use std::mem;
@@ -19,7 +19,7 @@ thread_local! {
 /// The size of a page, in bytes.
 static PAGE: AtomicUsize = AtomicUsize::new(0);
 
-/// From now on this thread outlives what is done to files that it has mapped.
+/// From now on this thread survives the truncation of files that it has mapped.
 pub(super) fn survive() {
     let page = sysconf(SysconfVar::PAGE_SIZE).ok().flatten().and_then(|size| usize::try_from(size).ok());
     PAGE.store(page.unwrap_or(4096), Ordering::Relaxed);
@@ -38,8 +38,8 @@ pub(super) fn survive() {
 extern "C" fn patch(signal: libc::c_int, info: *mut libc::siginfo_t, _context: *mut libc::c_void) {
     let page = PAGE.load(Ordering::Relaxed);
     #[expect(unsafe_code, reason = "what a signal handler may do is not safe")]
-    // SAFETY: the system hands in what has happened. On the store's thread only a mapped file can raise this signal, and its
-    // page is gone anyway. Elsewhere the default is set, and the access that is made again ends the process.
+    // SAFETY: the system passes the details of the signal. On the store's thread only a mapped file can raise it, and
+    // its page is gone anyway. Elsewhere the default action is restored, and the repeated access ends the process.
     unsafe {
         let at = (*info).si_addr().addr() & !(page - 1);
         let patched = SURVIVES.get() && at != 0 && {

@@ -71,7 +71,7 @@ impl Room {
         Self { place, shared, teller, rest, until_forget: 0 }
     }
 
-    /// Starts the thread, as soon as there is one. `end` is dropped when it has ended.
+    /// Starts the thread as soon as one is available. `end` is dropped when the thread has ended.
     pub(super) fn start(mut self, end: oneshot::Sender<()>) {
         let tell = self.teller.tell.clone();
         let started = threads::start_service("store", STACK, move || {

@@ -41,7 +41,7 @@ pub(super) struct Fd {
     /// The description is blocking: each call has to say that it does not wait.
     pub(super) dont_wait: bool,
     pub(super) is_socket: bool,
-    /// A pipe in which what is written at once is read at once, and nothing more (`O_DIRECT`).
+    /// Whether it is a pipe in packet mode (`O_DIRECT`): each read returns what one write put in, and nothing more.
     pub(super) in_packets: bool,
 }
 
@@ -124,7 +124,7 @@ fn kind(fd: BorrowedFd<'_>) -> Result<SFlag, Errno> {
     Ok(SFlag::from_bits_truncate(fstat(fd)?.st_mode) & SFlag::S_IFMT)
 }
 
-/// Whether it is a pipe that keeps apart what is written at once.
+/// Whether it is a pipe in packet mode.
 #[cfg(target_os = "linux")]
 fn is_in_packets(fd: BorrowedFd<'_>) -> bool {
     fcntl(fd, FcntlArg::F_GETFL).is_ok_and(|flags| OFlag::from_bits_retain(flags).contains(OFlag::O_DIRECT))

@@ -25,8 +25,8 @@ const MAX_SLICES: usize = 1024;
 #[derive(Debug)]
 pub(super) struct Incoming {
     io: AsyncFd<Fd>,
-    /// The first reads do not wait for readiness: a FIFO whose writers were gone when we opened it reports none. It is over
-    /// when nothing is left to read.
+    /// Whether reads do not wait for readiness yet: a FIFO whose writers were gone when we opened it reports none. This
+    /// ends when nothing is left to read.
     eager: bool,
     /// Asks for the loss of the writer. Registered only when somebody asks, with a descriptor of its own.
     lost: OnceCell<AsyncFd<OwnedFd>>,
@@ -52,8 +52,8 @@ impl Incoming {
             let mut guard = ready!(self.io.poll_read_ready(cx))?;
             match guard.try_io(|io| uninterrupted(|| read(io.get_ref(), buf))) {
                 Ok(done) => {
-                    // A short read has emptied it, which saves the read that would say so; not where each read gives what
-                    // one write has put in. The end is never cleared.
+                    // A short read has emptied the pipe, which saves the read that would find that out. In packet mode
+                    // it proves nothing. At the end of input the readiness stays.
                     let in_packets = self.io.get_ref().in_packets;
                     if !in_packets && done.as_ref().is_ok_and(|&count| 0 < count && count < room) {
                         guard.clear_ready();
@@ -105,7 +105,7 @@ pub(super) struct Outgoing {
 }
 
 impl Outgoing {
-    /// Of a socket the system tells what was received, which is not this.
+    /// For a socket the system counts the bytes that it has received, which is something else.
     pub(super) fn unread(&self) -> io::Result<usize> {
         if self.fd.is_socket { Ok(0) } else { unread(&*self.fd) }
     }
@@ -239,7 +239,7 @@ fn write(fd: &Fd, slices: &[IoSlice<'_>]) -> io::Result<usize> {
     Ok(written?)
 }
 
-/// How many bytes there are to be read: in a pipe the same at both ends.
+/// How many bytes there are to read. A pipe reports the same number at both ends.
 fn unread(fd: &impl AsRawFd) -> io::Result<usize> {
     let mut count: libc::c_int = 0;
     #[expect(unsafe_code, reason = "FIONREAD has no safe wrapper; it writes one int, which is ours")]

@@ -1,7 +1,8 @@
-//! A terminal or a file, which the system lets nobody wait for: a thread of its own reads or writes it.
+//! A terminal or a file, for which the runtime cannot wait: a thread of its own reads or writes it.
 //!
-//! The thread is started with the first read or write. Where none can be had, what would not wait is done in place, and the
-//! next time a thread is asked for again: a log file is written, and a person who types is waited for by nobody.
+//! The thread starts with the first read or write. If none is available, an operation that would not block is done in
+//! place, any other fails, and the next one asks for a thread again. So a log file is still written, and the relay
+//! never waits for a person who types.
 
 use std::fs::File;
 use std::io::{self, IoSlice, Read as _, Write as _};
@@ -15,7 +16,7 @@ use tokio::sync::mpsc as replies;
 
 use crate::threads;
 
-/// How much is read, and written, at once, in bytes.
+/// How many bytes are read or written at a time.
 const ROOM: usize = 64 * 1024;
 
 /// What the thread is asked for.
@@ -37,7 +38,7 @@ struct Worker {
 #[derive(Debug)]
 enum State {
     Idle,
-    /// The thread is at it.
+    /// The thread is working.
     Busy,
     Done(Done),
 }
@@ -59,7 +60,7 @@ impl Threaded {
         Self { file: Arc::new(file), worker: None, state: State::Idle, read: Vec::new(), taken: 0 }
     }
 
-    /// An error is that of this read.
+    /// An error belongs to this read.
     pub(super) fn poll_read(&mut self, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
         loop {
             let left = &self.read[self.taken..];
@@ -80,7 +81,7 @@ impl Threaded {
         }
     }
 
-    /// What is taken is written later: its error is that of the next write or flush.
+    /// Accepts bytes and writes them later. An error is returned by the next write or flush.
     pub(super) fn poll_write(
         &mut self,
         cx: &mut Context<'_>,
@@ -173,7 +174,7 @@ fn perform(file: &File, job: Job) -> Done {
     }
 }
 
-/// Whether it does not wait: a file never does, and a terminal tells.
+/// Whether the operation would not block: a file never blocks, and a terminal is polled.
 fn is_ready(file: &File, job: &Job) -> bool {
     let wanted = match job {
         Job::Read => PollFlags::POLLIN,

@@ -1,7 +1,8 @@
-//! The system's watcher, which panics when its thread is not there: when it is told anything, and when it is dropped.
+//! The system's watcher, which panics if it is used or dropped while its thread is gone.
 //!
-//! The thread may never have been, where the system gives none, or have ended. Its [`Ear`](super::hints::Ear) goes with it, so
-//! that the desk knows. A watcher without a thread is told nothing, and its memory is left alone: it holds a descriptor or two.
+//! The thread may never have started, if the system refused it, or it may have ended. Its [`Ear`](super::hints::Ear) is
+//! dropped with it, which informs the desk. A watcher without a thread is not used, and its memory is leaked: it holds
+//! a descriptor or two.
 
 use std::mem::ManuallyDrop;
 use std::path::Path;

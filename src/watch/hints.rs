@@ -22,7 +22,7 @@ use crate::engine::io::Changed;
 /// How many new directories are remembered one by one.
 const FRESH: usize = 256;
 
-/// How many watchers that have ended are remembered.
+/// How many ended watchers are remembered.
 const GONE: usize = 8;
 
 /// What is watched, and which events matter. Two plans are equal when the same watches serve both.
@@ -146,7 +146,7 @@ struct State {
     watcher: u64,
     /// The last watcher that has ended.
     ended: u64,
-    /// The last few that have ended: two are there at once, at most.
+    /// The last few that have ended. Two exist at the same time, at most.
     gone: BTreeSet<u64>,
     hints: Hints,
 }
@@ -157,7 +157,7 @@ impl Desk {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Waits for hints, but for no longer than this, and takes them all.
+    /// Waits for hints, for this long at most, and takes them all.
     pub(super) fn wait(&self, time: Duration) -> Hints {
         let waited = self.bell.wait_timeout_while(self.state(), time, |state| state.hints.is_empty());
         let (mut state, _) = waited.unwrap_or_else(PoisonError::into_inner);

@@ -40,10 +40,10 @@ const PAUSE: Duration = Duration::from_millis(20);
 /// How long a watcher that was told to end may take. It takes no time, but nothing in here waits for ever.
 const DISMISSAL: Duration = Duration::from_secs(1);
 
-/// After this time a watcher is asked for again that could not be had.
+/// Delay before a watcher that was refused is requested again.
 const RETRY: Duration = Duration::from_secs(2);
 
-/// The system's watcher tells of everything.
+/// The system's watcher reports everything, so no time limit is needed.
 const FOREVER: Duration = Duration::from_secs(365 * 24 * 60 * 60);
 
 /// One watched path.
@@ -82,7 +82,7 @@ pub(super) struct Keeper<W> {
     number: u64,
     /// It was told that nothing is watched.
     fault_told: bool,
-    /// No watcher could be had for the plan.
+    /// Whether no watcher was available for the plan.
     unheard: bool,
 }
 
@@ -95,7 +95,7 @@ impl<W: Watcher> Keeper<W> {
     /// Keeps watch until nobody wants to know any more, or the system's watcher ends.
     pub(super) fn run(&mut self) {
         loop {
-            // Where no watcher could be had, it is asked for again, and everything is looked at.
+            // If no watcher was available, it is requested again, and everything is checked.
             let time = if self.unheard { RETRY } else { FOREVER };
             let mut hints = self.desk.wait(time);
             if hints.closed {
@@ -245,7 +245,7 @@ impl<W: Watcher> Keeper<W> {
             }
         }
         if !watcher.lives() {
-            // It does not tell whether it was refused a thread.
+            // The watcher does not tell whether it was refused a thread.
             return self.fault_of_all(format!("the system's watcher has ended; perhaps {}", threads::LIMIT));
         }
         self.unheard = false;

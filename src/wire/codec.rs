@@ -11,9 +11,9 @@ use tokio_util::codec::Decoder;
 /// How much of each end of an oversize line is kept, in bytes: enough for the members around a large payload.
 pub const ENDS: usize = 4096;
 
-/// The longest line, in bytes, that is kept when it does not start as JSON does and no object begins in so much of it:
-/// endless noise without a line feed costs no more memory than this. Of more noise before the first brace, only the head
-/// is kept, so that a message glued behind it is found.
+/// The longest line, in bytes, that is kept if it does not start as JSON does and no object begins within it: endless
+/// noise without a line feed costs no more memory than this. If the first brace comes after more noise than that, only
+/// the head of the noise is kept, so that a message glued behind it is found.
 pub const NOISE_LIMIT: usize = 1024 * 1024;
 
 /// An empty buffer that holds more capacity than this, in bytes, is given back: one huge line must not be paid for ever.
@@ -48,13 +48,13 @@ pub struct LineCodec {
     max_noise: usize,
     /// How far the buffer has been searched for a line feed already.
     scanned: usize,
-    /// `Some` while a line that is too long passes by, and while its first brace has come after too much noise.
+    /// `Some` while a line that is too long is skipped, or a line whose first brace comes after too much noise.
     skipping: Option<Skipped>,
-    /// What came before the first brace has passed by; the buffer holds the line from that brace on.
+    /// Whether the noise before the first brace was skipped. The buffer then holds the line from that brace on.
     resumed: bool,
-    /// How many bytes of the line are known to be white space before anything else, a byte order mark included.
+    /// How many bytes at the start of the line are known to be white space, a byte order mark included.
     blank: usize,
-    /// An object has begun, or an array as the first thing.
+    /// Whether an object has begun, or an array as the first thing.
     begun: bool,
 }
 
@@ -63,7 +63,7 @@ struct Skipped {
     head: BytesMut,
     tail: BytesMut,
     len: u64,
-    /// All of it is noise in which no object has begun.
+    /// Whether all of it is noise in which no object has begun.
     noise: bool,
 }
 
@@ -107,8 +107,8 @@ impl LineCodec {
         }
     }
 
-    /// Whether no object has begun in the first so many bytes of this content, the beginning of a line, that are kept of
-    /// noise. What was looked at is not looked at again when more of the line has come.
+    /// Whether `content`, the beginning of a line, is noise: no object begins in as much of it as is kept of noise.
+    /// White space that was examined is not examined again when more of the line arrives.
     fn is_noise(&mut self, content: &[u8]) -> bool {
         if self.begun {
             return false;
@@ -119,13 +119,13 @@ impl LineCodec {
         }
         let is_blank = |byte: &&u8| matches!(byte, b' ' | b'\t' | b'\r');
         self.blank += first[self.blank..].iter().take_while(is_blank).count();
-        // All white space so far: it may still become JSON.
+        // What is all white space so far may still become JSON.
         self.begun = first.get(self.blank).is_some_and(|byte| matches!(byte, b'{' | b'['))
             || memchr::memchr(b'{', &first[self.blank..]).is_some();
         !self.begun && self.blank < first.len()
     }
 
-    /// Whether this content, a line or its beginning, is longer than is kept. `Some(true)` where it is for its noise.
+    /// Whether `content`, a line or its beginning, is longer than is kept. `Some(true)` if that is because it is noise.
     fn exceeds(&mut self, content: &[u8]) -> Option<bool> {
         if content.len() > self.max_noise && self.max_noise < self.max_line && self.is_noise(content) {
             return Some(true);
@@ -133,7 +133,7 @@ impl LineCodec {
         (content.len() > self.max_line).then_some(false)
     }
 
-    /// Noise passes by until an object begins: the line is kept from there on.
+    /// Ends the skipping of noise where an object begins: the line is kept from there on.
     fn resume(&mut self, src: &mut BytesMut) {
         let Some(skipped) = self.skipping.as_mut().filter(|skipped| skipped.noise && !self.resumed) else {
             return;
@@ -145,7 +145,7 @@ impl LineCodec {
         self.scanned = 0;
     }
 
-    /// A complete line's content has come, `len` bytes of `src` and perhaps a line feed behind it.
+    /// Takes a complete line: `len` bytes of `src`, and a line feed behind them if `with_feed`.
     fn complete(&mut self, src: &mut BytesMut, len: usize, with_feed: bool) -> Line {
         self.scanned = 0;
         let mut line = src.split_to(len + usize::from(with_feed));
@@ -156,7 +156,7 @@ impl LineCodec {
         (self.blank, self.begun) = (0, false);
         match (self.skipping.take(), exceeds) {
             (None, Some(noise)) => {
-                // All at once: as if it had come in pieces.
+                // The line has come all at once, and is treated as if it had come in pieces.
                 self.skipping = Some(Skipped::start(noise));
                 self.resume(&mut line);
                 let len = line.len() - usize::from(with_feed);
@@ -194,7 +194,7 @@ impl Decoder for LineCodec {
             return Ok(Some(self.complete(src, len, true)));
         }
         match &mut self.skipping {
-            // Also where what was kept behind its noise turns out too long.
+            // This includes a line that is too long even without the noise before it.
             Some(skipped) if !self.resumed || src.len() > self.max_line => {
                 self.resumed = false;
                 skipped.pass(src);

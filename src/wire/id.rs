@@ -57,8 +57,8 @@ impl Id {
         }
     }
 
-    /// The other spelling under which lenient programs answer: the decimal text of an integer, the integer of such a text.
-    /// `None` for a text that is no number. SDK clients take one for the other, so servers get away with it.
+    /// The other spelling that lenient programs use: the decimal text of an integer, or the integer of such a text.
+    /// `None` for any other text. SDK clients take one for the other, so servers get away with it.
     pub fn twin(&self) -> Option<Self> {
         let key = match &self.key {
             Key::Int(number) => Key::Text(number.to_string().into()),
@@ -71,8 +71,8 @@ impl Id {
         Some(Self { key, raw: None })
     }
 
-    /// Whether every reader takes one for the other: a strict one tells `1` from `1.0`, and none tells `"a"` from
-    /// `"\u0061"`.
+    /// Whether every reader takes the two spellings for the same id. A strict reader distinguishes `1` from `1.0`, and
+    /// none distinguishes `"a"` from `"\u0061"`.
     pub fn is_spelled_like(&self, other: &Self) -> bool {
         self.key == other.key && (self.raw == other.raw || matches!(self.key, Key::Text(_)))
     }

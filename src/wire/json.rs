@@ -96,7 +96,7 @@ impl<'t> Walk<'t> {
         }
     }
 
-    /// Over the elements of the array that begins here: `element` must go over each.
+    /// Walks over the elements of the array that begins here. `element` must walk over each.
     #[inline]
     pub(super) fn array(
         &mut self,
@@ -114,12 +114,12 @@ impl<'t> Walk<'t> {
         }
     }
 
-    /// How far it has come, in bytes.
+    /// The position, in bytes.
     pub(super) fn place(&self) -> usize {
         self.at
     }
 
-    /// What it has gone over since this place.
+    /// The text between this position and the present one.
     pub(super) fn since(&self, place: usize) -> &'t str {
         &self.text[place..self.at]
     }

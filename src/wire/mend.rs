@@ -1,13 +1,15 @@
-//! Lines that are nearly JSON, made JSON: what is no UTF-8, and the numbers that JSON does not have.
+//! Turns lines that are nearly JSON into JSON: those with invalid UTF-8, and those with numbers that JSON does not
+//! have.
 //!
-//! Python, JavaScript and C programs print `NaN`, `Infinity` and `-Infinity` for numbers that JSON cannot say, and cut or
-//! foreign text in the middle of a string. Some clients read such lines and others lose the answer in them.
+//! Python, JavaScript and C programs print `NaN`, `Infinity` and `-Infinity` for numbers that JSON cannot express. They
+//! also print text that was cut or has another encoding in the middle of a string. Some clients read such lines, and
+//! others lose the answer in them.
 
 use bytes::{Bytes, BytesMut};
 
 use super::message::{Frame, Malformed, Parsed};
 
-/// A line that was mended, and in which way.
+/// A line that was mended, and how.
 #[derive(Clone, Debug)]
 pub struct Mended {
     /// What the line is now.
@@ -16,8 +18,8 @@ pub struct Mended {
     pub numbers: usize,
 }
 
-/// Mends a line: what is no UTF-8 becomes U+FFFD, and outside of strings `NaN`, `Infinity` and `-Infinity` become `null`.
-/// `None` if it is no JSON then either, or needed no mending.
+/// Mends a line: invalid UTF-8 becomes U+FFFD, and outside of strings `NaN`, `Infinity` and `-Infinity` become `null`.
+/// `None` if the line needs no mending, or is not JSON even then.
 pub fn mend(line: &Bytes) -> Option<Mended> {
     let text = String::from_utf8_lossy(line);
     let (numbers, mended) = with_nulls(text.as_bytes());
@@ -29,7 +31,7 @@ pub fn mend(line: &Bytes) -> Option<Mended> {
     (!matches!(frame.parsed, Parsed::Malformed(Malformed::NotJson))).then_some(Mended { frame, numbers })
 }
 
-/// How many of these numbers are in there, and the bytes with `null` in their places. `None` where there are none.
+/// How many such numbers the bytes contain, and the bytes with `null` in their places. `None` where there are none.
 fn with_nulls(bytes: &[u8]) -> (usize, Option<Bytes>) {
     memchr::memchr2(b'N', b'I', bytes).map_or((0, None), |_| replaced(bytes))
 }
@@ -64,7 +66,7 @@ fn replaced(bytes: &[u8]) -> (usize, Option<Bytes>) {
     (numbers, Some(mended.freeze()))
 }
 
-/// Behind the string that begins here.
+/// The position behind the string that begins at `quote`.
 fn end_of_string(bytes: &[u8], quote: usize) -> usize {
     let mut at = quote + 1;
     while let Some(next) = bytes.get(at..).and_then(|rest| memchr::memchr2(b'"', b'\\', rest)) {

@@ -148,7 +148,8 @@ fn read(line: &str) -> Parsed {
     }
 }
 
-/// The text without the white space of JSON around it. By bytes: a line of nothing else may be as long as lines get.
+/// The text without JSON's white space around it. Works on bytes, for a line of white space may be as long as lines
+/// get.
 fn trimmed(line: &str) -> &str {
     let is_text = |byte: &u8| !matches!(byte, b' ' | b'\t' | b'\r' | b'\n');
     let Some(from) = line.bytes().position(|byte| is_text(&byte)) else { return "" };
@@ -174,8 +175,8 @@ fn batch(line: &str, text: &str) -> Parsed {
 ///
 /// # Errors
 /// If it is no JSON object, or one that is no JSON-RPC message: a wrong version, an id that is neither a string nor an
-/// integer, a member twice, a method and a result at once, a result and an error. Beside the other of the two, one that is
-/// `null` counts as absent. An answer may have an odd id: it may be to a request that had one.
+/// integer, a member twice, both a method and a result, or both a result and an error. Of a result and an error, one
+/// that is `null` counts as absent beside the other. An answer may have an odd id, since its request may have had one.
 pub fn peek(text: &str) -> Result<Message, Malformed> {
     if !text.starts_with('{') {
         return Err(Malformed::NotJsonRpc);
@@ -206,7 +207,7 @@ enum Part {
 }
 
 impl Part {
-    /// Goes over the value. Whether the member was there before.
+    /// Walks over the value. Returns whether the member was there before.
     fn read(&mut self, walk: &mut Walk<'_>) -> Result<bool, NoJson> {
         let part = if walk.peek() == b'n' { Self::Null } else { Self::Value };
         walk.pass()?;
@@ -251,7 +252,7 @@ impl<'t> Envelope<'t> {
             (Some(method), id, None) => {
                 let method = Method::new(&method.string()?);
                 let params = self.params.unwrap_or_default();
-                // What is named a notification is one, also where its sender has written down that it has no id.
+                // A message with the name of a notification is one, even if its sender wrote an `id` of `null`.
                 match id.filter(|_| !null_id || !method.starts_with(NOTIFICATIONS)) {
                     Some(id) => Some(Message::Request(Request { id: id?, method, params })),
                     None => Some(Message::Notification(Notification { method, params, null_id })),

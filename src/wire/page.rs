@@ -1,13 +1,13 @@
 //! A page of a list, read in one pass: where its parts are, what its tools declare, and a digest to compare it by.
 //!
-//! Lists are the longest of what is looked into, so nothing is built up from them but the names of tools.
+//! Lists are the longest messages that are parsed, so nothing is built from them but the names of tools.
 
 use std::borrow::Cow;
 use std::ops::Range;
 
 use super::json::{NoJson, Text, Walk};
 
-/// How deep values are digested member by member. What is nested deeper is digested as the text that it is.
+/// The depth down to which values are digested member by member. A deeper value is digested as its text.
 const DEPTH: u32 = 64;
 
 /// What a tool declares of itself.
@@ -15,7 +15,7 @@ const DEPTH: u32 = 64;
 pub struct Declared<'t> {
     /// Its name.
     pub name: Cow<'t, str>,
-    /// It says that it only reads or that it is idempotent, and does not contradict itself.
+    /// Whether it declares itself read-only or idempotent, and does not contradict itself.
     pub safe: bool,
     /// It has an output schema.
     pub typed: bool,
@@ -26,18 +26,18 @@ pub struct Declared<'t> {
 pub struct ListPage<'t> {
     /// The JSON text of the whole result.
     pub result: &'t str,
-    /// Whether there is an entry in the list. `None` where the result has no array under the name of the list.
+    /// Whether the list has an entry. `None` where the result has no array under the name of the list.
     pub filled: Option<bool>,
     /// The cursor of the page after it, as JSON text. `None` for the last page.
     pub next: Option<&'t str>,
-    /// Where in `result` it says how long it may be kept. `None` where it does not.
+    /// Where in `result` the value of `ttlMs` is. `None` where there is none.
     pub ttl: Option<Range<usize>>,
     /// The JSON text of the server's name for itself. `None` where it does not give one.
     pub server_info: Option<&'t str>,
     /// The JSON text of `_meta`. `None` where there is none.
     pub meta: Option<&'t str>,
-    /// The same for two pages that say the same: spaces, the order of members, cursors and what is said of the answer
-    /// itself do not count.
+    /// Equal for two pages that say the same: spaces, the order of members, cursors, and what describes the answer
+    /// itself (`_meta`, `ttlMs`) do not count.
     pub digest: u64,
     /// What the tools in it declare, if it is a list of tools.
     pub tools: Vec<Declared<'t>>,
@@ -110,8 +110,8 @@ impl<'t> ListPage<'t> {
     }
 }
 
-/// Over the items of the array that begins here: whether there is one, and a digest. What is said of an item itself, its
-/// `_meta`, does not count.
+/// Walks over the items of the array that begins here. Returns whether there is one, and a digest, in which the `_meta`
+/// of an item does not count.
 fn read_items<'t>(
     walk: &mut Walk<'t>,
     mut tools: Option<&mut Vec<Declared<'t>>>,
@@ -161,9 +161,9 @@ fn read_items<'t>(
 struct Tool<'t> {
     name: Option<Cow<'t, str>>,
     typed: bool,
-    /// How often there are annotations.
+    /// How many times the tool has annotations.
     annotated: u8,
-    /// Something in its annotations is not what it should be.
+    /// Whether its annotations are malformed.
     odd: bool,
     read_only: bool,
     destructive: bool,
@@ -195,7 +195,7 @@ impl<'t> Tool<'t> {
         })
     }
 
-    /// A tool that is declared oddly is not safe, and does not make the others unknown.
+    /// A tool with malformed annotations is not safe. The other tools are not affected.
     fn declared(self) -> Option<Declared<'t>> {
         let contradiction = self.read_only && self.destructive;
         let safe = (self.read_only || self.idempotent) && !contradiction && !self.odd && self.annotated < 2;
@@ -226,7 +226,7 @@ fn digest_of(walk: &mut Walk<'_>, depth: u32) -> Result<u64, NoJson> {
     }
 }
 
-/// A digest of a value that is no array and no object: of what it says, however it is written.
+/// A digest of a value that is no array and no object. It depends on the value, however that is written.
 fn digest_of_text(text: Text<'_>) -> u64 {
     if let Some(string) = text.string() {
         return Mix::of(b'"', string.as_bytes());
@@ -240,7 +240,7 @@ fn digest_of_text(text: Text<'_>) -> u64 {
     }
 }
 
-/// A digest of members in whatever order.
+/// A digest of members, whatever their order.
 #[derive(Debug, Default)]
 struct Members {
     sum: u64,
@@ -264,8 +264,8 @@ impl Members {
     }
 }
 
-/// A fixed hash of words of eight bytes, one after the other: a server that makes two lists look the same deceives only
-/// its own host.
+/// A fixed hash of words of eight bytes. It need not resist attacks: a server that makes two lists look the same
+/// deceives only its own host.
 #[derive(Debug)]
 struct Mix(u64);
 

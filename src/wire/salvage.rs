@@ -1,4 +1,4 @@
-//! Messages in the wreck: those glued behind noise on the same line, and what is left of one that cannot be read.
+//! Recovers messages: those that are glued behind noise on the same line, and the remains of one that cannot be read.
 
 use std::cell::RefCell;
 use std::fmt;
@@ -24,9 +24,9 @@ pub struct Salvaged {
     pub message: Message,
 }
 
-/// The messages with which a line ends that is none itself, in their order: noise that was printed without a line feed
-/// comes before its message. One that more text follows is quoted, in a log for instance, and not given. Whether one is
-/// to be believed is for the caller to say. With `batches` an array of messages is as good as they are. Looks at each byte
+/// The messages at the end of a line that is no message itself, in their order: noise that was printed without a line
+/// feed comes before its message. A message with more text behind it is a quotation, as in a log, and is not returned.
+/// The caller decides whether to believe a message. With `batches` an array of messages counts as well. Reads each byte
 /// a few times at most.
 pub fn salvage(line: &Bytes, batches: bool) -> Vec<Salvaged> {
     let mut found = Vec::new();
@@ -41,8 +41,9 @@ pub fn salvage(line: &Bytes, batches: bool) -> Vec<Salvaged> {
     found
 }
 
-/// Where the object, or with `arrays` the array, begins with which these bytes end. `None` if they end with none. It goes
-/// backwards, for what is in front is no JSON: a quote with an even number of backslashes before it ends or begins a string.
+/// The start of the object, or with `arrays` the array, at the end of these bytes. `None` if they do not end with one.
+/// The search goes backwards, because what comes before is no JSON. A quote with an even number of backslashes before
+/// it begins or ends a string.
 fn start_of_value(bytes: &[u8], arrays: bool) -> Option<usize> {
     let mut depth = 0_usize;
     let mut at = bytes.len();
@@ -68,7 +69,7 @@ fn start_of_value(bytes: &[u8], arrays: bool) -> Option<usize> {
     None
 }
 
-/// Where the string begins that ends with a quote behind these bytes.
+/// The start of the string whose closing quote comes right after these bytes.
 fn start_of_string(bytes: &[u8]) -> Option<usize> {
     let mut end = bytes.len();
     loop {
@@ -81,7 +82,7 @@ fn start_of_string(bytes: &[u8]) -> Option<usize> {
     }
 }
 
-/// The messages that these bytes are, which are in this place of their line.
+/// The messages in these bytes, which are at `range` in their line.
 fn messages_in(bytes: &Bytes, range: Range<usize>) -> Option<Vec<Salvaged>> {
     let frame = Frame::read(bytes.clone());
     let frame = match frame.parsed {
@@ -101,7 +102,7 @@ fn messages_in(bytes: &Bytes, range: Range<usize>) -> Option<Vec<Salvaged>> {
     }
 }
 
-/// What can still be read of a message that is too long or damaged. Each is `None` or `false` where it was lost.
+/// What can still be read of a message that is too long or damaged. Each part is `None` or `false` if it was lost.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Remains {
     /// Its id.
@@ -112,7 +113,7 @@ pub struct Remains {
     pub versioned: bool,
 }
 
-/// What remains of a whole line that is no JSON, in its first and its last [`ENDS`] bytes.
+/// The remains of a whole line that is no JSON, from its first and its last [`ENDS`] bytes.
 pub fn remains_of(line: &Bytes) -> Remains {
     let line = line.slice(..line.trim_ascii_end().len());
     let (head, tail) = (line.slice(..line.len().min(ENDS)), line.slice(line.len().saturating_sub(ENDS)..));

@@ -68,13 +68,13 @@ struct Stage {
     last_good: Vec<Good>,
     /// The look at the token file that was asked for and is not answered.
     look: Option<u64>,
-    /// Whether the group of the child has processes beside its leader.
+    /// Whether the child's group has processes beside its leader.
     helpers: bool,
-    /// The living child does not read its input.
+    /// Whether the living child leaves its input unread.
     unread: bool,
     /// Whether what is to be kept on disk is shown.
     remembers: bool,
-    /// Whether it is shown that a server is back.
+    /// Whether notes that a server is back are shown.
     tells_back: bool,
     text: String,
     events: Vec<Event>,

@@ -8,8 +8,8 @@ use serde_json::{Value, json};
 
 use crate::support::{Host, Plan, guidance, request, text_of};
 
-/// Checks everything that a host asks for at first, and gives the guidance that a call gets. `retryable` is whether another
-/// call may be served.
+/// Checks the answers to everything that a host asks for at first, and returns the guidance that a call gets.
+/// `retryable` is whether another call may be served.
 fn told(host: &mut Host, retryable: bool) -> Value {
     let greeting = host.greet();
     assert_eq!(greeting["result"]["protocolVersion"], "2025-06-18");

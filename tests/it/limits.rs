@@ -1,5 +1,5 @@
-//! What a system may refuse or leave behind: threads, disks, signals, the writer of a pipe. The supervisor serves with what it
-//! gets, or says why not; it never panics.
+//! What a system may refuse or leave behind: threads, disks, signals, the writer of a pipe. The supervisor serves with
+//! what it gets, or says why it cannot; it never panics.
 
 use std::fs::{self, File};
 use std::io::Write as _;
@@ -17,11 +17,11 @@ use crate::support::{Plan, call, text_of};
 
 const PING: &[u8] = b"{\"jsonrpc\":\"2.0\",\"id\":1,\"method\":\"ping\"}\n";
 
-/// Runs the supervisor of `cat` by a shell that has done this first, with a ping as its input.
+/// Runs the shell script `first` with the supervisor of `cat` as its arguments and a ping as its input.
 fn after(first: &str, stdout: Stdio) -> Output {
     let dir = tempfile::tempdir().expect("the system has a folder for temporary files");
     fs::set_permissions(dir.path(), fs::Permissions::from_mode(0o777)).expect("it is ours");
-    // Where whoever runs it then can reach it.
+    // The program is copied to where the user that runs it can reach it.
     let program = dir.path().join("mcp-supervise");
     fs::copy(env!("CARGO_BIN_EXE_mcp-supervise"), &program).expect("it is built");
     #[expect(clippy::disallowed_methods, reason = "the program under test, by a shell")]
@@ -31,7 +31,7 @@ fn after(first: &str, stdout: Stdio) -> Output {
     command.env("MCP_SUPERVISE_RUNTIME_DIR", dir.path().join("run")).env("HOME", dir.path());
     command.stdin(Stdio::piped()).stdout(stdout).stderr(Stdio::piped());
     let mut child = command.spawn().expect("there is a shell");
-    // One that could not be started does not read.
+    // A supervisor that could not be started does not read.
     let _ = child.stdin.take().expect("it is a pipe").write_all(PING);
     child.wait_with_output().expect("it ends")
 }

@@ -261,7 +261,7 @@ fn no_error_and_no_guidance_is_without_words() {
                 for field in ["message", "hint"] {
                     assert!(words(&guidance[field]), "{name}: {field} in {guidance}");
                 }
-                // A call of our own tool has none.
+                // A call of our own tool has no outcome.
                 assert!(guidance.get("outcome").is_none_or(words), "{name}: {guidance}");
                 assert!(guidance["retryable"].is_boolean(), "{name}: {guidance}");
             }

@@ -146,7 +146,7 @@ fn a_second_signal_and_one_after_the_end_of_input_are_handed_on() {
         (Way::EndOfInput, "--ignore-eof --grandchild"),
         (Way::Sent(Signal::SIGTERM), "--ignore-eof --ignore-term --grandchild"),
     ] {
-        // The ladder's own patience would outlast the watchdog; after a signal it is 1.5 s at most.
+        // The grace of the ladder would outlast the watchdog; after a signal it is 1.5 s at most.
         let mut host =
             Plan::new().options("--stop-grace 5m --term-grace 5m --log info").server(server).start();
         let family = Family::of(&host, &["grandchild"]);
@@ -160,7 +160,7 @@ fn a_second_signal_and_one_after_the_end_of_input_are_handed_on() {
     }
 }
 
-/// A server in `sh` that does this first, is greeted, and stays; `say WORD` writes a line into the file `said`.
+/// A server in `sh` that runs `script` first, is greeted, and stays. `say WORD` writes a line into the file `said`.
 fn scribe(script: &str) -> Plan {
     let plan = Plan::new();
     let said = plan.path("said").display().to_string();
@@ -183,7 +183,7 @@ fn signals_are_handed_on_as_they_are_and_a_server_has_time_to_save() {
         host.greet();
         host.signal(sent);
         until_said(&host, name);
-        // What ends it in the end is ours: SIGTERM after half of the time, or SIGKILL.
+        // The signal that ends it is ours: SIGTERM after half of the time, or SIGKILL.
         assert_eq!(host.exit(), 0, "{name}");
         let said = host.file("said");
         assert_eq!(said.matches(name).count(), 1, "{said}");
@@ -215,7 +215,7 @@ fn a_helper_has_the_time_of_its_group_though_the_leader_has_gone() {
 
 #[test]
 fn the_guardian_lets_the_group_save_and_signals_nothing_twice() {
-    // Whether the supervisor is killed before it has handed on a signal or after.
+    // The supervisor is killed either before it has forwarded a signal or after.
     for first in [None, Some(Signal::SIGTERM)] {
         let mut host = scribe("trap 'say heard; sleep 0.4; say saved' TERM").start();
         host.greet();
@@ -235,7 +235,7 @@ fn the_guardian_lets_the_group_save_and_signals_nothing_twice() {
 #[test]
 fn last_answers_and_last_words_arrive() {
     for way in WAYS {
-        // A signal reaches the server at once: one that heeds it does not finish.
+        // A signal reaches the server at once, and a server that heeds it does not finish.
         let stays = if matches!(way, Way::Sent(_)) { "--ignore-term" } else { "" };
         let mut host = Plan::new().server("--drain --last-words bye").server(stays).start();
         host.greet();

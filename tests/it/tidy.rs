@@ -69,7 +69,7 @@ fn shapes(files: &[File]) -> Vec<String> {
     let mut broken = Vec::new();
     for (path, text) in files {
         let lines = text.lines().count();
-        // What a tool has written nobody reads from top to bottom, and a standard is as long as it is.
+        // Files that a tool generates are not read from top to bottom, and a standard is as long as it is.
         let is_given = path.ends_with("/package-lock.json") || path.starts_with("fixtures/schemas/");
         if lines > LONGEST_FILE && !is_given {
             broken.push(format!("{path}: {lines} lines, more than {LONGEST_FILE}: two things in one room"));

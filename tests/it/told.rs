@@ -1,4 +1,4 @@
-//! What the chat and the log are told of real servers that fail: whether it is true, and whether it helps.
+//! What the chat and the log say about real servers that fail: whether it is true, and whether it helps.
 
 use std::fs;
 
@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 use crate::support::plan::executable;
 use crate::support::{Host, Plan, guidance, process, text_of};
 
-/// What a call gets once the server is known not to be available.
+/// The guidance for a call once the server is known to be unavailable.
 fn told_of_a_call(host: &mut Host) -> Value {
     host.greet();
     host.stderr_line_with("the server is not available");

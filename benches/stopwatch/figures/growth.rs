@@ -1,6 +1,6 @@
-//! How costs grow: eight times as much of something must cost about eight times as much.
+//! Growth of costs: eight times as much of something must cost about eight times as much.
 //!
-//! In this process, through the engine or the line codec alone, so that nothing but them is timed.
+//! Everything runs in this process, through the engine or the line codec alone, so that nothing else is timed.
 
 use std::fmt::Write as _;
 use std::time::Duration;
@@ -16,10 +16,10 @@ use crate::statistics::Rounds;
 use crate::table::Row;
 
 const ROUNDS: usize = 5;
-/// How many times as much is compared.
+/// The factor between the two amounts that are compared.
 const TIMES: u16 = 8;
 
-/// What is measured: its name, a number of things, and what gives the seconds that so many take.
+/// A measurement: its name, the smaller amount, and the function that returns the seconds spent on an amount.
 type Figure = (&'static str, usize, fn(usize) -> f64);
 
 pub(super) fn rows() -> Vec<Row> {

@@ -22,7 +22,8 @@ use crate::lastgood::{Key, LastGood, Report, Reports};
 use crate::store::{Faults, Store};
 use crate::watch::Watch;
 
-/// How long a renewal that is under way may take when we end: with the ladder before it, all is over within 3 s of a signal.
+/// How long a renewal that is under way may take when we end: with the ladder before it, all is over within 3 s of a
+/// signal.
 const LAST_RENEWAL: Duration = Duration::from_millis(400);
 /// How long the first watches are put off: most servers have greeted by then, and the slow ones, which read thousands of
 /// files, take so long that they do not notice.
@@ -75,8 +76,9 @@ pub(super) struct Beside {
 }
 
 impl Beside {
-    /// Starts what is needed from the beginning. `at_once`: every change of the executable is to be told. `kept` says where answers are kept and under which name; `None` to keep
-    /// none. Must be called inside the runtime.
+    /// Starts what is needed from the beginning. `at_once` is whether every change of the executable is reported from
+    /// the start. `kept` says where answers are kept and under which name; `None` to keep none. Must be called inside
+    /// the runtime.
     pub(super) fn start(
         spec: &Spec,
         watched: Vec<PathBuf>,
@@ -158,8 +160,8 @@ impl Beside {
         }
     }
 
-    /// From now on a change of the command's file is to be seen. It is watched for no sooner than that: a user has few of what
-    /// the system watches with, and may run many servers.
+    /// Watches the command's file from now on. It is not watched earlier, because the system limits a user's watches,
+    /// and the user may run many servers.
     pub(super) fn watch_executable(&mut self, spec: &Spec) {
         if let Some(file) = executable(spec) {
             self.watches_executable = true;
@@ -167,7 +169,7 @@ impl Beside {
         }
     }
 
-    /// Whether such a change is seen.
+    /// Whether the command's file is watched.
     pub(super) fn watches_executable(&self) -> bool {
         self.watches_executable
     }

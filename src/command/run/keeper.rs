@@ -31,7 +31,7 @@ use crate::token::{Credential, Form, Lock, NoLock, Place, Reading, Vault};
 /// How long another supervisor may hold the lock: as long as its renewal may take, and a little more.
 const LOCKED: Duration = Duration::from_secs(35);
 
-/// After this time a look is tried again for which there was no thread.
+/// Delay before a look that got no thread is tried again.
 const AGAIN: Duration = Duration::from_secs(1);
 
 /// How long the file system may take before it is gone on without.
@@ -95,7 +95,7 @@ impl Keeper {
             go_dark(&dark, told);
         };
         if let Err(error) = threads::start_service("session", threads::ORDINARY, body) {
-            // The session is not lost: it is kept as soon as there is a thread.
+            // The session is not lost: keeping it starts as soon as a thread is available.
             let _ =
                 unborn.send(News::Fault(format!("start keeping the session: {error}; it is tried again")));
         }

@@ -337,7 +337,7 @@ fn back_words(away: Duration, again: bool, restart: Option<(u32, u32, Duration)>
     format!("serving{again} after {away} s{restart}")
 }
 
-/// The name of a tool or prompt, as far as a line of the log has room for it. `None` where a request names none.
+/// The name of a tool or prompt, cut to the room that a log line has. `None` where a request names none.
 fn named(name: Option<&str>) -> Option<&str> {
     let name = name?;
     Some(name.char_indices().nth(NAME).map_or(name, |(end, _)| &name[..end]))

@@ -59,8 +59,8 @@ impl Outbox {
         *self = Self::default();
     }
 
-    /// What nobody can have acted on: the lines whose JSON is not written to its last byte. A reader need not wait for a line
-    /// feed. Of a batch that is written in part, the elements that are not.
+    /// Takes out what the reader cannot have acted on: the lines whose JSON is not written to its last byte, since a
+    /// reader need not wait for a line feed. Of a batch that is partly written, these are the unwritten elements.
     pub(super) fn unsent(&mut self) -> Vec<Bytes> {
         let Self { lines, written, .. } = std::mem::take(self);
         let mut lines = lines.into_iter().map(|(line, _)| line);
@@ -124,7 +124,8 @@ impl Outbox {
     }
 }
 
-/// What is left of a line of which so many bytes are written. `None` if that is nothing but white space, or the end of a batch.
+/// The rest of a line of which `written` bytes are written. `None` if only white space or the end of a batch is
+/// missing.
 fn unwritten(line: Bytes, written: usize) -> Option<Bytes> {
     if written == 0 {
         return Some(line);

@@ -63,7 +63,8 @@ impl Panics {
                     drop(done);
                 }
             };
-            // Nothing comes: it is closed when all is told. Without a thread it is told from here, and may take its time.
+            // The channel carries no value; it closes once everything is reported. Without a thread, this one reports,
+            // and may take its time.
             match threads::start("last-words", threads::ORDINARY, telling) {
                 Ok(_) => _ = told.recv_timeout(LAST_WORDS),
                 Err(_) => tell(&words),

@@ -1,10 +1,10 @@
-//! What tells a file from another one that has taken its place: enough to see an upgrade of the server's command.
+//! A fingerprint of a file: enough to notice that an upgrade has replaced the server's command.
 
 use std::fs;
 use std::os::unix::fs::MetadataExt as _;
 use std::path::Path;
 
-/// Which file it is, how long, and when it was changed.
+/// The file's identity, its length, and when it was changed.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct Print {
     device: u64,

@@ -69,7 +69,7 @@ pub(super) struct Control {
     told: bool,
 }
 
-/// The opening, on its way.
+/// The opening of the control socket, under way.
 type Opened = Pin<Box<dyn Future<Output = io::Result<Result<Door, Fault>>> + Send>>;
 
 enum Opening {

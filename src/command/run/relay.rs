@@ -53,7 +53,7 @@ use crate::threads;
 /// After how many steps of the engine the system is asked for news, even if there is still something to do.
 const STEPS: u32 = 256;
 
-/// How often services are tried again for which there was no thread.
+/// How often services that got no thread are tried again.
 const THREADS_AGAIN: Duration = Duration::from_secs(1);
 
 /// What the relay needs from outside.
@@ -118,15 +118,16 @@ pub(super) struct Relay {
     rest: Rest,
     now: Now,
     inputs: VecDeque<Input>,
-    /// The engine's deadline, as it was when we began to wait.
+    /// The engine's deadline when the wait began.
     deadline: Option<Duration>,
-    /// So many of the next inputs came at this time, before a deadline that is over by now.
+    /// How many of the next inputs arrived before a deadline that has passed, and the time at which they count as
+    /// received.
     early: (usize, Now),
-    /// The command's file, as it was when it was started last. `None` where there was none.
+    /// The command's file at the last start. `None` where there was none.
     executable: Option<Print>,
-    /// Something for the host could not be written.
+    /// Whether something for the host could not be written.
     output_lost: bool,
-    /// From then on services that had no thread are tried again.
+    /// When services that got no thread are tried again.
     threads_at: Duration,
 }
 
@@ -140,7 +141,7 @@ enum Event {
     HostRead,
     HostEnding,
     HostGone,
-    /// What is for the host cannot be written, though nobody has closed it.
+    /// Output for the host cannot be written, although the host has not closed it.
     OutputLost(io::Error),
     LogGone,
     StarterGone(Holder),
@@ -304,7 +305,7 @@ impl Relay {
                 return Poll::Ready(Event::Room);
             }
         }
-        // A file or a terminal says only later what became of a write.
+        // For a file or a terminal, the outcome of a write is known only later.
         if !self.host_gone
             && let Poll::Ready(Err(error)) = Pin::new(&mut self.stdout).poll_flush(cx)
         {
@@ -398,7 +399,8 @@ impl Relay {
         }
     }
 
-    /// Performs what the engine asks for. When it asks for the exit: our code, and how long slow readers may hold it up.
+    /// Performs the engine's outputs. Once the engine asks for the exit: our exit code, and until when slow readers may
+    /// delay it.
     fn perform_all(&mut self) -> Option<(i32, Duration)> {
         while let Some(output) = self.engine.poll() {
             match output {
@@ -503,7 +505,7 @@ impl Relay {
         None
     }
 
-    /// What was logged goes out with everything else that goes to stderr, as soon as there is room. Whether there was any.
+    /// Moves log lines to everything else that goes to stderr, as far as there is room. Returns whether there were any.
     fn absorb_log(&mut self) -> bool {
         let mut some = false;
         while !self.to_log.is_full()

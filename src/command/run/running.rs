@@ -83,7 +83,7 @@ impl Stdin {
         self.outbox.is_empty()
     }
 
-    /// Whether the child has read all that there was for it. `true` where the system does not tell.
+    /// Whether the child has read everything that there was for it. `true` where the system does not tell.
     pub(super) fn is_read(&self) -> bool {
         self.outbox.is_empty() && self.sink.as_ref().is_none_or(|sink| sink.unread().unwrap_or_default() == 0)
     }

@@ -1,17 +1,18 @@
 //! The process that started us, and what its end means.
 //!
-//! It may have been the host, whose ends of our pipes a sibling of ours has inherited, so that no end of input comes; or a
-//! launcher, whose host lives on. A host was started before us, and a sibling that inherited its ends was not: it is looked
-//! who holds the other end of our stdin, and whether that process is older than we are.
+//! It may have been the host: if a sibling of ours has inherited the host's ends of our pipes, no end of input comes.
+//! It may also have been a launcher whose host lives on. A host was started before us, and a sibling that inherited its
+//! ends was not. So this module finds the process that holds the other end of our stdin, and whether it is older than
+//! we are.
 //!
 //! | stdin is | its other end is held by |
 //! |---|---|
-//! | a pipe | those in whose `/proc/PID/fd` it is, open for writing |
+//! | a pipe | the processes that have it in `/proc/PID/fd`, open for writing |
 //! | a socket | the process that made the pair (`SO_PEERCRED`) |
-//! | anything else | nothing is concluded: a terminal and a file tell their end themselves |
+//! | anything else | nothing is concluded: a terminal and a file report their end themselves |
 //!
-//! Where a launcher has gone and an older process holds the other end, that is the host, and its end is waited for in turn.
-//! On systems without `/proc` and pidfds nothing is learnt, and nothing is concluded.
+//! If a launcher has gone and an older process holds the other end, that process is the host, and its end is waited for
+//! in turn. On systems without `/proc` and pidfds nothing is learnt, and nothing is concluded.
 
 use std::task::{Context, Poll};
 
@@ -27,7 +28,8 @@ impl Starter {
         Self(system::Starter::new())
     }
 
-    /// Ready when it has ended: who holds the other end of our stdin now. Takes as long as a look at all processes takes.
+    /// Ready when it has ended, with the present holder of the other end of our stdin. Takes as long as a look at all
+    /// processes takes.
     pub(super) fn poll_gone(&mut self, cx: &mut Context<'_>) -> Poll<Holder> {
         self.0.poll_gone(cx)
     }
@@ -69,15 +71,15 @@ mod system {
     use crate::child::EndWatch;
     use crate::engine::io::Holder;
 
-    /// What the link to the first namespace of process ids says; in another one, processes outside are not seen.
+    /// The link to the first namespace of process ids. From another one, processes outside of it are invisible.
     const FIRST_NAMESPACE: &str = "pid:[4026531836]";
     const STDIN: &str = "/proc/self/fd/0";
 
     #[derive(Debug, Default)]
     pub(super) struct Starter {
-        /// `None` where nothing can be learnt, or all is.
+        /// `None` if nothing can be learnt, or nothing is left to learn.
         watched: Option<EndWatch>,
-        /// It was gone before it could be watched.
+        /// Whether it was gone before it could be watched.
         gone: bool,
     }
 
@@ -88,7 +90,7 @@ mod system {
                 return Self::default();
             }
             let watched = EndWatch::new(starter).ok();
-            // Its number may have become another's before that.
+            // Before the watch began, another process may have got its number.
             Self { gone: getppid() != starter, watched }
         }
 
@@ -115,7 +117,7 @@ mod system {
         Older(Pid),
         Nobody,
         Unknown,
-        /// It is none that a process holds.
+        /// Stdin is nothing whose other end a process holds.
         Nothing,
     }
 
@@ -132,13 +134,13 @@ mod system {
         }
         let Ok(pipe) = fs::read_link(STDIN) else { return Found::Unknown };
         let Ok(processes) = fs::read_dir("/proc") else { return Found::Unknown };
-        // A pipe belongs to whoever made it.
+        // A pipe belongs to the user who made it.
         let maker = stdin.uid();
         let alike = maker == geteuid().as_raw() || geteuid().is_root();
         let seen = fs::read_link("/proc/self/ns/pid").is_ok_and(|link| link.as_os_str() == FIRST_NAMESPACE);
         let mut unknown = !alike || !seen;
         for pid in processes.flatten().filter_map(|entry| entry.file_name().to_str()?.parse::<u32>().ok()) {
-            // The younger ones are those that may have inherited it.
+            // A younger process may only have inherited it.
             if birth(pid).is_none_or(|birth| birth >= ours) {
                 continue;
             }
@@ -155,7 +157,7 @@ mod system {
         let Ok(maker) = getsockopt(&io::stdin(), sockopt::PeerCredentials) else { return Found::Unknown };
         let pid = maker.pid();
         match u32::try_from(pid) {
-            // Outside of our namespace; or made by who became us, for somebody else.
+            // The maker is outside of our namespace, or it made the pair for another process before it became us.
             Ok(0) | Err(_) => Found::Unknown,
             Ok(pid) if pid == process::id() => Found::Unknown,
             Ok(number) if birth(number).is_some_and(|birth| birth < ours) => Found::Older(Pid::from_raw(pid)),
@@ -163,10 +165,10 @@ mod system {
         }
     }
 
-    /// When a process that runs was started, in ticks of the system; its number decides between two of one tick.
+    /// When a running process was started, in ticks of the system. The number decides between two of the same tick.
     fn birth(pid: u32) -> Option<(u64, u32)> {
         let stat = fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
-        // `pid (name) state ...`, and a name may hold anything; the start is the 22nd field.
+        // `pid (name) state ...`; the name may contain any character. The start is the 22nd field.
         let (_, rest) = stat.rsplit_once(')')?;
         let mut words = rest.split_whitespace();
         let state = words.next()?;
@@ -191,7 +193,7 @@ mod system {
         Ok(false)
     }
 
-    /// Whether this process runs as this user. `true` where that cannot be told.
+    /// Whether this process runs as this user. `true` where that is not known.
     fn is_of(pid: u32, user: u32) -> bool {
         let Ok(status) = fs::read_to_string(format!("/proc/{pid}/status")) else { return true };
         let users = status.lines().find_map(|line| line.strip_prefix("Uid:"));

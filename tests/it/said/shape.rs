@@ -55,7 +55,7 @@ pub(crate) fn fault(message: &Value, asked: Option<&str>, revision: &str) -> Opt
 fn notification(message: &Value, revision: &str) -> Option<String> {
     let method = message["method"].as_str().unwrap_or_default();
     if method == "ping" && revision != super::MODERN {
-        // Whether it lives: asked where the process that started us is gone.
+        // The ping to the host after the process that started us has gone.
         return members(message, &[("jsonrpc", any), ("id", any), ("method", any)], &[]);
     }
     let Some((_, member)) = NOTIFICATIONS.iter().find(|(name, _)| *name == method) else {

@@ -209,7 +209,8 @@ impl Player {
             if lines != silent.0 {
                 silent = (lines, Since::now());
             }
-            // A server that is deaf is left in peace while requests are in flight, or may be: somebody has to end it.
+            // The supervisor leaves a deaf server alone while requests are or may be in flight, so the test has to end
+            // it.
             if trouble == Trouble::Deaf && silent.1.elapsed() > SILENCE {
                 player.signal_server(player.server(), Signal::SIGKILL);
                 silent.1 = Since::now();

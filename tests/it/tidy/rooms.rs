@@ -329,8 +329,8 @@ const fn command(name: &'static str, ours: &'static [&'static str]) -> Room {
     Room { name, ours, but: &["engine::Engine"], crates: ANY, pure: NOTHING }
 }
 
-/// What only these files may name: the unmaintained crate is to be replaced in one place, stdout is the host's, and a thread
-/// that cannot be had must not be a panic (tokio's do, and its files have such threads).
+/// What only these files may name. The unmaintained crate is to be replaced in one place, stdout belongs to the host,
+/// and a thread that is not available must not cause a panic (tokio's do, and `tokio::fs` uses such threads).
 pub(super) const HOMES: &[(&str, &[&str])] = &[
     ("backoff", &["src/engine/backoff.rs"]),
     ("anstream", &["src/report.rs"]),

@@ -14,8 +14,8 @@ use crate::engine::io::Origin;
 const LAST_WRITES: Duration = Duration::from_millis(200);
 
 impl Relay {
-    /// Writes to the host and to the log, side by side; then what is kept for later runs; then what the log has got of that.
-    /// Readers that are slow are waited for until this time; who reads at once gets all of it.
+    /// Writes the rest for the host and the log, side by side; then what is kept for later runs; then the log lines
+    /// about that. Slow readers are waited for until `until`; a reader that keeps up gets everything.
     pub(super) async fn last_words(&mut self, until: Duration) {
         if let Some(beside) = &mut self.beside {
             // A shell that is still asked need not answer any more.
@@ -42,7 +42,7 @@ impl Relay {
             let (mut told, mut logged) = (self.host_gone, self.log_gone);
             let mut lost = None;
             let written = self.alarm.within(patience, |cx| {
-                // A file or a terminal has what it was given only once it is flushed. A reader that is lost is none.
+                // A file or a terminal has the bytes only once they are flushed. A lost reader is not waited for.
                 told = told
                     || match self.to_host.poll_write_all(cx, &mut self.stdout) {
                         Poll::Ready(Ok(())) => match Pin::new(&mut self.stdout).poll_flush(cx) {

@@ -1,4 +1,5 @@
-//! What was read from the two sides, on its way to the engine; and what the child has written before a deadline is judged.
+//! Input from the host and the child on its way to the engine, and the reading of the child before a deadline is
+//! judged.
 
 use std::future::poll_fn;
 use std::io;
@@ -12,13 +13,13 @@ use super::{Event, Relay};
 use crate::command::run::beside::Beside;
 use crate::engine::io::{Input, Now, Origin};
 
-/// How often a child is read at most before a deadline is judged: more than its pipe holds.
+/// How often the child is read at most before a deadline is judged: more than its pipe holds.
 const READS: usize = 32;
-/// How many lines are heard at most then: what a pipe of 64 KiB holds of the shortest. A flood must not pile up.
+/// How many lines are taken at most then: as many as a pipe of 64 KiB holds of the shortest. A flood must not pile up.
 const LINES: usize = 32 * 1024;
 
 impl Event {
-    /// What a failed write to stdout means.
+    /// Classifies a failed write to stdout.
     pub(super) fn of_output(error: io::Error) -> Self {
         use io::ErrorKind::{BrokenPipe, ConnectionAborted, ConnectionReset, NotConnected};
         let gone = [BrokenPipe, ConnectionAborted, ConnectionReset, NotConnected];
@@ -27,10 +28,10 @@ impl Event {
 }
 
 impl Relay {
-    /// A deadline is over, perhaps for long, because we were stopped or starved: what the child has written by now is read
-    /// first, and counts as come in time.
+    /// Reads what the child has written before a passed deadline is judged, and counts it as received in time. The
+    /// deadline may have passed long ago, because we were stopped or starved.
     pub(super) async fn hear_in_time(&mut self, deadline: Duration) {
-        // The system is asked for news.
+        // Yielding lets the runtime ask the system for events.
         yield_now().await;
         self.child_lines();
         poll_fn(|cx| {
@@ -53,7 +54,7 @@ impl Relay {
         }
     }
 
-    /// One line of what was read from the host: what it is answered may be far longer than it is.
+    /// Takes one line from the host at a time, because its answer may be far longer than the line.
     pub(super) fn host_line(&mut self) {
         let line = self.from_host.next();
         if self.from_host.had_long_line() {
@@ -70,7 +71,7 @@ impl Relay {
     }
 
     pub(super) fn child_lines(&mut self) {
-        // What the gateway has seen happened before the server could answer: it is to be known first.
+        // The events of the gateway happened before the server could answer, so the engine gets them first.
         while let Some(event) = self.beside.as_mut().and_then(Beside::next_event) {
             self.inputs.push_back(Input::Session(event));
         }
@@ -90,7 +91,7 @@ impl Relay {
         let Some(child) = &mut self.child else { return };
         if !bytes.is_empty() {
             child.tail.push(&bytes);
-            // What is read of a dead child's stderr although nobody reads ours does not pile up.
+            // The stderr of a dead child is read even when our own has no reader, and must not pile up.
             let piles_up = child.draining && self.to_log.is_full();
             if !self.log_gone && !piles_up {
                 self.to_log.push(bytes, Origin::Server);

@@ -1,4 +1,4 @@
-//! The signals that ask us to stop, each told as it came; and, as process 1, the one that tells of an orphan's end.
+//! The signals that ask us to stop, each reported as it came; and, as process 1, the one that reports an orphan's end.
 
 use std::io;
 use std::mem::MaybeUninit;
@@ -14,10 +14,10 @@ use crate::engine::io::StopSignal;
 #[derive(Debug)]
 pub(super) struct Signals {
     term: Signal,
-    /// `None` where whoever started us wants it ignored, as `nohup` does.
+    /// `None` where the process that started us has it ignored, as `nohup` does.
     int: Option<Signal>,
     hup: Option<Signal>,
-    /// A process that we have inherited may have ended. `None` where none is inherited.
+    /// SIGCHLD: a process that we have inherited may have ended. `None` unless we are process 1.
     child: Option<Signal>,
 }
 
@@ -32,12 +32,12 @@ impl Signals {
         })
     }
 
-    /// The next that asks us to stop.
+    /// The next signal that asks us to stop. Collects orphans on the way.
     pub(super) fn poll_next(&mut self, cx: &mut Context<'_>) -> Poll<StopSignal> {
         while self.child.as_mut().is_some_and(|child| child.poll_recv(cx).is_ready()) {
             reap_orphans();
         }
-        // Of several that have come meanwhile SIGTERM is the last: those who stop in steps send it after the others.
+        // If several have arrived, SIGTERM comes last: programs that stop others in steps send it after the others.
         for (signal, name) in [(&mut self.int, StopSignal::Int), (&mut self.hup, StopSignal::Hup)] {
             if signal.as_mut().is_some_and(|signal| signal.poll_recv(cx).is_ready()) {
                 return Poll::Ready(name);

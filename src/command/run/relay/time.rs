@@ -1,10 +1,11 @@
-//! The relay's time: when it is to be woken, what it then gives back, and what time it is.
+//! The relay's time: when it wakes, what it gives back then, and what time it is.
 
 use super::Relay;
 
 impl Relay {
-    /// The alarm rings at the engine's deadline, or when memory is to be given back, or before. A deadline that moves on
-    /// with each message does not move it: that is seen when it rings, and costs nothing until then.
+    /// The alarm rings no later than the engine's deadline and the time for giving memory back. A deadline that moves
+    /// to a later time with each message does not reset the alarm: the relay sees that when it rings, and pays nothing
+    /// until then.
     pub(super) fn set_alarm(&mut self) {
         self.deadline = self.engine.deadline();
         let deadline = self.deadline.into_iter().chain(self.rest.at()).min();
@@ -16,7 +17,7 @@ impl Relay {
         }
     }
 
-    /// Lines that were long are over for a while: their memory is given back.
+    /// Gives back the memory of long lines once there have been none for a while.
     pub(super) fn rest(&mut self) {
         if !self.rest.is_due(self.now.mono) {
             return;
