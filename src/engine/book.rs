@@ -50,12 +50,12 @@ impl Pages {
     }
 }
 
-/// A page as it is kept: what is known of it is not read again.
+/// A page as it is kept, with what is known of it, so that it is not read again.
 #[derive(Clone, Debug)]
 pub(super) struct Page {
     /// The JSON text of its result.
     pub(super) result: Bytes,
-    /// Where in it stands how long it may be kept.
+    /// Where in `result` the value of `ttlMs` is. `None` where there is none.
     ttl: Option<Range<usize>>,
     /// What it is compared by.
     pub(super) seen: Seen,
@@ -67,7 +67,7 @@ impl Page {
         Self { result, ttl: page.ttl.clone(), seen: Seen::of(page) }
     }
 
-    /// Its result, to be given again: it is stale at once, where it says how long it lasts.
+    /// Its result, to be served again. A `ttlMs` in it becomes 0, which makes the answer stale at once.
     pub(super) fn stale(&self) -> String {
         let text = String::from_utf8_lossy(&self.result);
         match &self.ttl {
@@ -77,7 +77,7 @@ impl Page {
     }
 }
 
-/// The member under which the result of this list has its entries.
+/// The member that holds the entries in the result of this list.
 pub(super) fn member_of(list: &str) -> &'static str {
     LISTS.iter().find(|(known, _)| *known == list).map_or("", |(_, member)| member)
 }
@@ -93,7 +93,7 @@ pub(super) fn list_named(method: &str) -> Option<&'static str> {
 }
 
 impl Book {
-    /// A child has answered a list request with this page. Gives what is worth to be kept beyond this run.
+    /// A child has answered a list request with this page. Returns the result if it is worth keeping beyond this run.
     pub(super) fn learn(
         &mut self,
         child: Gen,

@@ -71,7 +71,7 @@ enum Verdict {
     Differs,
     /// As far as the host has seen it, it is the same.
     Same,
-    /// The next page is to be looked at.
+    /// The next page has to be compared.
     Next,
 }
 
@@ -133,7 +133,7 @@ impl Engine {
         self.judge_doubted();
         let compares = self.compare_page(method, *page, &read);
         let wanted = compares && self.phase == Phase::Serving
-            // A child of the modern era comes to serve by this very answer, and is compared then.
+            // In the modern era this very answer makes the child serve, and the comparison follows then.
             || is_list && self.asks_of_doubted(method) && self.may_be_asked();
         match read.next.filter(|_| wanted && page + 1 < PAGES) {
             Some(next) => self.ask_for_page(method, page + 1, Some(next.into())),
@@ -141,11 +141,11 @@ impl Engine {
         }
     }
 
-    /// Compares a page with the one that the host has seen. Whether the next one is to be looked at.
+    /// Compares a page with the one that the host has seen. Returns whether the next one has to be compared.
     fn compare_page(&mut self, method: &'static str, number: usize, page: &SeenPage) -> bool {
         let generation = self.generation;
         let Some(list) = self.seen.0.get_mut(method).filter(|list| list.of != generation) else {
-            // The host has asked for it itself meanwhile, or never has.
+            // Meanwhile the host has asked for the list itself, or it never has.
             return false;
         };
         match list.judge(number, page) {

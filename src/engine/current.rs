@@ -44,14 +44,15 @@ impl Doom {
     }
 }
 
-/// How far it is known what a child has printed.
+/// How far the engine knows what a child has printed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Quote {
-    /// It is not asked for.
+    /// The engine has not asked.
     Unasked,
-    /// It will be told at once: what is to be answered in its words waits for that, and no longer than until this time.
+    /// The engine has asked, and the report comes at once. An answer that quotes it waits for it, until this time at
+    /// most.
     Asked(Duration),
-    /// It is known as of this moment.
+    /// The engine knows it as of this moment.
     Known,
 }
 
@@ -67,42 +68,42 @@ pub(super) struct Child {
     pub(super) served: bool,
     /// Requests of ours that it has not answered, and of the host that we have answered in its place.
     pub(super) own: Debts,
-    /// The tokens under which it may still report progress that is wanted by none.
+    /// The progress tokens of requests that were given up: the child may still report progress under them.
     pub(super) owed_tokens: BTreeSet<Id>,
-    /// Its answers that may not be what they seem.
+    /// Its answers that are not believed yet.
     pub(super) held_back: HeldBack,
-    /// How many answers to what it was told are not known to be any: to lines of the host that we could not read.
+    /// How many answers it may still give to lines of the host that we could not read.
     pub(super) strays: u32,
     /// How many ids of ours it has been given.
     pub(super) next_own: u64,
     /// It has answered something.
     pub(super) spoke: bool,
-    /// It has answered a request of the host that only a server can answer.
+    /// Whether it has answered a request of the host that only a server can answer.
     pub(super) worked: bool,
-    /// Whether what it has printed so far is known, while it does not serve.
+    /// Whether the engine knows what it has printed so far, while it does not serve.
     pub(super) quote: Quote,
-    /// What that is, masked.
+    /// What it has printed, masked.
     pub(super) printed: String,
     /// It has heard `server/discover` from a host that had not decided on an era, and has not answered it in time.
     pub(super) probed: bool,
-    /// It has read what it was asked, and said nothing for a moment.
+    /// Whether it has read its first request and was silent for a moment after it.
     pub(super) reads: bool,
     pub(super) pulse: Pulse,
     /// How many lines were written to it.
     pub(super) lines: u64,
-    /// When the first of them was. `None` if none was.
+    /// When the first line was written to it. `None` if none was.
     pub(super) asked_at: Option<Duration>,
     pub(super) exited: Option<Exit>,
     /// What it last wrote to stderr, and what of ours it cannot have read, once its output has ended.
     pub(super) silent: Option<(String, Vec<Bytes>)>,
-    /// How far its stop is. `None` while nobody wants it to end.
+    /// How far its stop has come. `None` while it is not being stopped.
     pub(super) ladder: Option<Ladder>,
     /// What it can no longer do. `None` while it reads and writes.
     pub(super) useless: Option<&'static str>,
     pub(super) doom: Option<Doom>,
     /// Why it is drained. `None` while nobody wants to replace it.
     pub(super) leaving: Option<&'static str>,
-    /// Somebody waits for its successor.
+    /// Whether its successor is urgent.
     pub(super) hurried: bool,
     /// The token in its environment. `None` if we have put none there.
     pub(super) token: Option<TokenId>,
@@ -146,7 +147,7 @@ impl Child {
         self.exited.is_none() && self.ladder.is_none()
     }
 
-    /// Whether it has exited and nothing of its group is waited for.
+    /// Whether it has exited, and its group is no longer waited for.
     pub(super) fn has_ended(&self) -> bool {
         self.exited.is_some() && self.ladder.as_ref().is_none_or(Ladder::is_over)
     }

@@ -1,9 +1,10 @@
-//! Calls of which it is not known whether they may be made again: the child that had them is gone, and no child of the same
-//! executable has listed its tools in this run, for hosts call tools that they know from earlier.
+//! Calls that may or may not be safe to repeat. The child that had them is gone, and no child of the same executable
+//! has listed its tools in this run: hosts call tools that they know from an earlier one.
 //!
-//! They are set aside, and the next child is asked for its list under ids of ours, page by page, after what waits for it.
-//! A call whose tool is declared safe goes again; one whose tool is not, or is in no page, is answered, its outcome unknown.
-//! So is one whose `--hold` is over, whatever the reason: a child that does not come, does not answer, or refuses.
+//! Such a call is set aside, and the next child is asked for its list of tools under ids of ours, page by page, after
+//! the requests that wait for that child. A call whose tool is declared safe is sent again. A call whose tool is not
+//! declared safe, or is in no page, is answered, and its outcome is unknown. So is a call whose `--hold` is over,
+//! whatever the reason: a child that does not start, does not answer, or refuses.
 
 use super::Engine;
 use super::book::TOOLS;
@@ -22,25 +23,25 @@ impl Engine {
         }
     }
 
-    /// Whether the living child can be asked for something that the host has not asked for: one that serves, and one of the
-    /// modern era that has nothing to answer yet, for it serves once it has answered something.
+    /// Whether the living child can be asked something that the host has not asked for. A serving child can. So can a
+    /// child of the modern era that has nothing to answer yet, because its first answer makes it serve.
     pub(super) fn may_be_asked(&self) -> bool {
         self.phase == Phase::Serving || self.is_modern() && self.may_open()
     }
 
-    /// Whether pages of this list are read for the sake of such calls.
+    /// Whether pages of this list are read for calls that are set aside.
     pub(super) fn asks_of_doubted(&self, method: &str) -> bool {
         method == TOOLS && self.inflight.doubted().len() > 0
     }
 
-    /// Asks the child what the tools of such calls declare.
+    /// Asks the child for its tools, for calls that are set aside.
     pub(super) fn ask_of_doubted(&mut self) {
         if self.asks_of_doubted(TOOLS) && self.may_be_asked() && !self.is_asked_for(TOOLS) {
             self.ask_for_page(TOOLS, 0, None);
         }
     }
 
-    /// Sends again, or answers, what waits for more to be known of the tools, or for whom there is to ask, where it is.
+    /// Sends a call that was set aside again, or answers it, if there is news about its tool or about the child to ask.
     pub(super) fn judge_doubted(&mut self) {
         if !self.book.tools.has_news() {
             return;
@@ -57,22 +58,22 @@ impl Engine {
         self.requeue(&again);
     }
 
-    /// No further page of this list is coming from the living child.
+    /// The living child gives no further page of this list.
     pub(super) fn has_no_more_pages(&mut self, method: &str) {
-        // One that is on its way out leaves them to the next.
+        // A child that is being stopped leaves the calls to the next one.
         if self.asks_of_doubted(method) && matches!(self.phase, Phase::Starting | Phase::Serving) {
             self.abandon_doubted();
         }
     }
 
-    /// A request of ours is answered by something that is not looked at.
+    /// A request of ours was answered, but the answer is not read.
     pub(super) fn own_answer_is_lost(&mut self, own: &Own) {
         if let Own::Compare { method, .. } = own {
             self.has_no_more_pages(method);
         }
     }
 
-    /// What such calls wait for does not come.
+    /// Answers the calls that were set aside, because what they wait for will not come.
     pub(super) fn abandon_doubted(&mut self) {
         let lost: Vec<Id> = self.inflight.doubted().cloned().collect();
         self.give_up_on(&lost);

@@ -1,9 +1,9 @@
-//! Answers that may not be what they seem: embedded at the end of a line that is no message, or damaged.
+//! Answers that may not be genuine: those embedded at the end of a line that is no message, and damaged ones.
 //!
-//! Servers print to stdout without a line feed, and the answer comes behind it. They also log what they send and fetch:
-//! ids can be guessed, and a quotation must never stand for the answer. So an embedded answer waits for a moment in which
-//! the line for its id may come by itself, and that one wins. A damaged answer is waited for likewise, and then the host
-//! is told what came.
+//! Servers print to stdout without a line feed, so an answer can follow on the same line. They also log what they send
+//! and fetch. Ids can be guessed, and a quotation must never stand for the answer. An embedded answer is therefore held
+//! back for a moment: if a line of its own comes for that id, that line wins. A damaged answer is held back likewise,
+//! and then the host learns what came.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -18,19 +18,19 @@ use super::timers::Timer;
 use super::{Doom, Engine, Greeting, is_server_method, len_of, planted};
 use crate::wire::{Id, Message, Notification, Request, remains_of, salvage};
 
-/// How long a line for its id may take to come by itself before an embedded answer is believed.
+/// How long an embedded answer is held back while a line of its own may come for its id.
 const EMBEDDED: Duration = Duration::from_millis(250);
-/// The same before a damaged answer is told of.
+/// The same for a damaged answer, before the host learns of it.
 const DAMAGED: Duration = Duration::from_secs(1);
-/// How much of a damaged answer is looked at to be told, in bytes, and how much is told, in characters.
+/// How much of a damaged answer is examined for an excerpt, in bytes, and how long the excerpt is, in characters.
 const EXCERPT: (usize, usize) = (4096, 200);
 
-/// An answer that is not believed yet.
+/// An answer that is held back.
 #[derive(Clone, Debug)]
 struct Candidate {
     /// When it is judged.
     at: Duration,
-    /// The number of the request that it answers. `None` if that is ours.
+    /// The number of the host's request that it answers. `None` for a request of ours.
     seq: Option<u64>,
     found: Found,
 }
@@ -39,16 +39,16 @@ struct Candidate {
 enum Found {
     /// A message behind noise.
     Embedded(Bytes, Box<Message>),
-    /// Something that was to be one: its beginning.
+    /// The beginning of a damaged answer.
     Damaged(Bytes),
 }
 
-/// The doubtful answers of a child, by the ids under which it was asked.
+/// The answers of a child that are held back, by the ids under which it was asked.
 #[derive(Debug, Default)]
 pub(super) struct HeldBack(BTreeMap<Id, Candidate>);
 
 impl HeldBack {
-    /// A whole line for this id has come. Gives what was only quoted.
+    /// A whole line has come for this id. Returns the embedded answer that turns out to be a quotation.
     pub(super) fn dispel(&mut self, id: &Id) -> Option<Bytes> {
         if self.0.is_empty() {
             return None;
@@ -63,7 +63,7 @@ impl HeldBack {
         self.0.values().map(|doubt| doubt.at).min()
     }
 
-    /// Takes those out that are due, in the order in which they came.
+    /// Takes out those that are due, by the time at which they are due.
     fn due(&mut self, now: Duration) -> Vec<(Id, Candidate)> {
         let ids: Vec<Id> =
             self.0.iter().filter(|(_, found)| found.at <= now).map(|(id, _)| id.clone()).collect();
@@ -75,8 +75,8 @@ impl HeldBack {
 }
 
 impl Engine {
-    /// A line that is no message. Messages that end it are cut out, if somebody waits for them or a server may send them;
-    /// an answer only if its line does not come by itself.
+    /// Handles a line that is no message. Messages at its end are cut out if they are awaited, or if a server may send
+    /// them. An answer counts only if no line of its own comes.
     pub(super) fn embedded(&mut self, child: Gen, line: &Bytes) {
         let mut rest = 0;
         let batches = self.replay.told.as_deref() == Some(BATCH_REVISION);
@@ -119,7 +119,7 @@ impl Engine {
         }
     }
 
-    /// A line that begins as a message does and is none may be an answer that somebody waits for.
+    /// A line that begins as a message does, but is no JSON, may be an awaited answer.
     fn damaged(&mut self, child: Gen, line: &Bytes) {
         if !line.trim_ascii_start().starts_with(b"{") {
             return;
@@ -148,7 +148,7 @@ impl Engine {
         self.timers.arm_once(Timer::Embedded, at);
     }
 
-    /// The time has come to judge doubtful answers.
+    /// Judges the answers that have been held back long enough.
     pub(super) fn judge_embedded(&mut self) {
         let now = self.now.mono;
         let Some(child) = self.child.as_mut() else { return };
@@ -162,7 +162,7 @@ impl Engine {
         }
     }
 
-    /// The child says nothing more: what it has answered behind noise it has answered. What is damaged is lost.
+    /// The child's output is over. Answers that it has embedded in noise count now, and damaged ones are lost.
     pub(super) fn believe_the_last(&mut self) {
         self.timers.disarm(Timer::Embedded);
         let Some(child) = self.child.as_mut() else { return };
@@ -178,7 +178,7 @@ impl Engine {
         let own = self.inflight.known_as(id, child).cloned();
         let pending = own.as_ref().and_then(|own| self.inflight.get(own));
         if pending.map(|pending| pending.seq) != doubt.seq {
-            // It was answered or given up since.
+            // The request was answered or given up meanwhile.
             return;
         }
         match (doubt.found, own) {
@@ -198,7 +198,7 @@ impl Engine {
         }
     }
 
-    /// A message that was found in a line is taken for one.
+    /// Handles a message that was found in a line like any other.
     fn believe(&mut self, child: Gen, bytes: &Bytes, message: &Message) {
         self.note(Note::Salvaged { child });
         if len_of(bytes) > self.config.max_answer {
@@ -208,7 +208,7 @@ impl Engine {
         }
     }
 
-    /// The beginning of what a server has said, fit for the chat.
+    /// The beginning of a server's line, masked and cut for the chat.
     fn excerpt(&self, beginning: &[u8]) -> String {
         let text = String::from_utf8_lossy(beginning);
         let text = self.config.mask.apply(text.trim());
@@ -219,7 +219,7 @@ impl Engine {
         excerpt
     }
 
-    /// The answer to a request whose answer cannot be read.
+    /// Answers a request with guidance, because the server's answer cannot be read.
     fn answer_unreadable(&mut self, id: &Id, excerpt: String) {
         let Some(pending) = self.inflight.get(id) else { return };
         let again = self.is_safe(pending);

@@ -1,12 +1,12 @@
 //! The era of the conversation: what the host opened with, and what follows for a fresh child.
 //!
-//! Some servers lock a process to one era by the first request that it hears, so a fresh child hears first what the host
-//! opened with and nothing of ours before it. `server/discover` alone is a probe and leaves the era open. The modern era
-//! has no greeting: a fresh child is given the first request that waits, and the others once it has answered something. A
-//! stream, which a server may never answer, and a call, which may take its time, hold nothing up. Where a child has served
-//! in this run and has read its first request, nothing holds up anything for longer than a moment: the server is known, and
-//! its requests run side by side.
-//! A first child that says nothing may be a download, and what waits for it is told so in the chat.
+//! Some servers lock a process to one era by the first request that it hears, so a fresh child hears first what the
+//! host opened with and nothing of ours before it. `server/discover` alone is a probe and leaves the era open. The
+//! modern era has no greeting: a fresh child gets the first request that waits, and the others once it has answered
+//! something. A stream, which a server may never answer, and a call, which may take its time, do not hold up other
+//! requests. If a child has served in this run, and the new one has read its first request, that request holds up the
+//! others only for a moment: the server is known, and its requests run side by side. A first child that says nothing
+//! may still be downloading, and the chat learns so with each request that waits.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -28,8 +28,8 @@ use crate::wire::{ENVELOPE_VERSION, Id, Request, edit};
 
 /// How long `server/discover` waits for a server: clients give it 10 s.
 pub(super) const DISCOVER_WAIT: Duration = Duration::from_secs(8);
-/// How long a fresh child is silent after its first request before it is looked at whether it has read that, and is then
-/// given the others too: longer than a server that is up needs for its first answer, and too short to be noticed.
+/// How long a fresh child may be silent after its first request. If it has read the request by then, it gets the others
+/// too. This is longer than a running server needs for its first answer, and too short to be noticed.
 const SILENCE: Duration = Duration::from_millis(250);
 /// The method of the probe.
 pub(super) const DISCOVER: &str = "server/discover";
@@ -130,7 +130,8 @@ impl Engine {
         }
     }
 
-    /// Lets a fresh child of the modern era serve once it has answered something; until then it is given what it may be.
+    /// Lets a fresh child of the modern era serve once it has answered something. Until then it gets only what
+    /// `may_open` allows.
     pub(super) fn open(&mut self) {
         let spoke = self.child.as_ref().is_some_and(|child| child.spoke && child.is_ready());
         let opens = matches!(self.opening, Opening::Enveloped | Opening::Probe);
@@ -168,7 +169,7 @@ impl Engine {
         if self.has_served && child.reads && !planted!(self, OneByOne) {
             return true;
         }
-        // Of a child before this one no request counts here: it is forgotten, or waits for this one.
+        // Requests of an earlier child do not count here: they are forgotten, or wait for this child.
         let listens = |pending: &Pending| {
             pending.written == Some(child.generation) && !pending.cancelled && &*pending.method == LISTEN
         };
@@ -178,7 +179,7 @@ impl Engine {
         !held_up
     }
 
-    /// Whether the answer to a request of this method is waited for before more is written to a child that has said nothing.
+    /// Whether a child that has said nothing gets no further request until it has answered one of this method.
     fn holds_up(&self, method: &str) -> bool {
         answers_soon(method) || method == LISTEN && planted!(self, ListenHoldsUp)
     }
@@ -206,7 +207,7 @@ impl Engine {
         self.timers.arm_once(Timer::Startup, now + STARTUP);
     }
 
-    /// A child has been silent for a moment after its first request: if it has read that, it is up and takes its time.
+    /// A child was silent for a moment after its first request. If it has read that, it is running and takes its time.
     pub(super) fn look_at_stdin(&mut self) {
         if self.phase == Phase::Starting
             && let Some(child) = &self.child
@@ -215,8 +216,8 @@ impl Engine {
         }
     }
 
-    /// A child that has not read what it was asked is still starting: nothing more is written to it, so that what waits
-    /// can be answered as not executed.
+    /// A child that has not read its request is still starting. Nothing more is written to it, so that what waits can
+    /// be answered as not executed.
     pub(super) fn looked_at_stdin(&mut self, from: Gen, read: bool) {
         let starting = self.phase == Phase::Starting;
         let Some(child) = self.child.as_mut().filter(|child| child.generation == from && starting) else {
@@ -228,11 +229,11 @@ impl Engine {
         }
     }
 
-    /// A child has had all the time that even a download needs.
+    /// A child has used up the time that even a download needs.
     pub(super) fn startup_overdue(&mut self) {
         let greets = self.replay.greeting.is_some();
         if !greets && self.inflight.any(|pending| self.works_on(pending)) {
-            // It has been given more than its first request, and nothing is lost that may still be done.
+            // It may still carry out requests that it has, and ending it would lose them.
             return self.timers.arm(Timer::Startup, self.now.mono + STARTUP);
         }
         let what = if greets { "its greeting" } else { "its first request" };
@@ -258,7 +259,7 @@ impl Engine {
     }
 }
 
-/// Whether a server that is up answers a request of this method soon, so that its silence says that it is not.
+/// Whether a running server answers this method soon, so that silence means that it is not running yet.
 pub(super) fn answers_soon(method: &str) -> bool {
     book::is_list(method)
         || matches!(method, DISCOVER | "resources/read" | "prompts/get" | "completion/complete")

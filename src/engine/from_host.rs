@@ -48,14 +48,14 @@ impl Engine {
             Parsed::Batch(elements) if self.replay.told.as_deref() == Some(BATCH_REVISION) => {
                 self.host_batch(&frame.bytes, elements);
             }
-            // Its id is in flight: two answers under it could not be told apart.
+            // Its id is in flight. Two answers under one id could not be told apart, so it is not tracked.
             Parsed::One(Message::Request(_)) => {
                 self.examine();
                 self.pass_on(frame.bytes, 0);
             }
             Parsed::Batch(elements) => {
                 let answers = elements.iter().filter(|element| may_be_answered(element)).count();
-                // A server may take it for a request.
+                // A server may take the array for a request.
                 self.examine();
                 self.pass_on(frame.bytes, u32::try_from(answers).unwrap_or(u32::MAX));
             }
@@ -206,7 +206,7 @@ impl Engine {
             "notifications/initialized" => {
                 self.replay.initialized = Some(line.clone());
                 if self.awaits_sign() {
-                    // The next child is told in any case.
+                    // The next child gets it in any case.
                     self.tell_child(child, line);
                     return None;
                 }
@@ -320,8 +320,8 @@ impl Engine {
         }
     }
 
-    /// A line that is nobody's request, or could not be read as one and may be answered so often: written to a serving
-    /// child, kept for one that is on its way, else dropped.
+    /// Passes on a line that is no tracked request, and to which this many answers may come. It is written to a serving
+    /// child, kept for one that is on its way, and dropped otherwise.
     fn pass_on(&mut self, line: Bytes, answers: u32) {
         let len = line.len();
         match self.phase {

@@ -48,7 +48,7 @@ impl Engine {
             Line::Whole(bytes) => self.child_bytes(child, bytes),
             Line::Oversize(oversize) => {
                 let remains = remains(&oversize);
-                // A log names ids too.
+                // A log line may contain an id too.
                 if remains.id.is_none() || !remains.versioned {
                     self.noise(child, oversize.head.clone());
                     self.noise(child, oversize.tail);
@@ -97,10 +97,10 @@ impl Engine {
         }
     }
 
-    /// A line that is JSON once it is mended: an answer that somebody waits for must not get lost for a number or a text that
-    /// JSON does not have, and hosts that read such a line at all read it like that.
+    /// A line that is JSON once it is mended. An awaited answer must not be lost because of a number or a text that
+    /// JSON does not have, and hosts that read such a line at all read it in the same way.
     fn child_mended(&mut self, child: Gen, mended: Mended, line: Bytes) {
-        // With other numbers it is what it was; a text that was cut may have been cut elsewhere too.
+        // With other numbers the line is intact. Text that was cut in one place may have been cut elsewhere too.
         let is_text = std::str::from_utf8(&line).is_ok();
         let believed = match &mended.frame.parsed {
             _ if is_text => true,
@@ -108,7 +108,7 @@ impl Engine {
                 response.id.as_ref().is_some_and(|id| self.awaited(child, id).is_some())
             }
             Parsed::One(Message::Notification(notification)) => is_server_method(&notification.method),
-            // The answer would go back under an id that may not be the one it was asked under.
+            // The answer would go back under an id that may not be the one of the request.
             Parsed::One(Message::Request(_)) | Parsed::Malformed(_) => false,
             Parsed::Batch(_) => self.replay.told.as_deref() == Some(BATCH_REVISION),
         };
@@ -123,8 +123,8 @@ impl Engine {
         self.child_frame(child, mended.frame);
     }
 
-    /// Whether all of these are answers to lines that we could not read: to an array of the host's, for instance, where its
-    /// revision has none. They are then counted as given.
+    /// Whether all of these answer lines that we could not read, such as an array from the host in a revision without
+    /// arrays. If so, they are counted off.
     fn answers_strays(&mut self, child: Gen, elements: &[Element]) -> bool {
         let stray = |element: &Element| match &element.message {
             Ok(Message::Response(response)) => {
@@ -135,7 +135,7 @@ impl Engine {
         elements.iter().all(stray) && self.is_stray(child, elements.len())
     }
 
-    /// Whether so many answers to lines that we could not read may still come from this child. They have then come.
+    /// Whether this child may still give so many answers to lines that we could not read. If so, they are counted off.
     fn is_stray(&mut self, child: Gen, answers: usize) -> bool {
         let Some(current) = self.child.as_mut().filter(|current| current.generation == child) else {
             return false;
@@ -182,7 +182,7 @@ impl Engine {
         }
     }
 
-    /// What the host gets of a message. `None` if it gets none of it.
+    /// The bytes of a message that the host gets. `None` if it gets nothing.
     pub(super) fn admitted(&mut self, child: Gen, message: &Message, line: &Bytes) -> Option<Bytes> {
         match self.admit(child, message, line) {
             Admission::Forward(line) => Some(line),
@@ -261,7 +261,7 @@ impl Engine {
         }
         let Some(pending) = self.inflight.complete(&id, child) else { return Admission::Keep };
         if &*pending.method == DISCOVER {
-            // The host has its answer from the child itself, and knows what it is doing.
+            // The host has its answer from the child itself, and can choose its era.
             if let Some(current) = &mut self.child {
                 current.probed = false;
             }
@@ -307,9 +307,9 @@ impl Engine {
         }
     }
 
-    /// An answer to nothing that was asked: to a line of the host that we could not read, or one too many.
+    /// An answer to no request: to a line of the host that we could not read, or one too many.
     fn admit_stray(&mut self, child: Gen, id: &Id, line: &Bytes) -> Admission {
-        // What waits for another child, or for a verdict, is not answered by this one.
+        // A request that waits for another child, or for a verdict, is not answered by this child.
         let pending = |id: &Id| self.inflight.contains(id);
         let matches = is_ours(id) || pending(id) || id.twin().is_some_and(|twin| pending(&twin));
         if planted!(self, ForwardStrayAnswers) || !matches && self.is_stray(child, 1) {
@@ -357,7 +357,7 @@ impl Engine {
 
     fn admit_notification(&mut self, child: Gen, notification: &Notification, line: &Bytes) -> Admission {
         if notification.null_id {
-            // Hosts that check their messages refuse it.
+            // Hosts that validate messages refuse such a notification.
             return Admission::Noise;
         }
         let params = &notification.params;
@@ -370,7 +370,7 @@ impl Engine {
             ("notifications/progress", Some(token), _) => {
                 self.admit_progress(child, token, params.progress.as_deref(), &line)
             }
-            // The server asks nothing in this era, so all that it can end is a stream.
+            // The server sends no requests in this era, so it can only end a stream.
             ("notifications/cancelled", _, known) if self.is_modern() && !planted!(self, SpliceStreams) => {
                 let ends = match (known, &params.request_id) {
                     (Some(id), _) => self.ends_stream(child, id, &line),
@@ -397,7 +397,7 @@ impl Engine {
         }
     }
 
-    /// Hosts close the connection on progress of a request that they do not wait for any more.
+    /// Drops progress of requests that the host no longer waits for: hosts close the connection because of it.
     fn admit_progress(&mut self, child: Gen, token: &Id, progress: Option<&str>, line: &Bytes) -> Admission {
         let owed = |token: &Id| self.child.as_ref().is_some_and(|child| child.owed_tokens.contains(token));
         let found = match (self.inflight.progress(child, token, progress), token.twin()) {
@@ -415,7 +415,7 @@ impl Engine {
                 self.dropped(DropCause::ProgressBackwards, line.len());
                 Admission::Keep
             }
-            // It may be of a line that we could not read.
+            // It may belong to a line that we could not read.
             Progress::Unknown if self.child.as_ref().is_some_and(|child| child.strays > 0) => {
                 Admission::Forward(line.clone())
             }
@@ -456,7 +456,7 @@ impl Engine {
             current.spoke = true;
             current.held_back.dispel(&id);
             match current.own.remove(&id) {
-                // Nobody waits for what it says.
+                // What the answer to a ping says does not matter.
                 Some(Own::Ping) => return self.ping_answered(),
                 Some(own) => {
                     current.pulse.answered_else();

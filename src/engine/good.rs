@@ -23,6 +23,6 @@ pub struct Good {
     pub method: String,
     /// The JSON text of the cursor of a list's page. `None` for the first page, and for what has no pages.
     pub cursor: Option<String>,
-    /// The result, as JSON text. Empty where the server refuses by now what it once answered: what is kept is erased.
+    /// The result, as JSON text. Empty if the server now refuses what it once answered: what is kept is then erased.
     pub result: Bytes,
 }

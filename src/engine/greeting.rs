@@ -26,10 +26,10 @@ const INIT_TIMEOUT: Duration = Duration::from_secs(25);
 const INIT_TIMEOUT_CLAUDE_DESKTOP: Duration = Duration::from_secs(50);
 /// How Claude Desktop calls itself.
 const CLAUDE_DESKTOP: &str = "claude-ai";
-/// The same for Claude Code, which gives up its first attempt at a server after 3.0 s (2.1.228 and later) and starts it
-/// anew: a download would be killed each time.
+/// The same for Claude Code (2.1.228 and later). It gives up its first attempt at a server after 3.0 s and starts the
+/// server anew, which would kill a download each time.
 const INIT_TIMEOUT_CLAUDE_CODE: Duration = Duration::from_millis(2500);
-/// How Claude Code calls itself.
+/// The name by which Claude Code identifies itself.
 const CLAUDE_CODE: &str = "claude-code";
 /// The longest that a list is waited for.
 const LIST_WAIT: Duration = Duration::from_secs(50);
@@ -237,7 +237,7 @@ impl Engine {
         self.watch_pulse();
     }
 
-    /// Tells that the host is served again after something went wrong.
+    /// Notes that the host is served again after something went wrong.
     fn tell_back(&mut self) {
         let (Some(since), Some(child)) = (self.away_since.take(), &self.child) else { return };
         let asked = child.asked_at.map_or(Duration::ZERO, |at| self.now.mono.saturating_sub(at));

@@ -53,7 +53,7 @@ pub(super) struct Pending {
     pub(super) deadline: Option<Duration>,
     /// The child that has it. `None` while it waits for one.
     pub written: Option<Gen>,
-    /// The id of ours under which that child has it. `None` where it has the host's.
+    /// The id of ours under which that child has it. `None` where the child has the host's id.
     pub(super) alias: Option<Id>,
     /// Which of the lines for that child it is in, counted from 0.
     pub(super) line: u64,
@@ -79,11 +79,11 @@ pub(super) struct Pending {
     pub(super) ends: Ends,
     /// Whether its result is withheld, because it says that the token was refused.
     pub(super) withheld: bool,
-    /// Whether it waits for what its tool declares: the child that had it is gone, and has not said.
+    /// Whether it is set aside until its tool's declaration is known: the child that had it is gone without one.
     pub(super) doubted: bool,
     /// The edition of the child that it was last written to.
     pub(super) edition: Edition,
-    /// The same of the child before that one: it may turn out that only that child can have read it.
+    /// The edition of the child before that one, in case only that child can have read it.
     edition_before: Edition,
     /// What that result says. `None` if there was none.
     pub(super) refused: Option<Box<str>>,
@@ -145,7 +145,7 @@ impl Pending {
         !self.cancelled && !self.stream
     }
 
-    /// Whether a child has it, and is to finish it.
+    /// Whether a child has it and owes the answer.
     pub(super) fn is_worked_on(&self) -> bool {
         self.written.is_some() && self.is_owed()
     }
@@ -161,14 +161,14 @@ impl Pending {
         self.alias.as_ref().unwrap_or(&self.id)
     }
 
-    /// The token by which the child reports its progress. `None` if it is to report none.
+    /// The token under which the child reports its progress. `None` if it reports none.
     pub(super) fn wire_token(&self) -> Option<&Id> {
         let token = self.token.as_ref()?;
         Some(self.alias.as_ref().unwrap_or(token))
     }
 }
 
-/// What becomes of a progress notification.
+/// The fate of a progress notification.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Progress {
     /// The host gets it, with this token of its own.
@@ -177,7 +177,7 @@ pub(super) enum Progress {
     Backwards,
     /// Its request was given up.
     Unwanted,
-    /// No request that the child has wants it.
+    /// It belongs to no request that the child has.
     Unknown,
 }
 
@@ -186,11 +186,11 @@ pub(super) enum Progress {
 pub(super) struct Inflight {
     /// Boxed, for a tree moves what it holds whenever something comes or goes.
     requests: BTreeMap<Id, Box<Pending>>,
-    /// The requests by their progress tokens, as the child knows these.
+    /// The requests by the progress tokens that the child has.
     tokens: BTreeMap<Id, Id>,
-    /// The requests that the child has under ids of ours, by these.
+    /// The requests that the child has under ids of ours, by those ids.
     aliases: BTreeMap<Id, Id>,
-    /// The tokens of tasks, which outlive their requests: as the child knows them, and as the host does.
+    /// The tokens of tasks, which outlive their requests: the child's token and the host's.
     tasks: VecDeque<(Id, Id)>,
     next_seq: u64,
     tally: Tally,
@@ -243,7 +243,7 @@ impl Inflight {
             pending.times_written = pending.times_written.saturating_add(1);
             pending.deadline = None;
             let size = pending.kept.as_ref().map_or(0, Bytes::len);
-            // A stream is no burden for a server, however often it is asked for it.
+            // Opening a stream again costs a server nothing, however often.
             let again = repeatable && pending.times_written < 2 && size <= room;
             if !again && !pending.stream {
                 pending.kept = None;
@@ -254,7 +254,7 @@ impl Inflight {
         });
     }
 
-    /// The child is given a request under this id of ours, which is also its progress token.
+    /// The child gets a request under this id of ours, which is also its progress token.
     pub(super) fn rename(&mut self, id: &Id, alias: &Id) {
         let Some(pending) = self.requests.get_mut(id) else { return };
         forget_names(&mut self.tokens, &mut self.aliases, pending);
@@ -276,7 +276,7 @@ impl Inflight {
         }
     }
 
-    /// A task has begun with this request: its progress goes on under the same token.
+    /// The request has become a task, so its progress goes on under the same token.
     pub(super) fn goes_on(&mut self, pending: &Pending) {
         if let (Some(wire), Some(own)) = (pending.wire_token(), &pending.token) {
             if self.tasks.len() >= TASKS {
@@ -343,15 +343,15 @@ impl Inflight {
         });
     }
 
-    /// Notes of which edition the child is that has just been written a request.
+    /// Records the edition of the child to which a request has just been written.
     pub(super) fn is_of(&mut self, id: &Id, edition: Edition) {
         if let Some(pending) = self.requests.get_mut(id) {
             pending.edition_before = std::mem::replace(&mut pending.edition, edition);
         }
     }
 
-    /// Sets a request aside that must not be written again before its tool has said that it may, until `deadline` or until
-    /// it was to be written again.
+    /// Sets a request aside until its tool is declared safe. It waits until `deadline`; a request from the queue keeps
+    /// its own deadline.
     pub(super) fn doubt(&mut self, id: &Id, deadline: Duration) {
         self.change(id, |pending| {
             if pending.is_kept() {
@@ -431,7 +431,7 @@ impl Inflight {
         });
     }
 
-    /// What becomes of a progress notification of this child for this token; what is handed on is noted.
+    /// The fate of a progress notification of this child with this token. Records the progress that is forwarded.
     pub(super) fn progress(&mut self, child: Gen, token: &Id, progress: Option<&str>) -> Progress {
         let holder = self.tokens.get(token).and_then(|id| self.requests.get_mut(id));
         if holder.as_ref().is_some_and(|it| it.written == Some(child) && it.cancelled) {
@@ -513,7 +513,7 @@ impl Inflight {
     }
 }
 
-/// Takes the names away under which the child has a request, unless another has them by now.
+/// Removes the names under which the child has a request, unless another request has them now.
 fn forget_names(tokens: &mut BTreeMap<Id, Id>, aliases: &mut BTreeMap<Id, Id>, pending: &Pending) {
     if let Some(token) = pending.wire_token()
         && tokens.get(token) == Some(&pending.id)

@@ -40,7 +40,7 @@ pub enum StopSignal {
 pub enum Order {
     /// Start the server anew, once it has done what it does.
     Restart,
-    /// The same, for somebody who waits: a server that does not end with its input has less time.
+    /// The same in a hurry: a server that does not end with its input has less time.
     RestartSoon,
     /// End, and the server with us.
     Stop,
@@ -97,9 +97,9 @@ pub enum Whom {
 pub enum Holder {
     /// No process that is older than we are: the host is gone.
     Nobody,
-    /// Such a process; or nothing that could be concluded from.
+    /// Such a process; or stdin is nothing whose other end a process holds.
     Other,
-    /// It cannot be told.
+    /// It is not known, because the system does not show it.
     Unknown,
 }
 
@@ -132,7 +132,8 @@ pub enum Input {
     HostEof,
     /// Our stdout has lost its reader: nothing can be told to the host any more.
     HostGone,
-    /// The process that started us is gone, or the one that held the other end of our stdin when it went; who holds it now.
+    /// The process that started us is gone, or the process that held the other end of our stdin then; and who holds it
+    /// now.
     StarterGone(Holder),
     /// A line from a child's stdout.
     Child(Gen, Line),
@@ -150,8 +151,8 @@ pub enum Input {
         from: Gen,
         /// The last of what the child wrote to stderr, and of what it wrote to stdout that was no message. Not masked.
         stderr_tail: String,
-        /// The lines for this child whose JSON has not wholly left us, in their order, each with its line feed: it cannot have
-        /// acted on them. The first may be what is left of a batch.
+        /// The lines for this child whose JSON was not written to its last byte, in their order, each with its line
+        /// feed: the child cannot have acted on them. The first may be the rest of a batch.
         unsent: Vec<Bytes>,
     },
     /// The child no longer reads its stdin, though it runs.
@@ -227,10 +228,11 @@ pub enum Output {
     AskLoginShell,
     /// Look whether this child's process is stopped: [`Input::Inspected`] comes.
     Inspect(Gen),
-    /// Tell what this child, which runs, has printed that is no message: [`Input::Quoted`] comes, before anything else of it.
+    /// Report what this running child has printed besides messages: [`Input::Quoted`] comes, before anything else from
+    /// it.
     Quote(Gen),
-    /// Keep this on disk for later runs. The first page of a list takes the place of all pages of that list; a result that is
-    /// empty erases.
+    /// Keep this on disk for later runs. The first page of a list replaces all pages of that list. An empty result
+    /// erases what is kept.
     Remember(Good),
     /// Close this child's stdin, after what was written to it.
     CloseStdin(Gen),
@@ -252,11 +254,11 @@ pub enum Output {
     Session(lease::Act),
     /// Log, count, store, show this.
     Note(Note),
-    /// Write out what is still to be written, as long as there is time for it, and exit. Nothing comes after it.
+    /// Write out the rest, as long as there is time for it, and exit. Nothing comes after it.
     Exit {
         /// With this code.
         code: i32,
-        /// How long readers of our stdout and stderr may hold that up, all together: until this time, monotonic.
+        /// Until when readers of our stdout and stderr may hold that up, both together, in monotonic time.
         until: Duration,
     },
 }

@@ -1,45 +1,47 @@
-//! The ladders by which a child is stopped, as data: what comes when, to whom, and when it is over. No I/O, no engine.
+//! The ladders by which a child is stopped, as data: which step comes when, for which processes, and when the stop is
+//! complete. No I/O, no engine.
 //!
-//! A ladder begins when the child's stdin is closed. What follows depends on why it is stopped (`Way`), and another
-//! reason that comes meanwhile can only make it quicker:
+//! A ladder begins when the child's stdin is closed. What follows depends on why the child is stopped (`Way`), and
+//! another reason that comes meanwhile can only make it quicker:
 //!
 //! | way | SIGTERM after | SIGKILL after that |
 //! |---|---|---|
 //! | the host's end | `--stop-grace` | `--term-grace` |
 //! | a planned restart | `--stop-grace` | 5 s |
-//! | one in a hurry | 1 s | 5 s |
-//! | a child that is of no use | at once | 2 s |
+//! | a planned restart in a hurry | 1 s | 5 s |
+//! | an unusable child | at once | 2 s |
 //!
-//! A signal to us is handed on as it is; SIGKILL follows after 1.5 s or `--term-grace`, whichever is less, and SIGTERM after
-//! half of that where the signal was another. SIGKILL is never the first that a child hears.
+//! A signal to us is forwarded as it is. SIGKILL follows after 1.5 s or `--term-grace`, whichever is less. If the
+//! signal was not SIGTERM, SIGTERM follows after half of that time. SIGKILL is never the first signal that a child
+//! gets.
 //!
-//! Signals go to the leader of the group first. The others hear each of them once, when the leader has gone or a moment
-//! later: wrappers such as `sh` hand them on themselves, others such as `npx` do not. The grace is the group's: a leader that
-//! has gone does not end it while a helper is saving, and a group that is empty does.
+//! Signals go to the leader of the group first. The others get each signal once, when the leader has gone or 200 ms
+//! later: wrappers such as `sh` forward signals themselves, and others such as `npx` do not. The grace belongs to the
+//! group: it goes on after the leader's exit while a helper is saving, and ends once the group is empty.
 
 use std::time::Duration;
 
 use super::io::{GroupSignal, Whom};
 use super::process::Exit;
 
-/// How long after SIGKILL an exit is waited for: a process in an uninterruptible sleep must not keep us.
+/// How long an exit is waited for after SIGKILL: a process in an uninterruptible sleep must not keep us.
 const KILL_GRACE: Duration = Duration::from_millis(450);
-/// How long after the leader the rest of the group hears a signal while the leader lives.
+/// Delay before the rest of the group gets a signal while the leader lives.
 const REST: Duration = Duration::from_millis(200);
-/// The longest from a signal to us to SIGKILL: hosts send us SIGKILL 2 s after their own SIGTERM.
+/// The longest time from a signal to us to SIGKILL: hosts send us SIGKILL 2 s after their own SIGTERM.
 const HANDED: Duration = Duration::from_millis(1500);
 /// From SIGTERM to SIGKILL in a planned restart.
 const PLANNED: Duration = Duration::from_secs(5);
-/// From the end of input to SIGTERM in a planned restart that is wanted soon: many servers ignore the end of input.
+/// From the end of input to SIGTERM in a planned restart that is urgent: many servers ignore the end of input.
 const HURRIED: Duration = Duration::from_secs(1);
-/// From SIGTERM to SIGKILL for a child that is of no use.
+/// From SIGTERM to SIGKILL for an unusable child.
 const UNFIT: Duration = Duration::from_secs(2);
-/// The first pause before a group that was not empty is looked at again; each is twice as long as the one before.
+/// The first pause before a group that was not empty is examined again. Each pause is twice as long as the one before.
 const FIRST_PAUSE: Duration = Duration::from_millis(10);
-/// The longest of them.
+/// The longest pause.
 const LONGEST_PAUSE: Duration = Duration::from_millis(50);
 
-/// How long a child has for what it is told.
+/// How much time a child has.
 #[derive(Clone, Copy, Debug)]
 pub struct Graces {
     /// After its stdin was closed.
@@ -55,11 +57,11 @@ pub(super) enum Way {
     HostEnd,
     /// Another child is to take its place.
     Planned,
-    /// The same, and somebody waits for it.
+    /// The same, and the successor is urgent.
     Hurried,
     /// It has never served, or no longer reads, writes or answers.
     Unfit,
-    /// We got this signal; it is handed on after this time.
+    /// We got this signal. It is forwarded after this time.
     Signalled(GroupSignal, Duration),
 }
 
@@ -80,29 +82,29 @@ pub(super) enum Step {
 #[derive(Debug)]
 pub(super) struct Ladder {
     begun: Duration,
-    /// Signals to us that are to be handed on, and when, the oldest first.
+    /// Signals to us that are still to be forwarded, and when, the oldest first.
     handed: Vec<(Duration, GroupSignal)>,
-    /// When SIGTERM comes of our own accord. `None` once it was sent.
+    /// When SIGTERM of our own comes. `None` if none is planned, or it was sent.
     term: Option<Duration>,
     kill: Duration,
-    /// What the leader, or the rest after it, was sent.
+    /// The signals that were sent to the leader, or to the rest once the leader had gone.
     sent: Vec<GroupSignal>,
-    /// What the rest of the group is still to hear, and when at the latest.
+    /// The signals that the rest of the group has not got yet, and when they come at the latest.
     rest: Vec<(Duration, GroupSignal)>,
     killed: bool,
     leader_gone: bool,
-    /// The group is looked at.
+    /// When the group is examined next.
     look: Option<Duration>,
     pause: Duration,
     give_up: Option<Duration>,
-    /// Nothing of the group is waited for any more.
+    /// Whether the group is no longer waited for.
     over: bool,
-    /// The leader has left in answer to the end of its input: the group is left alone.
+    /// Whether the leader has exited because its input ended. The group is then left alone.
     left: bool,
 }
 
 impl Ladder {
-    /// The child's stdin is closed now. What follows is for [`Ladder::take`] to say.
+    /// Begins a stop: the child's stdin is closed now. [`Ladder::take`] adds what follows.
     pub(super) fn new(now: Duration) -> Self {
         Self {
             begun: now,
@@ -121,7 +123,7 @@ impl Ladder {
         }
     }
 
-    /// There is this reason to stop the child, maybe beside others.
+    /// Adds a reason to stop the child. There may be others already.
     pub(super) fn take(&mut self, way: Way, now: Duration, graces: Graces) {
         match way {
             Way::HostEnd => self.plan(now + graces.stop, graces.term),
@@ -129,7 +131,7 @@ impl Ladder {
             Way::Hurried => self.plan((self.begun + HURRIED.min(graces.stop)).max(now), PLANNED),
             Way::Unfit => self.plan(now, UNFIT),
             Way::Signalled(signal, after) => {
-                // An earlier one that waits is not waited for any more: this one must not overtake it.
+                // An earlier signal that still waits is sent now, so that this one does not overtake it.
                 for (at, _) in &mut self.handed {
                     *at = now;
                 }
@@ -151,14 +153,15 @@ impl Ladder {
         self.kill = self.kill.min(term + grace);
     }
 
-    /// The leader has exited in answer to the end of its input, and was sent nothing.
+    /// The leader has exited because its input ended, and was sent nothing.
     pub(super) fn leaves(&mut self) {
         self.leader_gone = true;
         self.left = true;
         self.over = true;
     }
 
-    /// The leader has exited otherwise: what is left of the group hears what it has not heard, and has the rest of the time.
+    /// The leader has exited otherwise. The rest of the group gets the signals that it has missed, and has the rest of
+    /// the time.
     pub(super) fn leader_goes(&mut self, now: Duration, graces: Graces) {
         self.leader_gone = true;
         self.give_up = None;
@@ -178,7 +181,7 @@ impl Ladder {
         self.look = Some(now);
     }
 
-    /// The group was looked at.
+    /// The result of examining the group.
     pub(super) fn looked(&mut self, now: Duration, empty: bool) {
         if empty {
             self.over = true;
@@ -228,13 +231,13 @@ impl Ladder {
             return Step::Tell(signal, Whom::Rest);
         }
         if !self.rest.iter().any(|(_, waits)| *waits == signal) {
-            // Before SIGKILL in any case.
+            // It comes before SIGKILL in any case.
             self.rest.push((now + REST.min(self.kill.saturating_sub(now) / 2), signal));
         }
         Step::Tell(signal, Whom::Leader)
     }
 
-    /// When something is due next. `None` if not before something happens.
+    /// When the next step is due. `None` if the ladder waits for an event.
     pub(super) fn next(&self) -> Option<Duration> {
         if self.over {
             return None;
@@ -252,7 +255,7 @@ impl Ladder {
         self.killed || !self.sent.is_empty()
     }
 
-    /// Whether nothing of the group is waited for any more.
+    /// Whether the group is no longer waited for.
     pub(super) fn is_over(&self) -> bool {
         self.over
     }
@@ -262,7 +265,7 @@ impl Ladder {
         self.left
     }
 
-    /// Whether this exit is what a signal of ours, or one that we handed on, has done, as the system or as a shell tells it.
+    /// Whether this exit is the effect of a signal that we sent or forwarded, as the system or a shell reports it.
     pub(super) fn explains(&self, exit: Exit) -> bool {
         let killed = self.killed.then_some(GroupSignal::Kill);
         self.sent.iter().chain(&killed).any(|signal| {
@@ -271,7 +274,7 @@ impl Ladder {
         })
     }
 
-    /// SIGKILL is due now: only for bugs that are planted.
+    /// Makes SIGKILL due now. Only for planted bugs.
     #[cfg(test)]
     pub(super) fn kill_now(&mut self, now: Duration) {
         self.handed.clear();
@@ -294,7 +297,7 @@ mod tests {
         Duration::from_millis(time)
     }
 
-    /// All that happens until the ladder waits for something else than time, in milliseconds.
+    /// The steps until the ladder waits for anything but time, with their times in milliseconds.
     fn climbed(ladder: &mut Ladder) -> Vec<(u128, Step)> {
         let mut steps = Vec::new();
         while let Some(at) = ladder.next() {

@@ -1,10 +1,10 @@
 //! Listening streams of the modern era: requests that stay open, and are answered when they end.
 //!
-//! A stream outlives the child that serves it: each later child is asked again in the same bytes, an acknowledgement that
-//! says what the host knows already stays here, and what may have been missed meanwhile is told under the stream's id,
-//! as far as its acknowledged filter allows. A stream that the server ends is over, by its result, by `notifications/cancelled`
-//! with its id, or by both; what a child says of that while we end the child is its goodbye to us, and the stream goes on. A
-//! stream owes no answer at the end of input; when we end it is completed.
+//! A stream outlives the child that serves it: each later child is asked again in the same bytes. An acknowledgement
+//! that tells the host nothing new is dropped. What the host may have missed meanwhile is reported under the stream's
+//! id, as far as its acknowledged filter allows. A stream that the server ends is over: by its result, by
+//! `notifications/cancelled` with its id, or by both. What a child says of a stream while we end that child is only a
+//! goodbye to us, and the stream goes on. A stream owes no answer at the end of input, and is completed when we end.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -100,8 +100,8 @@ impl Listens {
 }
 
 impl Engine {
-    /// Whether what this child says ends a stream only because we are ending the child: the next one serves it. At our own
-    /// end it is for the host.
+    /// Whether this child ends a stream only because we are ending the child. The next child then goes on with the
+    /// stream. At our own end the host gets such a message.
     pub(super) fn is_goodbye(&self, child: Gen, id: &Id) -> bool {
         let stream =
             |pending: &Pending| pending.stream && !pending.cancelled && pending.written == Some(child);
@@ -111,7 +111,7 @@ impl Engine {
                 || self.child.as_ref().is_some_and(|child| child.ladder.is_some()))
     }
 
-    /// A child says that the stream with this id is over. Whether the host is to hear it.
+    /// A child says that the stream with this id is over. Returns whether the host gets the message.
     pub(super) fn ends_stream(&mut self, child: Gen, id: &Id, line: &Bytes) -> bool {
         let Some(pending) = self.inflight.get(id).filter(|pending| pending.stream) else { return true };
         if pending.written != Some(child) || self.is_goodbye(child, id) && !planted!(self, TellGoodbye) {

@@ -1,12 +1,12 @@
-//! Which answer belongs to which request: the ids under which a child knows what it was asked, and the way back.
+//! Matches answers to requests: the ids under which a child knows what it was asked, and the way back.
 //!
-//! An answer is matched by the exact value of its id, and where nothing is awaited under that by its twin, for SDK
-//! clients take `"0"` for 0. It is handed on with the id as the host wrote it.
+//! An answer is matched by the exact value of its id. If nothing is awaited under that id, its twin is tried, because
+//! SDK clients take `"0"` for 0. The answer is forwarded with the id as the host wrote it.
 //!
-//! A child may still owe an answer under an id that the host gives again: to a request that took too long, was cancelled,
-//! or was answered by us. Such an answer may never come, so it cannot be waited for; and when it comes it must not be
-//! taken for the answer to the new request. So a new request is written under an id of ours while one is owed under its
-//! own, and everything that names it is translated: its progress, its cancellation, its subscription.
+//! A child may still owe an answer under an id that the host uses again: to a request that took too long, was
+//! cancelled, or was answered by us. That answer may never come, so nothing can wait for it. If it comes, it must not
+//! be taken for the answer to the new request. The new request is therefore written under an id of ours, and everything
+//! that names it is translated: its progress, its cancellation, its subscription.
 
 use bytes::Bytes;
 
@@ -18,16 +18,16 @@ use super::{Engine, Greeting, book, planted};
 use crate::engine::era::{DISCOVER, answers_soon};
 use crate::wire::{Id, Notification, edit};
 
-/// The most answers that a child can owe to nobody: what it owes beyond that is not known to be owed.
+/// The most late answers of a child that are remembered. Further ones are not recognised as late.
 const OWED: usize = 65_536;
 /// Where a notification of the modern era names its stream.
 const SUBSCRIPTION: [&str; 3] = ["params", "_meta", "io.modelcontextprotocol/subscriptionId"];
-/// Where the last result of a stream does.
+/// Where the last result of a stream names it.
 const ENDED_SUBSCRIPTION: [&str; 3] = ["result", "_meta", "io.modelcontextprotocol/subscriptionId"];
 
 impl Engine {
-    /// The id, as it was written to this child, under which it is to answer what it answers with this one. `None` if it
-    /// answers nothing that was asked.
+    /// The id, as it was written to this child, that this id in an answer stands for: the same one, or its twin. `None`
+    /// if the answer belongs to nothing that was asked.
     pub(super) fn awaited(&self, child: Gen, id: &Id) -> Option<Id> {
         let expected = |id: &Id| {
             self.inflight.known_as(id, child).is_some()
@@ -42,7 +42,7 @@ impl Engine {
         id.twin().filter(|twin| expected(twin) && !planted!(self, IgnoreTwins))
     }
 
-    /// The answer, which this child has given under the id `said`, as an answer to the request that it has under `wire`.
+    /// Rewrites an answer, which this child has given under the id `said`, for the request that it has under `wire`.
     pub(super) fn as_asked(&mut self, child: Gen, said: &Id, wire: &Id, line: &Bytes) -> Bytes {
         let renamed = self.inflight.known_as(wire, child).filter(|known| *known != wire).cloned();
         if let Some(own) = renamed {
@@ -58,15 +58,15 @@ impl Engine {
         if self.is_modern() { respelled(&line, &ENDED_SUBSCRIPTION, said, &asked) } else { line }
     }
 
-    /// Warns of an id that comes back in another spelling, once.
+    /// Warns once of ids that come back in another spelling.
     fn told_of_twins(&mut self, child: Gen, said: &Id, asked: &Id) {
         if !std::mem::replace(&mut self.oddities.ids, true) {
             self.note(Note::IdRespelled { child, asked: asked.clone(), said: said.clone() });
         }
     }
 
-    /// The bytes of a request for the child, under an id of ours if it owes an answer under the request's own. `None` if
-    /// it owes none.
+    /// Gives a request an id of ours if the child still owes an answer under the request's own. Returns the bytes to
+    /// write. `None` if the request keeps its id.
     pub(super) fn renamed(&mut self, id: &Id, bytes: &Bytes) -> Option<Bytes> {
         let pending = self.inflight.get(id)?;
         if !self.is_owed_another(pending) || planted!(self, ReuseOwedIds) {
@@ -82,7 +82,7 @@ impl Engine {
         Some(edit::replace(&bytes, &["params", "_meta", "progressToken"], &alias.to_json()))
     }
 
-    /// A request's own bytes, out of those that were written to a child.
+    /// Restores a request's own bytes from those that were written to a child.
     pub(super) fn unrenamed(&self, id: &Id, bytes: &Bytes) -> Bytes {
         let Some(pending) = self.inflight.get(id).filter(|pending| pending.alias.is_some()) else {
             return bytes.clone();
@@ -111,7 +111,7 @@ impl Engine {
         self.inflight.len() > self.inflight.owed() && pending.id.twin().is_some_and(abandoned)
     }
 
-    /// A request that the living child has is not waited for any more: what it answers to it stays here.
+    /// The living child may still answer a request that is no longer waited for. That answer will not be forwarded.
     pub(super) fn owe(&mut self, pending: &Pending) {
         let soon = answers_soon(&pending.method) && !pending.cancelled;
         let Some(child) = self.child.as_mut().filter(|child| pending.written == Some(child.generation))
@@ -134,7 +134,8 @@ impl Engine {
         child.own.insert(wire, own);
     }
 
-    /// The host has cancelled a request and gives its id to another: what the child answers to the first stays here.
+    /// The host has cancelled a request and uses its id for another. The child's answer to the first will not be
+    /// forwarded.
     pub(super) fn let_go(&mut self, id: &Id) {
         let Some(pending) = self.inflight.take(id) else { return };
         self.owe(&pending);
@@ -143,8 +144,8 @@ impl Engine {
         }
     }
 
-    /// A notification about a stream, with the stream's id as the host knows it; and the request that it names, `None`
-    /// if it names none that this child has.
+    /// A notification about a stream, with the stream's id as the host knows it; and the id of the request that it
+    /// names, `None` if it names none that this child has.
     pub(super) fn about_stream(&self, child: Gen, told: &Notification, line: &Bytes) -> (Option<Id>, Bytes) {
         let known = |id: &Id| {
             self.awaited(child, id).and_then(|wire| Some(self.inflight.known_as(&wire, child)?.clone()))
@@ -166,7 +167,7 @@ impl Engine {
     }
 }
 
-/// The line with this id of ours or twin in the host's own spelling.
+/// The line with `said`, an id of ours or a twin, in the host's own spelling.
 fn respelled(line: &Bytes, path: &[&str], said: &Id, own: &Id) -> Bytes {
     let there = edit::find_in(line, path).and_then(Id::from_json);
     if said.is_spelled_like(own) || there.as_ref() != Some(said) {

@@ -35,7 +35,7 @@ impl Engine {
                 ("initialize", Era::Legacy) if is_greeting(result) => {
                     self.replay.good_greeting.get_or_insert_with(|| result.clone());
                 }
-                // What the server has refused since is not true any more.
+                // An answer that the server has refused since is no longer valid.
                 (DISCOVER, Era::Modern) if self.replay.discover_refused => {}
                 (DISCOVER, Era::Modern) if edit::find_in(result, &["supportedVersions"]).is_some() => {
                     self.replay.discovered.get_or_insert_with(|| result.clone());
@@ -103,7 +103,7 @@ impl Engine {
         }
     }
 
-    /// A child has answered a list request that we have answered in its place.
+    /// A child has answered a list request that we have already answered in its place.
     pub(super) fn learn_late_page(&mut self, child: Gen, method: &str, cursor: Option<&str>, line: &[u8]) {
         let Some(list) = book::list_named(method) else { return };
         if let Some(page) = ListPage::in_line(line, book::member_of(list)) {
@@ -121,15 +121,16 @@ impl Engine {
         }
     }
 
-    /// A child has refused `server/discover`: what an earlier run has left of it is not true any more. A server that speaks
-    /// the legacy era by now is greeted in that from the next run on.
+    /// A child has refused `server/discover`, so what an earlier run has kept of it is no longer valid. If the server
+    /// now speaks the legacy era, later runs greet it in that one.
     pub(super) fn unlearn_discovered(&mut self) {
         self.replay.discovered = None;
         self.erase_discovered();
     }
 
-    /// Children have ended before they said anything, and may have died of `server/discover`: what is known of it serves this
-    /// host, which has opened by it, and is erased for later runs, so that these do not go the same way for ever.
+    /// Children have ended before they said anything, perhaps because of `server/discover`. What is known of it still
+    /// serves this host, which has opened with it. It is erased for later runs, so that they do not fail in the same
+    /// way again.
     pub(super) fn may_have_died_of_probe(&mut self, dead: Gen, answered_for: bool) {
         let had = |pending: &Pending| &*pending.method == DISCOVER && pending.written == Some(dead);
         if answered_for || self.inflight.any(had) {

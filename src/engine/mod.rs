@@ -16,31 +16,30 @@
 //!
 //! 1. Every host request gets exactly one answer, unless the host cancelled it.
 //! 2. Nothing reaches the host that is not an answer it waits for, a notification, an error without id where the
-//!    revision allows it, or a request of the living child; or a ping of ours, once the process that started us is gone and
-//!    it cannot be told whether that was the host. No request is answered twice. A request whose id is still in flight is
-//!    not well-formed: it is forwarded untracked. For each line that could not be read as a request and that went to this
-//!    child, one answer that matches nothing asked may pass. Progress of a request that the host does not wait for is
-//!    dropped, but for tasks, whose tokens outlive their requests.
+//!    revision allows it, or a request of the living child. The exception is a ping of ours, once the process that
+//!    started us is gone and it is not known whether that was the host. No request is answered twice. A request whose
+//!    id is still in flight is not well-formed: it is forwarded untracked. For each line that could not be read as a
+//!    request and that went to this child, one answer that matches nothing asked may pass. Progress of a request that
+//!    the host does not wait for is dropped, except for tasks, whose tokens outlive their requests.
 //! 3. A child hears nothing before its greeting is done, and first what the host opened with; answers to a replayed
 //!    greeting never reach the host.
-//! 4. A request is written to at most one generation; only those that are safe to repeat, or that `--repeat-on-401` lets
-//!    through after a refusal, may be written to a second. A call is safe if the child that had it has declared its tool
-//!    so, or another one of the same executable since the last change, order or upgrade; where neither has said anything
-//!    of it, the next child is asked first. Listening streams are asked for again in each.
+//! 4. A request is written to at most one generation; only those that are safe to repeat, or that `--repeat-on-401`
+//!    lets through after a refusal, may be written to a second. A call is safe if its tool was declared safe by the
+//!    child that had it, or by another one of the same executable since the last change, order or upgrade. If neither
+//!    has declared anything, the next child is asked first. Listening streams are opened again in each child.
 //! 5. Nothing from an older generation reaches the host; no host answer meant for a dead child reaches a new one. From
-//!    the second generation on, the generation is spliced into the ids of server requests and taken out on the way back;
-//!    in the era without server requests nothing is. While this child owes an answer that the host does not wait for, a new request with that id, its twin or its
-//!    progress token is written under an id of ours (see `matching`).
+//!    the second generation on, the generation is spliced into the ids of server requests and taken out on the way
+//!    back; the era without server requests has no splice. While this child owes an answer that the host does not wait
+//!    for, a new request with that id, its twin or its progress token is written under an id of ours (see `matching`).
 //! 6. Forwarded bytes are the bytes received. The exceptions: that splice, and the same for server-chosen progress
 //!    tokens and `notifications/cancelled.requestId`; a leading byte order mark; progress that a repetition would send
-//!    backwards, or of nothing that the host waits for; acknowledgements of what we asked again; a server's
-//!    goodbye to streams while we end it; answers that came too late
-//!    or twice; host notifications that a fresh or dead child must not hear; lines longer than `--max-answer`; a message
-//!    with which a line of noise ends is cut out of it; what is no UTF-8 in an answer or a notification becomes U+FFFD, and
-//!    `NaN` and its like become `null`; ids that come back in another spelling, and those of ours that stand for the
-//!    host's; tool results of which the API behind the
-//!    server is the cause, and which become guidance; a batch of which an element is one of these; `ttlMs` in answers that we give again; `listChanged: true`
-//!    in the capabilities that an `initialize` answer names.
+//!    backwards, or that belongs to nothing the host waits for; acknowledgements of what we asked again; a server's
+//!    goodbye to streams while we end it; answers that came too late or twice; host notifications that a fresh or dead
+//!    child must not hear; lines longer than `--max-answer`; a message at the end of a line of noise, which is cut out
+//!    of it; invalid UTF-8 in an answer or a notification, which becomes U+FFFD, and `NaN` and its like, which become
+//!    `null`; ids that come back in another spelling, and ids of ours that stand for the host's; tool results caused by
+//!    the API behind the server, which become guidance; a batch with an element that is one of these; `ttlMs` in
+//!    answers that we give again; `listChanged: true` in the capabilities that an `initialize` answer names.
 //! 7. At most one child at a time; every queue, buffer and delay is bounded; a stop always ends in [`Output::Exit`].
 //! 8. No token is in here, only numbers that stand for them: see [`lease`].
 
@@ -140,7 +139,7 @@ pub struct Snapshot {
     pub waiting: usize,
 }
 
-/// Of which habits of the server a person was told. Once is enough: what is done about them is the same each time.
+/// The habits of the server that were reported to a person. One report of each is enough: the handling never changes.
 #[derive(Clone, Copy, Debug, Default)]
 struct Oddities {
     /// Ids come back in another spelling.
@@ -184,7 +183,7 @@ pub struct Engine {
     compare_due: bool,
     /// A child has served in this run.
     has_served: bool,
-    /// Since when the host cannot be served because of what went wrong. `None` while nothing is wrong, or it is served.
+    /// Since when a failure has kept the host from being served. `None` while nothing is wrong, or the host is served.
     away_since: Option<Duration>,
     lookup: Lookup,
     /// How the server takes pings.
@@ -212,7 +211,7 @@ pub struct Engine {
     /// The last thing that went wrong.
     trouble: Option<Trouble>,
     exit_code: i32,
-    /// How long the exit may be held up by slow readers, in monotonic time. `None` while something else holds it up.
+    /// Until when slow readers may hold up the exit, in monotonic time. `None` while something else holds it up.
     words_until: Option<Duration>,
     #[cfg(test)]
     planted: Option<sim::Bug>,
@@ -350,7 +349,7 @@ impl Engine {
     fn settle(&mut self) {
         self.fire_timers();
         self.keep_session();
-        // After what has told more of the tools was handed on, and before anything is written.
+        // This comes after an answer with news of the tools was forwarded, and before anything is written.
         self.judge_doubted();
         self.greet();
         self.open();
@@ -495,7 +494,7 @@ impl Engine {
     }
 }
 
-/// The length of a line as limits have it: without its line feed.
+/// The length of a line as limits count it: without its line feed.
 fn len_of(line: &[u8]) -> usize {
     line.strip_suffix(b"\n").unwrap_or(line).len()
 }

@@ -54,8 +54,8 @@ pub enum DropCause {
     ProgressOfNothing,
     /// A line of the server that is longer than `--max-answer`.
     TooLarge,
-    /// The end of a stream, by a server that we are ending: the stream goes on with the next one. Or of one that the
-    /// server does not have.
+    /// A server that we are ending ends a stream, which goes on with the next server; or a server ends a stream that it
+    /// does not have.
     Goodbye,
     /// The queue was full.
     QueueFull,
@@ -135,17 +135,17 @@ pub enum Note {
         /// One clause, secrets masked.
         reason: String,
     },
-    /// A server is back that had ended by itself, had not started or had been ended as useless: the host is served.
+    /// The host is served again, after the server had ended by itself, had not started, or had been ended as unusable.
     Back {
         /// Which child.
         child: Gen,
-        /// For how long the host could not be served, without the time in which nothing was asked of a child that has to be
-        /// asked first.
+        /// How long the host could not be served. The time in which a child that serves only when it is asked was asked
+        /// nothing does not count.
         away: Duration,
         /// Whether a child of this run had served before.
         again: bool,
-        /// Which of the restarts that are counted it was: its number, how many there may be, and in what time. `None` where
-        /// none was counted, or more than there may be.
+        /// Which of the counted restarts it was: its number, their limit, and the window of that limit. `None` if none
+        /// was counted, or more than the limit.
         restart: Option<(u32, u32, Duration)>,
     },
     /// The next child is spawned after this delay.
@@ -165,12 +165,12 @@ pub enum Note {
         /// Why, as one clause.
         reason: &'static str,
     },
-    /// An idle child was asked whether it lives, and has been silent since. It is let be until the host asks for something.
+    /// An idle child has not reacted to questions whether it lives. It is left alone until the host asks for something.
     Suspect {
         /// Which.
         child: Gen,
     },
-    /// A child has shown no sign of life though the host waited for one, or was stopped for too long.
+    /// A child has given no sign of life while the host waited for one, or was stopped for too long.
     Hung {
         /// Which.
         child: Gen,
@@ -208,7 +208,7 @@ pub enum Note {
         id: Id,
         /// Its method.
         method: Method,
-        /// The tool or prompt that it names, as long as the host has made it. `None` where it names none.
+        /// The tool or prompt that it names, in full length. `None` where it names none.
         name: Option<Box<str>>,
     },
     /// The host has said something else than a request.
@@ -282,12 +282,13 @@ pub enum Note {
         /// Which.
         child: Gen,
     },
-    /// In a message of a child, numbers that JSON does not have (`NaN`) became `null`. Comes once.
+    /// Numbers that JSON does not have (`NaN`) became `null` in a message of a child. Comes once.
     NumbersMended {
         /// Which.
         child: Gen,
     },
-    /// A child answers under the id in another spelling, such as `"0"` for 0; it is handed on as the host wrote it. Comes once.
+    /// A child answers under its request's id in another spelling, such as `"0"` for 0. The host gets its own. Comes
+    /// once.
     IdRespelled {
         /// Which.
         child: Gen,

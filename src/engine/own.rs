@@ -13,7 +13,7 @@ pub(super) enum Own {
     Subscribe(Box<str>),
     /// Whether it lives.
     Ping,
-    /// A list, likewise: what it says does not matter.
+    /// A list, to learn whether it lives. The content does not matter.
     Sign,
     /// A page of a list, to be compared with what the host has seen.
     Compare {
@@ -37,7 +37,7 @@ pub(super) enum Own {
     Late {
         /// The token of its progress.
         token: Option<Id>,
-        /// A server that is up answers it soon. One need not answer what the host has taken back.
+        /// Whether a running server answers it soon. A cancelled request need not be answered.
         soon: bool,
     },
 }
@@ -57,7 +57,7 @@ impl Own {
         }
     }
 
-    /// Whether a server that is up answers it soon, so that its silence says that it is not.
+    /// Whether a running server answers it soon, so that silence means that it is not running yet.
     fn is_soon(&self) -> bool {
         !matches!(self, Self::Compare { .. } | Self::Late { soon: false, .. })
     }
@@ -67,7 +67,7 @@ impl Own {
 #[derive(Debug, Default)]
 pub(super) struct Debts {
     by_id: BTreeMap<Id, Own>,
-    /// How many of them a server that is up answers soon.
+    /// How many of them a running server answers soon.
     soon: usize,
 }
 
@@ -113,7 +113,7 @@ impl Debts {
         self.by_id.len()
     }
 
-    /// Whether it owes what a server that is up answers soon.
+    /// Whether it owes anything that a running server answers soon.
     pub(super) fn any_soon(&self) -> bool {
         self.soon > 0
     }

@@ -83,7 +83,7 @@ impl Engine {
         }
     }
 
-    /// Somebody wants the server started anew, and may wait for it.
+    /// Restarts the server on an order. With `soon`, a server that does not end with its input has less time.
     pub(super) fn restart_as_asked(&mut self, soon: bool) {
         if self.phase == Phase::Stopping {
             return;
@@ -158,7 +158,7 @@ impl Engine {
         self.timers.arm(Timer::Drain, self.now.mono + DRAIN);
     }
 
-    /// Somebody waits for the child that is on its way: the one before it has less time.
+    /// Gives the present child less time, because its successor is urgent.
     fn hurry(&mut self) {
         let Some(child) = &mut self.child else { return };
         child.hurried = true;

@@ -53,14 +53,14 @@ pub enum SpawnFault {
     Busy,
     /// The system has no process left for this user, service or container (`EAGAIN`): worth another try.
     ProcessLimit,
-    /// The system refused for now, as where there is no memory: worth another try.
+    /// The system refused for now, for instance for lack of memory: worth another try.
     System,
 }
 
 /// The signal that has stopped a process. Its number differs between systems.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum StoppedBy {
-    /// SIGSTOP, or a signal that a system has beside those known here.
+    /// SIGSTOP, or a stop signal that is not listed here.
     Stop,
     /// SIGTSTP, as of Ctrl-Z.
     Suspend,

@@ -1,9 +1,9 @@
 //! Whether a serving child still lives: an idle one is asked, a stopped one is seen, and a call can be given a limit.
 //!
-//! Doing nothing is better than killing a healthy server: some drop pings, some answer them with what is no message, some
-//! die of them. Only a child with nothing to do is asked, anything that it writes counts as an answer, and silence only
-//! makes it suspect ([`super::suspect`] says what follows when the host then asks for something). How a server takes pings
-//! is remembered over its children.
+//! Doing nothing is better than killing a healthy server: some servers drop pings, some answer them with something that
+//! is no message, and some die of them. Only a child with nothing to do is pinged, and anything that it writes counts
+//! as an answer. Silence only makes it suspect; [`super::suspect`] says what follows when the host then asks for
+//! something. How a server takes pings is remembered across its children.
 
 use std::time::Duration;
 
@@ -16,37 +16,38 @@ use super::timers::Timer;
 use super::{Child, Doom, Engine, answers, planted};
 use crate::wire::{Id, edit};
 
-/// For how many intervals in a row an idle server may be silent before it is suspect.
+/// Consecutive intervals of silence after which an idle server is suspect.
 const MISSES: u32 = 3;
 /// Of how many pings an answer is still expected.
 const UNANSWERED: usize = 8;
 /// For how many intervals a stopped process is let be.
 const STOPPED_INTERVALS: u32 = 3;
-/// For how many intervals a server may work on at a request that it was told to leave before its silence means anything: ten
+/// Intervals for which a server may work on at a request that was given up, before its silence means anything: ten
 /// minutes by default.
 const WORKS_ON: u32 = 10;
 /// A child that ends this soon after a ping may have died of it.
 const FATAL: Duration = Duration::from_secs(1);
-/// After how many such ends the server is not pinged any more.
+/// Number of such ends after which the server is not pinged any more.
 const DEATHS: u32 = 2;
 
 /// The signs of life of a child.
 #[derive(Debug, Default)]
 pub(super) struct Pulse {
-    /// It was asked, and has written nothing since.
+    /// Whether it was pinged and has written nothing since.
     asked: bool,
     misses: u32,
-    /// It has been silent for so long that it may hang. The next thing that it writes clears it.
+    /// Whether it has been silent for so long that it may hang. Its next output clears this.
     pub(super) suspect: bool,
-    /// The host has asked for something while it was suspect, which is held until it shows a sign of life.
+    /// Whether the host has asked for something while the child was suspect. That is held until the child gives a sign
+    /// of life.
     pub(super) examined: bool,
     /// When it was last pinged. `None` if it never was.
     pinged: Option<Duration>,
-    /// It has left the last ping without an answer so far.
+    /// Whether it has not answered the last ping so far.
     unanswered: bool,
-    /// It has answered something else since that ping.
+    /// Whether it has answered something else since that ping.
     answers_else: bool,
-    /// When it was last told to leave a request. `None` if it never was, or has answered anything since.
+    /// When a request that it has was last given up. `None` if none was, or it has answered anything since.
     told_to_leave: Option<Duration>,
     /// Since when its process is seen stopped. `None` while it is not.
     stopped_since: Option<Duration>,
@@ -71,16 +72,16 @@ impl Pulse {
 /// How this server takes pings, as its children have shown so far.
 #[derive(Debug, Default)]
 pub(super) struct Manners {
-    /// One was answered, in whatever way.
+    /// A ping was answered, in any form.
     answers: bool,
-    /// One was left unanswered by a child that answered other requests after it.
+    /// A child has answered other requests and not the ping before them.
     ignores: bool,
-    /// How many children ended right after one.
+    /// How many children have ended right after a ping.
     deaths: u32,
 }
 
 impl Manners {
-    /// Whether a ping tells anything, and does no harm.
+    /// Whether pings tell anything and do no harm.
     fn allow(&self) -> bool {
         self.deaths < DEATHS && (self.answers || !self.ignores)
     }
@@ -102,14 +103,14 @@ impl Engine {
         self.watch_pulse();
         self.outputs.push_back(Output::Inspect(self.generation));
         if self.phase == Phase::Starting {
-            // It has the time of a start to say something.
+            // A starting child has its own time limit.
             return;
         }
         let asks = self.can_ping() && (!self.is_at_work() || planted!(self, HangWhileBusy));
         let in_any_case = planted!(self, PingForEver);
         let Some(child) = self.child.as_mut().filter(|child| child.is_ready()) else { return };
         if child.pulse.suspect {
-            // It has been asked often enough. It is asked once more when that matters.
+            // It was pinged often enough, and is pinged once more when the host asks for something.
             return;
         }
         if !asks {
@@ -141,8 +142,7 @@ impl Engine {
         self.is_modern() || self.replay.told.is_some()
     }
 
-    /// Whether the child may be silent because it works: at a request that is in flight, or at one that it was told to leave
-    /// and works on at.
+    /// Whether the child may be silent because it works: on a request in flight, or still on one that was given up.
     fn is_at_work(&self) -> bool {
         let left = self.child.as_ref().and_then(|child| child.pulse.told_to_leave);
         left.is_some_and(|at| self.now.mono < at + self.config.ping_interval * WORKS_ON)
@@ -180,8 +180,8 @@ impl Engine {
         }
     }
 
-    /// A child has written what is no answer to anything. Where it stands for one to a ping, which is as good as an answer, it
-    /// names the ping's id, or is an error that names none.
+    /// A child has written something that answers nothing. It counts as the answer to a ping if it contains an id of
+    /// ours, or is an error.
     pub(super) fn may_answer_ping(&mut self, line: &[u8]) {
         let unanswered = self.child.as_ref().is_some_and(|child| child.pulse.unanswered);
         let ours = b"mcp-supervise:";
@@ -201,7 +201,7 @@ impl Engine {
         }
     }
 
-    /// A request that the child has was given up: the child may work on at it, and need not answer.
+    /// A request that the child has was given up. The child may work on at it, and need not answer.
     pub(super) fn told_to_leave(&mut self) {
         if let Some(child) = &mut self.child {
             child.pulse.told_to_leave = Some(self.now.mono);

@@ -53,7 +53,7 @@ enum What {
     Alone(Id),
     Batch {
         whole: Option<Bytes>,
-        /// In their order; `None` for a request that was taken out.
+        /// In their order. `None` for a request that was taken out.
         elements: Vec<Option<BatchElement>>,
         /// How many of them are left.
         left: usize,
@@ -61,12 +61,12 @@ enum What {
     Other(Waiting),
 }
 
-/// The queue. What is known of a request leads to its line, however many wait.
+/// The queue. A request leads directly to its line, however many wait.
 #[derive(Debug, Default)]
 pub(super) struct Queue {
-    /// By their places: what comes first has the lowest.
+    /// By place: the first line has the lowest.
     lines: BTreeMap<i64, Line>,
-    /// In which line each request is, and which element of it.
+    /// The line of each request, and which element of it the request is.
     places: BTreeMap<Id, (i64, usize)>,
     /// The lines that are one request.
     alone: BTreeSet<i64>,

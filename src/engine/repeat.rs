@@ -1,5 +1,5 @@
-//! What a crash leaves behind: which requests are sent again, which are answered, which are forgotten, and of which it must
-//! be [asked](super::doubt) first.
+//! The requests that a crash leaves behind: which are sent again, which are answered, which are forgotten, and about
+//! which the next child is [asked](super::doubt) first.
 
 use std::collections::BTreeMap;
 
@@ -46,9 +46,9 @@ impl Engine {
         }
     }
 
-    /// What the dead child had not answered: forgotten if the host has cancelled it, sent again if that is safe, set aside if
-    /// that is to be asked, else answered, its outcome unknown.
-    /// `crashed` is whether the child ended for another reason than a plan of ours.
+    /// Handles what the dead child had not answered. A cancelled request is forgotten, and one that is safe is sent
+    /// again. If the next child has to be asked whether it is safe, it is set aside. Any other is answered, and its
+    /// outcome is unknown. `crashed` is whether the child ended for another reason than a plan of ours.
     pub(super) fn settle_inflight(&mut self, dead: Gen, crashed: bool) {
         let mut again: Vec<Id> = Vec::new();
         let mut lost: Vec<Id> = Vec::new();
@@ -105,7 +105,7 @@ impl Engine {
         self.repeatable(pending, pending.edition)
     }
 
-    /// Whether a request may be written to a second child, if one of this edition has it.
+    /// Whether a request that a child of this edition has may be written to a second child.
     pub(super) fn repeatable(&self, pending: &Pending, of: Edition) -> Safety {
         match self.config.repeat {
             Repeat::Safe => self.safety(pending, of),
@@ -113,7 +113,7 @@ impl Engine {
         }
     }
 
-    /// Whether it is known that a request which a child has, or had, does no more when it is made twice.
+    /// Whether a request that a child has, or had, is known to be safe to repeat.
     pub(super) fn is_safe(&self, pending: &Pending) -> bool {
         self.safety(pending, pending.edition) == Safety::Safe
     }
@@ -161,7 +161,7 @@ impl Engine {
         let mut batches: BTreeMap<u64, usize> = BTreeMap::new();
         for id in ids {
             let probes = self.inflight.get(id).filter(|pending| &*pending.method == DISCOVER);
-            // One that was set aside has waited since then.
+            // A request that was set aside has waited since then, and keeps its deadline.
             let aside = self.inflight.get(id).filter(|pending| pending.doubted);
             let hold = aside.and_then(|pending| pending.deadline).unwrap_or(hold);
             let deadline = probes.map_or(hold, |pending| hold.min(pending.arrived + DISCOVER_WAIT));

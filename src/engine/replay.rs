@@ -14,7 +14,7 @@ use crate::wire::{Id, edit};
 /// The most subscriptions that are told again.
 const SUBSCRIPTIONS: usize = 4096;
 
-/// How all ids of ours begin.
+/// The prefix of all ids of ours.
 pub(super) const OWN_IDS: &str = "mcp-supervise:";
 /// The newest revision of the protocol that greets with `initialize`.
 pub(super) const NEWEST_GREETED: &str = "2025-11-25";
@@ -36,7 +36,7 @@ pub(super) struct Replay {
     pub good_greeting: Option<Bytes>,
     /// The result of the last good `server/discover`, as JSON text.
     pub discovered: Option<Bytes>,
-    /// A child has refused `server/discover`, or ended over it, and none has answered it since.
+    /// Whether a child has refused `server/discover`, or has ended because of it, and none has answered it since.
     pub discover_refused: bool,
     /// The host's `notifications/initialized`, its line.
     pub initialized: Option<Bytes>,

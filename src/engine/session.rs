@@ -245,7 +245,7 @@ impl Engine {
             None if child.served && child.exited == Some(Exit::Code(HANDOFF_CODE)) && self.may_hand_off() => {
                 self.last_handoff = Some(self.now.mono);
                 self.note(Note::HandedOff { child: generation });
-                // It may have brought its files up to date.
+                // The server may have updated its own files.
                 self.book.tools.outdate();
                 self.start();
             }
@@ -276,7 +276,7 @@ impl Engine {
         }
     }
 
-    /// What the server did before says nothing of what it will do.
+    /// Forgets past crashes: they no longer predict what the server will do.
     pub(super) fn forgive(&mut self) {
         self.backoff.forgive();
         if let Some(trouble) = &mut self.trouble {

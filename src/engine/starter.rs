@@ -1,7 +1,8 @@
 //! The process that started us is gone: was that the host?
 //!
-//! Where no process that is older than we are holds the other end of our stdin, it was. Where that cannot be told, a host of
-//! the legacy era is pinged, which every host answers; in the modern era a server asks nothing, and nothing is concluded.
+//! It was, if no process that is older than we are holds the other end of our stdin. If that is not known, a host of
+//! the legacy era is pinged, which every host answers. In the modern era servers send no requests, and nothing is
+//! concluded.
 
 use std::time::Duration;
 
@@ -12,13 +13,13 @@ use super::phase::Phase;
 use super::timers::Timer;
 use crate::wire::Id;
 
-/// How long a host that is pinged may be silent. Whatever it says is an answer.
+/// How long a pinged host may be silent. Anything that it says counts as an answer.
 const SILENCE: Duration = Duration::from_secs(5);
 /// The id of our ping.
 const PING: &str = "mcp-supervise:ping";
 
 impl Engine {
-    /// The process that started us is gone, and this one holds the other end of our stdin.
+    /// The process that started us is gone. `holder` holds the other end of our stdin.
     pub(super) fn starter_gone(&mut self, holder: Holder) {
         if matches!(self.phase, Phase::Stopping | Phase::Stopped) {
             return;
@@ -35,12 +36,12 @@ impl Engine {
         }
     }
 
-    /// It has said nothing.
+    /// The pinged host has said nothing.
     pub(super) fn host_silent(&mut self) {
         self.stop(StopCause::HostGone);
     }
 
-    /// Whether the host answers our ping: its answer is for nobody else.
+    /// Whether this is the host's answer to our ping, which is not forwarded.
     pub(super) fn is_of_our_ping(id: Option<&Id>) -> bool {
         id.is_some_and(|id| *id == Id::text(PING))
     }

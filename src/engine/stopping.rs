@@ -1,4 +1,4 @@
-//! How children are stopped, and we with them: what sets a [`Ladder`] in motion, what it asks for, and when all is over.
+//! How children are stopped, and how we end: what sets a [`Ladder`] in motion, what it asks for, and when all is over.
 
 use std::time::Duration;
 
@@ -10,20 +10,20 @@ use super::story::Why;
 use super::timers::Timer;
 use super::{Engine, planted};
 
-/// How long a server whose input has ended with a signal to us may go on giving the answers that are owed, before it hears
-/// that signal.
+/// How long a server that still owes answers after the host's end of input may go on giving them, before a signal to us
+/// is forwarded to it.
 const OWING: Duration = Duration::from_millis(500);
-/// How long readers of our output that are slow hold up the exit, all together.
+/// How long slow readers of our output may hold up the exit, all together.
 const LAST_WORDS: Duration = Duration::from_millis(500);
 
 impl Engine {
-    /// We are to end, and nobody is in a hurry.
+    /// Begins our end, and gives a usable server its full grace.
     pub(super) fn stop(&mut self, cause: StopCause) {
         self.begin_to_stop(cause);
         self.descend(if self.is_useless() { Way::Unfit } else { Way::HostEnd });
     }
 
-    /// We are to end, and the server hears so in the same words.
+    /// Begins our end because of a signal, which the server gets as well.
     pub(super) fn signalled(&mut self, signal: StopSignal) {
         let again = self.phase == Phase::Stopping;
         if again && planted!(self, SwallowSecondSignal) {
@@ -52,7 +52,7 @@ impl Engine {
         self.child.as_ref().is_some_and(|child| child.useless.is_some())
     }
 
-    /// There is this reason to stop the child, maybe beside others.
+    /// Adds a reason to stop the child. There may be others already.
     pub(super) fn descend(&mut self, way: Way) {
         let Some(child) = self.child.as_mut().filter(|child| !child.has_ended()) else { return };
         if child.ladder.is_none() {
@@ -67,7 +67,7 @@ impl Engine {
         self.descend_further();
     }
 
-    /// Does what is due of the child's stop.
+    /// Performs the steps of the child's stop that are due.
     pub(super) fn descend_further(&mut self) {
         loop {
             let Some(child) = &mut self.child else { return };
@@ -95,8 +95,8 @@ impl Engine {
         self.gone_if_over();
     }
 
-    /// A child that is being stopped has exited. If it was sent nothing, it has left in answer to the end of its input, and may
-    /// leave helpers behind on purpose.
+    /// A child that is being stopped has exited. If it exited with a code and was sent nothing, it has left because its
+    /// input ended, and may leave helpers behind on purpose.
     pub(super) fn leader_is_gone(&mut self, exit: Exit) {
         let Some(ladder) = self.child.as_mut().and_then(|child| child.ladder.as_mut()) else { return };
         if matches!(exit, Exit::Code(_)) && !ladder.has_told() {
@@ -111,7 +111,7 @@ impl Engine {
         self.descend_further();
     }
 
-    /// It was looked whether a process of the group still runs.
+    /// The answer to whether a process of the group still runs.
     pub(super) fn looked_at_group(&mut self, child: Gen, empty: bool) {
         let Some(current) = self.child.as_mut().filter(|current| current.generation == child) else { return };
         if let Some(ladder) = &mut current.ladder {
@@ -120,7 +120,7 @@ impl Engine {
         }
     }
 
-    /// It does not die: it is not waited for.
+    /// The child has survived SIGKILL, and is no longer waited for.
     fn give_up(&mut self, child: Gen) {
         self.note(Note::Unusable { child, reason: "it survived SIGKILL".to_owned() });
         self.exit_code = 1;
@@ -130,8 +130,8 @@ impl Engine {
         self.gone();
     }
 
-    /// A child that has exited, of whose group nothing is waited for, and whose output is read is gone. When we end, output
-    /// that cannot be read because our own readers are slow is waited for no longer than they are.
+    /// A child is gone once it has exited, its group is no longer waited for, and its output is read. If our own slow
+    /// readers keep its output from being read while we end, it is waited for no longer than they are.
     pub(super) fn gone_if_over(&mut self) {
         let Some(child) = self.child.as_ref().filter(|child| child.has_ended()) else { return };
         if child.silent.is_some() || planted!(self, DropUnread) {
@@ -149,7 +149,7 @@ impl Engine {
         }
     }
 
-    /// After the host's end of input, nothing is done for its own sake.
+    /// After the host's end of input, begins our end as soon as no answer is owed.
     pub(super) fn end_if_owed_nothing(&mut self) {
         let ended = self.host_eof && !self.awaits_token();
         if ended && self.phase != Phase::Stopping && self.inflight.owed() == 0 {

@@ -1,7 +1,6 @@
-//! What is told when a request cannot be served: which answer a method gets, and when.
+//! What the supervisor answers when a request cannot be served: which answer a method gets, and when.
 //!
-//! What went wrong is judged in [`cause`], what a silent server seems to do in [`printed`]; the sentences are in
-//! [`sentences`].
+//! [`cause`] judges what went wrong, and [`printed`] what a silent server seems to do. [`sentences`] has the sentences.
 
 mod cause;
 mod printed;
@@ -27,7 +26,7 @@ use crate::wire::{Id, ListPage};
 pub(super) use self::cause::{CommandLine, Ending, meaning, whole_line};
 pub(super) use self::trouble::Trouble;
 
-/// How long an answer waits for what a child has printed, which is told at once.
+/// How long an answer waits for the report of what a child has printed, which comes at once.
 const QUOTE_PATIENCE: Duration = Duration::from_millis(50);
 
 /// Why we answer ourselves.
@@ -41,7 +40,7 @@ pub(super) enum Why {
     Held,
     /// The server has had it for longer than it may take.
     TooLong,
-    /// Our own tool is called, which tells how it stands.
+    /// Our own status tool is called.
     Asked,
     /// Too much waits already.
     QueueFull,
@@ -99,7 +98,7 @@ impl Engine {
     /// Answers what has waited long enough; in the degraded phase, everything.
     pub(super) fn answer_overdue(&mut self) {
         let now = self.now.mono;
-        // A result that is withheld has its limit in every phase.
+        // A withheld result has its limit in every phase.
         let due = self.inflight.earliest_deadline().is_some_and(|at| at <= now);
         if due && !planted!(self, HoldForEver) && !self.awaits_quote() {
             self.answer_due();
@@ -146,8 +145,8 @@ impl Engine {
         self.answer_ourselves(&unproven, Why::Held);
     }
 
-    /// Whether an answer of ours has to wait for what a running child that does not serve has printed, which is told at
-    /// once.
+    /// Whether an answer of ours has to wait for what a running child that does not serve has printed. Asks for that on
+    /// the first call; the report comes at once.
     fn awaits_quote(&mut self) -> bool {
         let Some(child) = self.child.as_mut().filter(|child| !child.served && child.is_ready()) else {
             return false;
@@ -160,7 +159,7 @@ impl Engine {
         matches!(child.quote, Quote::Asked(until) if now < until)
     }
 
-    /// When the first of the answers is to be given that are waited for.
+    /// When the next answer of ours is due.
     pub(super) fn answers_due(&self) -> Option<Duration> {
         let due = self.inflight.earliest_deadline()?;
         match self.child.as_ref().map(|child| child.quote) {
@@ -178,7 +177,7 @@ impl Engine {
         }
     }
 
-    /// A call of the tool that we have shown: it is answered at once, and is reason enough to try a degraded server again.
+    /// Answers a call of our status tool at once. The call is also reason enough to try a degraded server again.
     pub(super) fn tell_status(&mut self, id: &Id) {
         if matches!(self.phase, Phase::Serving | Phase::Draining) {
             return self.answer_with(id, self.status_while_serving(id));

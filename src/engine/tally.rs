@@ -1,6 +1,6 @@
-//! What is counted of the requests in flight, so that no message is paid for by looking at all of them.
+//! Counts over the requests in flight, so that no message costs a look at all of them.
 //!
-//! Everything in here follows from the requests themselves: one is taken out before it changes, and put in again after.
+//! All counts follow from the requests: one is taken out before it changes, and put in again after.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -13,15 +13,16 @@ use crate::wire::Id;
 pub(super) struct Tally {
     /// How many answers the host waits for.
     pub(super) owed: usize,
-    /// How many requests a child has that it is to finish.
+    /// How many requests a child has whose answers are owed.
     pub(super) working: usize,
-    /// How many of the requests that a child has it answers soon if it is up.
+    /// How many requests a child has that a running server answers soon.
     pub(super) soon: usize,
-    /// The bytes that are kept of requests which a child has, or had, to write them again.
+    /// How many bytes are kept of requests that a child has, or had, to write them again.
     pub(super) kept: usize,
-    /// When the answers have been waited for long enough; with the order of arrival.
+    /// When the wait for each answer ends, with the order of arrival.
     pub(super) deadlines: BTreeMap<(Duration, u64), Id>,
-    /// What the host has cancelled and no server has answered. This and what follows by the order of arrival.
+    /// Requests that the host has cancelled and no server has answered. The key of this map and the next ones is the
+    /// order of arrival.
     pub(super) cancelled: BTreeMap<u64, Id>,
     /// The results of these are withheld.
     pub(super) withheld: BTreeMap<u64, Id>,
@@ -48,7 +49,7 @@ impl Tally {
         }
     }
 
-    /// Counts a request no more. It must be as it was when it was counted.
+    /// Removes a request from the counts. It must be as it was when it was counted.
     pub(super) fn leave(&mut self, pending: &Pending) {
         self.owed -= usize::from(pending.is_owed());
         self.working -= usize::from(pending.is_worked_on());

@@ -17,15 +17,15 @@ pub(super) enum Timer {
     Sustained,
     /// The next step of the ladder.
     Rung,
-    /// A child that has ended has had its time for what it had written: somebody is slow to read it.
+    /// The time for reading the output of an ended child is over, because one of our readers is slow.
     Words,
     /// A child that fell silent, or no longer listens, has had its time to exit.
     Mute,
     /// The child is looked at: whether it answers, whether its process is stopped.
     Ping,
-    /// A suspect child has had its time for a sign of life.
+    /// The time of a suspect child for a sign of life is over.
     Sign,
-    /// A fresh child of the modern era has been silent for long enough to be given the next request too.
+    /// A fresh child of the modern era was silent for a moment, and may be able to take the next request too.
     SideBySide,
     /// Nothing has changed on disk for a while.
     Quiet,

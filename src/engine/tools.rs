@@ -1,26 +1,26 @@
-//! What the tools of the server declare of themselves, and whose word that is.
+//! What the tools of the server declare, and which child has declared it.
 //!
-//! That a result is typed may come from any run. That a call may be made twice is the word of the child that has it, or of
-//! another child of the same edition: of the same executable, as far as no change, order or upgrade came between. What an
-//! earlier run has left proves nothing of the server of this one.
+//! Whether a result is typed may be known from any run. That a call may be made twice must be declared by the child
+//! that has it, or by another child of the same edition: of the same executable, if no change, order or upgrade came
+//! between. What an earlier run has left proves nothing about the server of this one.
 
 use std::collections::BTreeMap;
 
 use super::io::Gen;
 use crate::wire::{Declared, ListPage};
 
-/// Children in a row that are taken for the same executable, counted from 0.
+/// The number of a series of children that are assumed to have the same executable, counted from 0.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) struct Edition(u32);
 
-/// Whether a request does no more when it is made twice.
+/// Whether a request is safe to make twice.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Safety {
-    /// It does not.
+    /// It is.
     Safe,
-    /// It may do more.
+    /// Making it twice may do more.
     Unsafe,
-    /// Its server has not said, and can still be asked.
+    /// Its server has not declared it, and can still be asked.
     Unknown,
 }
 
@@ -29,10 +29,10 @@ pub(super) enum Safety {
 struct Tool {
     /// It has an output schema: a result without structured content would be refused by the host.
     typed: bool,
-    /// Whether a child of this run has declared that it may be called twice, and of which edition that child was. `None`
-    /// where only an earlier run has seen it.
+    /// Whether a child of this run has declared it safe to call twice, and the edition of that child. `None` if only an
+    /// earlier run has seen it.
     declared: Option<(Edition, bool)>,
-    /// In which listing it was last seen.
+    /// The listing in which it was last seen.
     listing: u64,
 }
 
@@ -50,14 +50,14 @@ enum Listing {
 #[derive(Debug, Default)]
 pub(super) struct Tools {
     by_name: BTreeMap<String, Tool>,
-    /// That of the youngest child.
+    /// The edition of the youngest child.
     edition: Edition,
     /// The next child may be of another edition.
     outdated: bool,
     /// How many first pages have been read.
     listings: u64,
     listing: Listing,
-    /// More is known, or of whom there is to ask, than when that was last asked.
+    /// Whether more is known of the tools, or there is another child to ask, since that was last looked up.
     news: bool,
 }
 
@@ -67,7 +67,7 @@ impl Tools {
         self.edition
     }
 
-    /// What is started from now on may be another executable than what was started so far.
+    /// Whatever is started from now on may be another executable.
     pub(super) fn outdate(&mut self) {
         self.outdated = true;
     }
@@ -87,7 +87,7 @@ impl Tools {
         }
     }
 
-    /// Whether more is known, or of whom there is to ask, than when this was last asked.
+    /// Whether more is known of the tools, or there is another child to ask, than at the last call.
     pub(super) fn has_news(&mut self) -> bool {
         std::mem::take(&mut self.news)
     }
@@ -112,12 +112,12 @@ impl Tools {
         }
         self.listing = Listing::Whole;
         if filled {
-            // One that is empty may be of a server that does not know its tools yet.
+            // An empty list may come from a server that does not know its tools yet.
             self.by_name.retain(|_, tool| tool.listing == self.listings);
         }
     }
 
-    /// An earlier run has left a page. What this run has seen is better.
+    /// An earlier run has left a page. What this run has seen takes precedence.
     pub(super) fn recall(&mut self, page: &ListPage<'_>) {
         let known = std::mem::take(&mut self.by_name);
         self.enter(&page.tools, None);
@@ -148,7 +148,7 @@ impl Tools {
         match self.by_name.get(name).and_then(|tool| tool.declared) {
             Some((edition, true)) if edition == of => Safety::Safe,
             Some((edition, false)) if edition == of => Safety::Unsafe,
-            // No child of that edition is left to be asked, or it has been asked.
+            // No child of that edition is left to be asked, or it has listed all its tools.
             _ if of != self.edition || self.outdated || matches!(self.listing, Listing::Whole) => {
                 Safety::Unsafe
             }

@@ -35,7 +35,7 @@ impl Engine {
             self.answer_ourselves(&owned, Why::Unavailable);
             return;
         }
-        // Should no sign of life come, the next child has as long for them as if they had come then.
+        // If no sign of life comes, the next child has as long for these requests as if they had come then.
         let sign = if self.is_doubtful() { SIGN } else { Duration::ZERO };
         self.examine();
         for id in &owned {
@@ -112,14 +112,14 @@ impl Engine {
         }
     }
 
-    /// Answers may come to what could not be read as requests.
+    /// Lines that could not be read as requests may get so many answers.
     pub(super) fn expect_strays(&mut self, answers: u32) {
         if let Some(child) = self.child.as_mut().filter(|_| answers > 0) {
             child.strays = child.strays.saturating_add(answers);
         }
     }
 
-    /// Notes that a request is written now. Gives its bytes, and whether they are the host's.
+    /// Marks a request as written. Returns its bytes, and whether they are the host's.
     fn mark_written(&mut self, id: &Id) -> Option<(Bytes, bool)> {
         let pending = self.inflight.get(id)?;
         let was_written = pending.times_written > 0 && !pending.stream;
@@ -127,7 +127,7 @@ impl Engine {
         if was_written && !refused {
             match self.repeatable(pending, pending.edition) {
                 Safety::Safe => {}
-                // Since it was put back in the queue, the server has said otherwise of its tool.
+                // Since the request was queued again, the server has declared the tool unsafe.
                 Safety::Unsafe => {
                     self.answer_ourselves(std::slice::from_ref(id), Why::Restarted);
                     return None;

@@ -1,7 +1,7 @@
-//! What went wrong, judged from how a server ended or failed to start, its last words and its command line.
+//! Judges what went wrong from how a server ended or failed to start, its last words and its command line.
 //!
-//! A table of signs and the clauses that they are told with. It is pure: texts come in masked, and nothing in here knows
-//! the engine. A sign that is not certain names no cause: a plain exit is told as what it is.
+//! This is a table of signs, and of the clauses that describe them. It is pure: texts come in masked, and nothing in
+//! here knows the engine. An uncertain sign names no cause: a plain exit is reported as what it is.
 
 use std::borrow::Cow;
 use std::fmt::Write as _;
@@ -13,23 +13,23 @@ use crate::engine::process::{Exit, SpawnFault};
 const NOT_FOUND: Exit = Exit::Code(127);
 /// What a shell exits with when it cannot execute a command.
 const NOT_EXECUTABLE: Exit = Exit::Code(126);
-/// Of how many of the last lines two exits must agree for their last words to be the same.
+/// How many of the last lines must agree for two exits to have the same last words.
 const LAST_WORDS: usize = 5;
 /// How much is told of a name that a package manager prints, in characters.
 const NAME: usize = 100;
 
-/// Commands that exit with 128 + n where what they run was killed by signal n: shells, and what starts packages and
-/// containers by way of one.
+/// Commands that exit with 128 + n if the program that they run was killed by signal n: shells, and launchers of
+/// packages and containers that use one.
 const LAUNCHERS: [&str; 38] = [
     "sh", "bash", "dash", "ash", "zsh", "ksh", "mksh", "fish", "busybox", "npx", "npm", "pnpm", "pnpx",
     "yarn", "bunx", "bun", "corepack", "uvx", "uv", "pipx", "poetry", "pdm", "hatch", "conda", "docker",
     "podman", "nerdctl", "sudo", "su", "doas", "timeout", "flatpak", "ssh", "make", "just", "mise", "asdf",
     "op",
 ];
-/// Commands that become what they start.
+/// Commands that replace themselves with the command that they are given.
 const WRAPPERS: [&str; 7] = ["env", "nice", "nohup", "setsid", "stdbuf", "ionice", "chrt"];
 
-/// A command line, as far as words about it need it.
+/// A command line, as far as messages about it need it.
 #[derive(Clone, Copy, Debug)]
 pub(in crate::engine) struct CommandLine<'a> {
     /// Its words, masked.
@@ -60,9 +60,9 @@ pub(in crate::engine) enum Cause {
     NoInterpreter,
     /// A line of a script ends in a carriage return.
     LineEnds,
-    /// The command is a whole command line in one word: how a host's configuration would have it right.
+    /// The command is a whole command line in one word. The text is the right form for a host's configuration.
     WholeLine(String),
-    /// The command holds what nothing has expanded: this.
+    /// The command contains this, which should have been expanded.
     UnexpandedCommand(String),
     /// The command's file is being written.
     Busy,
@@ -70,13 +70,13 @@ pub(in crate::engine) enum Cause {
     ProcessLimit,
     /// The system refused for another reason.
     System,
-    /// What is to be installed first is in no registry: what kind of thing, and its name where that is told.
+    /// The thing to be installed first is in no registry: its kind, and its name where that is known.
     NotInRegistry(&'static str, Option<String>),
     /// A command that the server's command starts does not exist.
     NotFoundInside,
     /// The same, and it cannot be executed.
     NotExecutableInside,
-    /// It ended by itself before it served, and its arguments hold what nothing has expanded: this.
+    /// It ended by itself before it served, and its arguments contain this, which should have been expanded.
     UnexpandedArgument(String),
     /// It ended, and nothing more is known of the cause.
     Ended,
@@ -101,7 +101,7 @@ impl Cause {
         }
     }
 
-    /// Why a server ended that was not ended by us.
+    /// Why a server ended that we have not ended.
     pub(in crate::engine) fn of_end(ending: Ending<'_>, command: CommandLine<'_>) -> Self {
         let Ending { exit: Some(exit), tail, served: false } = ending else { return Self::Ended };
         let by_shell = matches!(exit, NOT_FOUND | NOT_EXECUTABLE);
@@ -120,7 +120,7 @@ impl Cause {
         }
     }
 
-    /// Whether another attempt leads to the same until a person has changed something.
+    /// Whether another attempt fails in the same way until a person has changed something.
     pub(in crate::engine) fn is_permanent(&self) -> bool {
         match self {
             Self::NotFound
@@ -138,7 +138,7 @@ impl Cause {
         }
     }
 
-    /// One clause. `ended` is the one of the exit: `it exited with code 1`.
+    /// One clause. `ended` is the clause for the exit: `it exited with code 1`.
     pub(in crate::engine) fn clause(&self, ended: String) -> String {
         let plain = match self {
             Self::NotFound => "its command was not found",
@@ -208,8 +208,8 @@ impl Cause {
     }
 }
 
-/// What an exit means: a code of 128 + n of a shell, or of what starts servers by way of one, is the signal n, where that
-/// is one that ends processes.
+/// The meaning of an exit. The code 128 + n of a shell, or of a launcher that uses one, means signal n, if that is a
+/// signal that ends processes.
 pub(in crate::engine) fn meaning(exit: Exit, command: CommandLine<'_>) -> Exit {
     match exit {
         Exit::Code(code) if signal_name(code - 128).is_some() && is_launcher(command) => {
@@ -227,7 +227,7 @@ fn is_launcher(command: CommandLine<'_>) -> bool {
 
 fn runs_launcher<'w>(words: impl Iterator<Item = &'w str>) -> bool {
     let mut words = words.skip_while(|word| {
-        // What a wrapper is told, and the wrapper itself.
+        // A wrapper, and the options and variables that it is given.
         WRAPPERS.contains(&file_name(word)) || word.starts_with('-') || word.contains('=')
     });
     words.next().is_some_and(|word| LAUNCHERS.contains(&file_name(word)))
@@ -237,7 +237,7 @@ fn file_name(word: &str) -> &str {
     word.rsplit('/').next().unwrap_or(word)
 }
 
-/// The last words with all that differs from run to run left out: times, process ids, addresses.
+/// The last words without what differs from run to run: times, process ids, addresses.
 pub(in crate::engine) fn last_words(tail: &str) -> String {
     let lines: Vec<&str> = tail.lines().filter(|line| !line.trim().is_empty()).collect();
     let mut words = String::new();
@@ -252,7 +252,7 @@ pub(in crate::engine) fn last_words(tail: &str) -> String {
     words
 }
 
-/// How a configuration has it right where the whole command line is in its first word. `None` where it is not.
+/// The right configuration, if the first word is a whole command line. `None` if it is not.
 pub(in crate::engine) fn whole_line(words: &[String]) -> Option<String> {
     let (first, others) = words.split_first()?;
     let parts: Vec<&str> = first.split_whitespace().collect();
@@ -278,7 +278,8 @@ pub(in crate::engine) fn whole_line(words: &[String]) -> Option<String> {
     Some(format!("\"command\": {}, \"args\": {}", json((*program).into()), json(args.into())))
 }
 
-/// What in a word a shell, or a host, would have expanded: `${...}`, `$NAME`, `%NAME%`, `~/`. `None` where nothing is.
+/// The part of a word that a shell or a host would have expanded: `${...}`, `$NAME`, `%NAME%`, `~/`. `None` if there is
+/// none.
 fn unexpanded(word: &str) -> Option<&str> {
     let value = word.split_once('=').map_or(word, |(_, value)| value);
     if word == "~" || word.starts_with("~/") || value.starts_with("~/") {
@@ -306,7 +307,7 @@ fn unexpanded(word: &str) -> Option<&str> {
     is_name(&word[start + 1..start + 1 + len]).then(|| &word[start..start + len + 2])
 }
 
-/// The same in the arguments, but for those that are code: what an option like `-c` or `-e` is followed by.
+/// The same in the arguments, except in code, which follows an option such as `-c` or `-e`.
 fn unexpanded_argument(words: &[String]) -> Option<&str> {
     words.windows(2).find_map(|pair| {
         let [before, word] = pair else { return None };
@@ -325,9 +326,9 @@ fn has_carriage_return(tail: &str) -> bool {
     ["\\r'", "\\r\u{2019}", "$'\\r'", "^M: bad interpreter"].iter().any(|sign| tail.contains(sign))
 }
 
-/// What a package manager or a container engine says that it has not found: what kind of thing, and its name.
+/// What a package manager or a container engine reports as not found: the kind of thing, and its name.
 fn not_in_registry(tail: &str) -> Option<(&'static str, Option<String>)> {
-    // Some break their lines in the middle of a sentence.
+    // Some programs break lines in the middle of a sentence.
     let text = tail.split_whitespace().collect::<Vec<_>>().join(" ");
     let has = |sign: &str| text.contains(sign);
     let npm = |code: &str| has(&format!("npm error code {code}")) || has(&format!("npm ERR! code {code}"));
@@ -375,18 +376,18 @@ fn not_in_registry(tail: &str) -> Option<(&'static str, Option<String>)> {
     None
 }
 
-/// What follows `before`, up to one of these. `None` where nothing does.
+/// The text after `before`, up to one of these characters. `None` if there is none.
 fn named(text: &str, before: &str, until: &[char]) -> Option<String> {
     let rest = &text[text.find(before)? + before.len()..];
     let name = &rest[..rest.find(until).unwrap_or(rest.len())];
     tidy(name.trim_end_matches(['.', ':', ',']))
 }
 
-/// What stands between a quotation mark and this.
+/// The text between the last quotation mark and `after`.
 fn quoted_before(text: &str, after: &str) -> Option<String> {
     let head = &text[..text.find(after)?];
     let name = &head[head.rfind('\'')? + 1..];
-    // `name@*` is what any version is called.
+    // `name@*` stands for any version.
     tidy(name.strip_suffix("@*").unwrap_or(name))
 }
 

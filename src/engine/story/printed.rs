@@ -1,7 +1,7 @@
-//! What the lines of a server that runs and answers nothing look like: of another kind of server, of a question, of a
-//! download. Pure; what is not certain is told as a guess.
+//! What a server seems to be that runs and answers nothing, by the lines that it prints: another kind of server, one
+//! that asks a question, a download. Pure; what is not certain is worded as a guess.
 
-/// How many of the last lines count: what was asked long ago is not asked any more.
+/// How many of the last lines count: a question further back is no longer open.
 const LAST: usize = 12;
 
 /// What a server seems to be doing instead of answering.
@@ -9,7 +9,7 @@ const LAST: usize = 12;
 pub(in crate::engine) enum Looks {
     /// It serves the web.
     Web,
-    /// It waits for somebody to log in.
+    /// It waits for a log-in.
     LogIn,
     /// It waits for an answer in a terminal.
     Asks,

@@ -1,4 +1,4 @@
-//! Every sentence that a person is told when the server cannot answer, and what each of them is told with.
+//! The sentences for a person when the server cannot answer, and the data that comes with each.
 
 use super::printed::Looks;
 use super::{Trouble, Why};
@@ -12,7 +12,7 @@ use crate::wire::Id;
 
 /// The most that guidance carries of what the server wrote to stderr, in bytes: a chat is no log file.
 const TAIL_IN_GUIDANCE: usize = 2048;
-/// How many children must have ended with a request for it to be taken for the cause.
+/// How many children must have ended with a request for it to count as the cause.
 const KILLER: u8 = 2;
 
 /// As much of the end of a text as guidance carries.
@@ -35,19 +35,19 @@ impl Engine {
         answers::result(id, &answers::text_result(&story, era))
     }
 
-    /// What went wrong last, as far as it says something of the server as it is now: a command that could not be started
-    /// says nothing of one that was.
+    /// What went wrong last, if it applies to the present server: a command that could not be started does not describe
+    /// one that was.
     fn present_trouble(&self) -> Option<&Trouble> {
         let runs = self.child.as_ref().is_some_and(|child| child.runs);
         self.trouble.as_ref().filter(|trouble| trouble.fault.is_none() || !runs)
     }
 
-    /// A child that runs and has not answered, where it has printed something meanwhile.
+    /// A running child that has answered nothing, but has printed something.
     fn babbler(&self) -> Option<&Child> {
         self.child.as_ref().filter(|child| !child.served && child.is_ready() && !child.printed.is_empty())
     }
 
-    /// Whether another attempt leads to the same until a person has changed something.
+    /// Whether another attempt fails in the same way until a person has changed something.
     fn is_hopeless(&self) -> bool {
         let served = self.child.as_ref().is_some_and(|child| child.served);
         !served && !self.lookup.is_under_way() && self.present_trouble().is_some_and(Trouble::is_permanent)
@@ -57,7 +57,7 @@ impl Engine {
     pub(in crate::engine) fn guidance(&self, pending: &Pending, why: Why) -> Guidance {
         let trouble = self.present_trouble();
         let outcome = if pending.times_written > 0 { Outcome::Unknown } else { Outcome::NotExecuted };
-        // What only reads can be asked for again, whatever came of it.
+        // A request that is safe to repeat can be made again, whatever its outcome.
         let again = outcome == Outcome::NotExecuted || self.is_safe(pending);
         let hopeless = self.is_hopeless();
         let babbler = self.babbler().filter(|_| matches!(why, Why::Held | Why::Asked));
@@ -84,7 +84,7 @@ impl Engine {
             Some(child) => &*child.printed,
             None => trouble.map_or("", |trouble| last_of(&trouble.tail)),
         };
-        // What another child did is not told beside the words of this one.
+        // An answer that quotes this child does not describe the end of another one.
         let past = trouble.filter(|_| babbler.is_none());
         Guidance {
             status,
@@ -92,11 +92,11 @@ impl Engine {
             hint: self.hint(pending, why, again),
             retryable,
             outcome: Some(outcome).filter(|_| why != Why::Asked),
-            // Rounded up: a millisecond too early is too early.
+            // Rounded up, for a retry must not come too early.
             retry_after_ms: retry_after
                 .and_then(|after| u64::try_from(after.as_micros().div_ceil(1000)).ok()),
             server: self.config.name.clone(),
-            // Where we have ended it, the reason says more than the signal that we sent.
+            // If we ended the server, the reason says more than the signal that we sent.
             exit: past
                 .filter(|trouble| trouble.reason.is_none())
                 .and_then(|trouble| trouble.exit)
@@ -173,13 +173,13 @@ impl Engine {
         }
     }
 
-    /// Whether the child waits for the host: one of the modern era answers nothing before it is asked.
+    /// Whether the child waits for the host: in the modern era a child answers nothing before it is asked.
     fn is_unasked(&self) -> bool {
         self.phase == Phase::Starting
             && self.child.as_ref().is_some_and(|child| child.is_ready() && child.asked_at.is_none())
     }
 
-    /// What to do. `again` is whether the request may be made again whatever came of it.
+    /// What to do. `again` is whether the request may be made again, whatever its outcome.
     fn hint(&self, pending: &Pending, why: Why, again: bool) -> String {
         const CHECK: &str = "Check whether the request took effect before making it again";
         let command = &self.config.command;

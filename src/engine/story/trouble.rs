@@ -1,16 +1,16 @@
-//! The last thing that went wrong with the server: what is kept of it to be told later.
+//! The last thing that went wrong with the server, as it is kept for later messages.
 
 use super::cause::{Cause, CommandLine, Ending, last_words};
 use crate::engine::guidance::exit_words;
 use crate::engine::process::{Exit, SpawnFault};
 
-/// After how many exits in a row with the same last words another attempt is taken to lead to the same.
+/// Consecutive exits with the same last words after which another attempt is assumed to end the same way.
 const SAME: u32 = 6;
 
 /// The last thing that went wrong with the server.
 #[derive(Clone, Debug)]
 pub(in crate::engine) struct Trouble {
-    /// How it ended: a code of a shell that means a signal is that signal. `None` if it did not even start.
+    /// How it ended. A shell's code that means a signal is that signal. `None` if it did not even start.
     pub(super) exit: Option<Exit>,
     /// What it last wrote to stderr, masked.
     pub(super) tail: String,
@@ -18,9 +18,9 @@ pub(in crate::engine) struct Trouble {
     pub(super) fault: Option<(SpawnFault, String)>,
     /// Why we ended it, where we did: one clause, masked.
     pub(super) reason: Option<String>,
-    /// What is judged of all this.
+    /// The cause, as judged from all this.
     pub(super) cause: Cause,
-    /// How many exits in a row were like this one.
+    /// How many exits in a row were alike, this one included.
     times: u32,
 }
 
@@ -43,7 +43,7 @@ impl Trouble {
         Self { exit, tail: ending.tail.to_owned(), fault: None, reason, cause, times }
     }
 
-    /// The same, counted with the one before it where the two are alike.
+    /// The same, with the count continued if the trouble before it was alike.
     pub(in crate::engine) fn after(mut self, before: Option<&Self>) -> Self {
         let alike = |before: &&Self| {
             self.times > 0
@@ -55,12 +55,12 @@ impl Trouble {
         self
     }
 
-    /// What was before it no longer counts.
+    /// Restarts the count, because what came before no longer matters.
     pub(in crate::engine) fn forgive(&mut self) {
         self.times = self.times.min(1);
     }
 
-    /// Whether another attempt leads to the same until a person has changed something.
+    /// Whether another attempt fails in the same way until a person has changed something.
     pub(super) fn is_permanent(&self) -> bool {
         self.cause.is_permanent() || self.is_always_the_same()
     }
@@ -70,7 +70,7 @@ impl Trouble {
         self.cause == Cause::NotFoundInside
     }
 
-    /// Whether it has ended in the same way so often that it will again.
+    /// Whether it has ended in the same way so often that it is expected to again.
     pub(super) fn is_always_the_same(&self) -> bool {
         self.times >= SAME
     }

@@ -7,7 +7,7 @@ fn words(line: &str) -> Vec<String> {
     line.split(' ').map(str::to_owned).collect()
 }
 
-/// What is judged of an exit of a command line, with these last words, before it has served.
+/// The cause of this exit of a command line, with these last words, before it has served.
 fn ended(line: &str, exit: Exit, tail: &str) -> Cause {
     let words = words(line);
     Cause::of_end(
