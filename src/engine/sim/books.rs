@@ -27,7 +27,7 @@ pub(super) struct Rules {
     pub ping: Duration,
     pub call_timeout: Option<Duration>,
     pub bare_command: bool,
-    /// The host gives ids that differ in their type only.
+    /// Whether the host uses ids that differ in their type only.
     pub twins: bool,
 }
 
@@ -69,7 +69,7 @@ pub(super) struct Request {
     /// It was written once and never left us.
     pub came_back: bool,
     pub progress: Option<f64>,
-    /// How much longer it may wait, for it came when it was not known whether the server lives.
+    /// How much longer it may wait, because it came while the server was suspect.
     pub doubted: Duration,
     /// How requests to the API had ended when it was written.
     pub window: Window,
@@ -138,11 +138,11 @@ pub(super) struct Kid {
     pub spoke: bool,
     /// It has the probe of a host that has not decided, and has not answered it in time.
     pub probed: bool,
-    /// When it was given the first request that is answered soon.
+    /// When it got the first request that is answered soon.
     pub asked_first: Option<Duration>,
-    /// It has read that, as far as was looked.
+    /// Whether it has read that request, as far as the engine has looked.
     pub reads: bool,
-    /// It is known to run.
+    /// Whether it is known to run.
     pub born: bool,
     pub pulse: Pulse,
     /// It is to be replaced, which is no crash.
@@ -158,15 +158,15 @@ pub(super) struct Kid {
     pub gone: bool,
     /// The token in its environment.
     pub token: Option<u32>,
-    /// Counts up where the executable may be another one.
+    /// Increases whenever the executable may be another one.
     pub edition: u32,
-    /// The requests of the host that it has under ids of ours, by these.
+    /// The requests of the host that it has under ids of ours, by those ids.
     pub aliases: BTreeMap<String, String>,
-    /// Requests that are answered or given up, and that it may still answer.
+    /// Requests that were answered or given up, and that it may still answer.
     pub owed: BTreeSet<String>,
-    /// How many answers to what could not be read may come.
+    /// How many answers to unreadable lines may come.
     pub strays: usize,
-    /// Its answers behind noise, and from when on they may be believed.
+    /// Its answers behind noise, and from when on each may be believed.
     pub glued: Vec<(Duration, Said)>,
     /// The tokens of its tasks.
     pub tasks: BTreeSet<String>,
@@ -223,7 +223,7 @@ pub(super) struct Ask {
 pub(super) struct Tool {
     pub safe: bool,
     pub typed: bool,
-    /// The edition of the child that has said so.
+    /// The edition of the child that declared it.
     pub edition: u32,
 }
 

@@ -30,7 +30,7 @@ use crate::engine::phase::Phase;
 /// With more open requests than this, not each step is followed by a look at all of them.
 const MANY: usize = 100;
 
-/// How soon all is over after an end of input that owes nothing.
+/// How soon all is over after an end of input if nothing is owed.
 const SILENT_END: Duration = Duration::from_millis(8500);
 /// The same after a signal.
 const SIGNALLED_END: Duration = Duration::from_secs(3);
@@ -75,7 +75,7 @@ pub(super) struct Checker {
 
     pub open: BTreeMap<String, Request>,
     pub closed: BTreeSet<String>,
-    /// Ids of which a second request was made while the first was in flight.
+    /// Ids under which a second request was made while the first was in flight.
     pub doubled: BTreeSet<String>,
     pub next_request: u64,
     /// Lines of the host that may be passed on as they are, and to which child only.
@@ -91,7 +91,7 @@ pub(super) struct Checker {
     /// What we have answered in this step and must know later.
     pub learned: BTreeMap<u64, Request>,
     pub tools: BTreeMap<String, Tool>,
-    /// What is started next may be another executable.
+    /// Whether the next child may be of another executable.
     pub outdated: bool,
     pub lists: BTreeMap<String, Pages>,
     pub memory: Memory,
@@ -518,7 +518,8 @@ impl Checker {
         (request.at.is_none() || open).then_some((waits, patience + request.doubted))
     }
 
-    /// Whether this call waits for what its tool declares: the child that had it is gone, and none of its edition has said.
+    /// Whether this call waits for its tool's declaration: the child that had it is gone, and none of its edition has
+    /// made one.
     pub(super) fn is_doubted(&self, request: &Request) -> bool {
         let tool = self.tools.get(request.name());
         let edition = self.kids[&self.living].edition;
@@ -530,13 +531,13 @@ impl Checker {
             && tool.is_none_or(|tool| tool.edition != edition)
     }
 
-    /// Whether it does, and the living child has been asked.
+    /// Whether this call waits for its tool's declaration, and the living child was asked.
     fn is_asked_about(&self, request: &Request) -> bool {
         self.is_doubted(request) && self.kids[&self.living].own.iter().any(|id| id.contains(":tools/list:"))
     }
 
-    /// Whether the child that has this request, or one of its edition, declared that it may be sent twice, or its method
-    /// says so.
+    /// Whether the request may be sent twice, by its method, or by what the child that has it or one of its edition
+    /// declared.
     pub(super) fn is_safe(&self, request: &Request) -> bool {
         let had = request.written.last().map(|child| self.kids[child].edition);
         had.is_some_and(|edition| self.is_safe_in(request, edition))

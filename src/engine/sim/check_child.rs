@@ -15,7 +15,7 @@ use super::parse::{self, Message};
 use crate::engine::answers::STATUS_TOOL;
 use crate::engine::phase::Phase;
 
-/// How long a child that follows one which has served may be silent before it is given everything.
+/// How long a child may be silent, if an earlier one has served, before it gets all requests.
 const SILENCE: Duration = Duration::from_millis(250);
 /// How our own ids begin.
 pub(super) const OURS: &str = "\"mcp-supervise:";
@@ -250,7 +250,7 @@ impl Checker {
         !kid.late.is_empty() || self.open.iter().any(soon)
     }
 
-    /// A child of the modern era that runs is given what waits, but for what is to wait for its first sign.
+    /// A child of the modern era that runs gets what waits, except what has to wait for its first sign of life.
     pub(super) fn opens_in_time(&mut self) -> Checked {
         let opening = matches!(self.opened, Opened::Modern | Opened::Probe) && self.phase == Phase::Starting;
         let Some(kid) = self.kids.get(&self.living).filter(|_| opening) else { return Ok(()) };
@@ -260,7 +260,7 @@ impl Checker {
                 && !request.cancelled
                 && request.withheld.is_none()
                 && !request.greets
-                // What we answer ourselves may wait for what the child has printed.
+                // An answer of our own may wait for the report of what the child has printed.
                 && request.name() != STATUS_TOOL
         };
         if let Some(request) =

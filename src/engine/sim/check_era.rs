@@ -49,9 +49,9 @@ pub(super) struct Memory {
     read_at: Option<Duration>,
     good_greeting: bool,
     pub discovered: Option<Value>,
-    /// What is known of `server/discover` was erased, and nothing has been learned of it since.
+    /// Whether what was known of `server/discover` was erased, and nothing was learned of it since.
     refused: bool,
-    /// In this step a child has refused it.
+    /// Whether a child has refused it in this step.
     refuses: bool,
     shown: BTreeMap<String, Shown>,
     /// The lists that this step's answer of a child shows to differ from what the host has seen.

@@ -314,7 +314,7 @@ impl Checker {
         Ok(())
     }
 
-    /// A stream that ends because we end its server goes on with the next one.
+    /// A stream that ends because we end its server goes on with the next server.
     fn is_over(&self, child: u32, id: &str, line: &str) -> Checked {
         let request = &self.open[id];
         if request.at != Some(child) {
@@ -341,7 +341,7 @@ impl Checker {
             }
             return self.strays(line);
         };
-        // Of two requests under one id, or under twins, it cannot be told which is answered.
+        // Of two requests under one id, or under twins, the checker cannot tell which one is answered.
         if !self.doubled.contains(id) && !self.rules.twins {
             Self::answers_this(message, request.message.method(), line)?;
         }

@@ -1,5 +1,5 @@
-//! Which answer belongs to which request, by the checker's own reading: other spellings of an id, ids of ours in the place
-//! of the host's, answers behind noise, and answers to what no one could read.
+//! Which answer belongs to which request, by the checker's own reading: other spellings of an id, ids of ours in the
+//! place of the host's, answers behind noise, and answers to unreadable lines.
 
 use std::time::Duration;
 
@@ -11,9 +11,9 @@ use super::parse::{self, Message};
 use super::server::Shape;
 use super::world::Said;
 
-/// For how long a line may come by itself before an answer behind noise stands for it.
+/// How long an answer behind noise waits for a line of its own.
 const EMBEDDED: Duration = Duration::from_millis(250);
-/// What an id is called under which a child answers an older request than the one that has it now.
+/// Stands for an id under which a child answers an older request than the one that has the id now.
 const OLDER: &str = "\"to an older request\"";
 const SUBSCRIPTION: &str = "io.modelcontextprotocol/subscriptionId";
 
@@ -48,7 +48,7 @@ impl Checker {
         Seen::Child(child, said)
     }
 
-    /// The requests, answered or given up before, that a child now answers.
+    /// The requests that a child answers now, after they were answered or given up.
     pub(super) fn owed_answers(&self, seen: &Seen) -> Vec<String> {
         let Seen::Child(child, said) = seen else { return Vec::new() };
         if *child != self.living || is_doubtful(said) || said.shape == Shape::Noise {
@@ -60,7 +60,7 @@ impl Checker {
         ids.map(|id| if owed.contains(&id) { id } else { twin(&id) }).filter(|id| owed.contains(id)).collect()
     }
 
-    /// An answer that is longer than a host takes, to a request that the host has cancelled, ends it.
+    /// An answer that is longer than a host takes completes a request that the host has cancelled.
     pub(super) fn forgets_what_was_too_long(&mut self, seen: &Seen) {
         let Seen::Child(child, said) = seen else { return };
         for line in &said.inner {
@@ -115,7 +115,7 @@ impl Checker {
         Some(line)
     }
 
-    /// The id by which we or the host know what this child answers under this one.
+    /// The id that we or the host use for what this child answers under this one.
     fn known_as(&self, child: u32, id: &str) -> Option<String> {
         let kid = &self.kids[&child];
         if let Some(own) = kid.aliases.get(id) {
@@ -152,7 +152,7 @@ impl Checker {
         }
     }
 
-    /// Who has said this answer, if it may be believed now.
+    /// The child and the message behind this answer, if the answer may be believed now.
     pub(super) fn believed(&mut self, message: &Message, line: &str) -> Result<(u32, Said), Violation> {
         let (now, child) = (self.now, self.living);
         let over = self.kid().exit.is_some();
@@ -179,7 +179,7 @@ impl Checker {
         }
     }
 
-    /// A request of the host under an id of ours: the request, and its line as the host wrote it.
+    /// A request of the host that was written under an id of ours, and its line as the host wrote it.
     pub(super) fn is_renamed(
         &mut self,
         child: u32,
@@ -197,7 +197,7 @@ impl Checker {
         Some((message, line))
     }
 
-    /// A child is asked under this id: what it knew this request by before is the name of an older one with the same id.
+    /// A child gets a request under this id. A name that it already has for the id belongs to an older request.
     pub(super) fn is_written_under(&mut self, child: u32, id: Option<&str>) {
         let Some(id) = id.filter(|id| self.open.get(*id).is_some_and(|it| it.at != Some(child))) else {
             return;
@@ -207,7 +207,7 @@ impl Checker {
         }
     }
 
-    /// A line that a child was written, as the host wrote this request, if it is that.
+    /// Turns a line that was written to a child into the form in which the host would have written this request.
     fn as_written(line: &str, request: &super::books::Request) -> String {
         let id = request.message.id.clone().unwrap_or_default();
         let line = parse::with_value(line, &["id"], &id);
@@ -219,7 +219,7 @@ impl Checker {
         }
     }
 
-    /// The same of a line that never left us.
+    /// The same for a line that never left us.
     pub(super) fn unrenamed(&self, child: u32, line: &str) -> String {
         let alias = parse::message(line).and_then(|message| message.id);
         let own = alias.and_then(|alias| self.kids[&child].aliases.get(&alias));
@@ -233,7 +233,7 @@ impl Checker {
         aliases.iter().find(|(_, own)| *own == id).map(|(alias, _)| alias.clone())
     }
 
-    /// A child has heard what cannot be read as a request: so many answers may come to it.
+    /// A child has got a line that cannot be read as a request: counts the answers that may come.
     pub(super) fn may_be_answered(&mut self, line: &str) {
         let count = match (parse::message(line), parse::elements(line)) {
             (Some(_), _) => 0,
@@ -248,7 +248,7 @@ impl Checker {
         self.kid().strays += count;
     }
 
-    /// An answer to nothing that was asked has reached the host.
+    /// An answer that belongs to no request has reached the host.
     pub(super) fn strays(&mut self, line: &str) -> Checked {
         let kid = self.kid();
         if kid.strays == 0 {
@@ -259,7 +259,7 @@ impl Checker {
         Ok(())
     }
 
-    /// The host waits for this request no more, and its child may still answer it.
+    /// The host no longer waits for this request, but its child may still answer it.
     pub(super) fn is_owed(&mut self, id: &str, at: Option<u32>) {
         let living = self.living;
         if let Some(kid) = at.filter(|at| *at == living).and_then(|at| self.kids.get_mut(&at))
@@ -269,7 +269,7 @@ impl Checker {
         }
     }
 
-    /// Whether this line, which is no message, may be the answer to what could not be read.
+    /// Whether this line, which is no message, may be the answer to an unreadable one.
     pub(super) fn may_stray(&self, line: &str) -> bool {
         let said = matches!(&self.current, Seen::Child(child, said)
             if *child == self.living && said.line.trim() == line);
@@ -277,14 +277,14 @@ impl Checker {
         said && value["jsonrpc"] == "2.0" && (value.get("result").is_some() || value.get("error").is_some())
     }
 
-    /// An error without id, which may be the answer to what could not be read.
+    /// An error without id, which may be the answer to an unreadable line.
     pub(super) fn strays_or_may_lack(&mut self, line: &str) -> Checked {
         let may_lack = self.told.as_deref().is_some_and(|told| told >= "2025-11-25")
             || self.opened == super::check_era::Opened::Modern;
         if may_lack { Ok(()) } else { self.strays(line) }
     }
 
-    /// What an answer says that it answers is what it is given for.
+    /// An answer must be given for the request that its content names.
     pub(super) fn answers_this(message: &Message, method: &str, line: &str) -> Checked {
         let result = message.result.as_ref().and_then(|result| result["content"][0]["text"].as_str());
         let error = message.error.as_ref().and_then(|error| error["message"].as_str());

@@ -217,7 +217,7 @@ impl Checker {
             violated!("guidance has its fields", "{line}");
         }
         let outcome = if request.written.is_empty() { "not_executed" } else { "unknown" };
-        // Our own tool: nothing was to be executed.
+        // A call of our own tool executes nothing.
         let ours = request.name() == STATUS_TOOL && guidance.get("outcome").is_none();
         if text("outcome") != outcome && !ours {
             violated!("guidance tells the outcome", "{outcome}: {line}");

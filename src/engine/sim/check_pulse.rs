@@ -1,4 +1,4 @@
-//! Servers that are silent: when they are asked whether they live, when they are suspect, and what follows.
+//! Silent servers: when they are pinged, when they are suspect, and what follows.
 
 use std::time::Duration;
 
@@ -9,9 +9,9 @@ use super::check_era::Opened;
 use super::parse::Message;
 use crate::engine::phase::Phase;
 
-/// For how many intervals a server may work on at what it was told to leave.
+/// For how many intervals a server may work on at a request that was given up.
 const WORKS_ON: u32 = 10;
-/// How long a sign of life is waited for.
+/// How long the engine waits for a sign of life.
 const SIGN: Duration = Duration::from_secs(5);
 
 /// What is known of a child's life.
@@ -23,13 +23,13 @@ pub(super) struct Pulse {
     pinged: Vec<Duration>,
     /// The pings that it has not answered.
     unanswered: Vec<String>,
-    /// Since when it has nothing to do and serves.
+    /// Since when it has served without anything to do.
     idle: Option<Duration>,
-    /// When it was told to leave a request, if it has answered nothing since.
+    /// When a request that it has was last given up, unless it has answered anything since.
     told_to_leave: Option<Duration>,
-    /// The same, where an answer that came in another way than alone in its line does not count.
+    /// The same, but only an answer that was alone in its line counts.
     may_work: Option<Duration>,
-    /// It has said nothing to three pings.
+    /// Whether it has said nothing to three pings.
     pub suspect: bool,
     /// When it was asked for a sign of life, because the host has asked for something.
     examined: Option<Duration>,
@@ -38,7 +38,7 @@ pub(super) struct Pulse {
 }
 
 impl Pulse {
-    /// Whether a sign of life is waited for.
+    /// Whether the engine waits for a sign of life.
     pub(super) fn is_examined(&self, now: Duration) -> bool {
         self.examined.is_some_and(|since| now < since + SIGN)
     }
@@ -91,7 +91,7 @@ impl Checker {
         self.manners.may_ignore |= unanswered && !ping;
     }
 
-    /// The request that this child had is given up.
+    /// The request that this child has is given up.
     pub(super) fn is_told_to_leave(&mut self, child: Option<u32>) {
         let now = self.now;
         if child == Some(self.living) {
@@ -157,7 +157,7 @@ impl Checker {
         Ok(())
     }
 
-    /// We have asked a suspect child for something that it must know.
+    /// A suspect child was sent a request that every server must know.
     pub(super) fn is_examined(&mut self, message: &Message, line: &str) -> Checked {
         let (now, envelope) = (self.now, message.params.get("_meta").is_some());
         let modern = self.opened == Opened::Modern;
@@ -184,8 +184,8 @@ impl Checker {
         }
     }
 
-    /// An idle server is asked, so that a hung one is found before somebody needs it; unless it has shown that pings tell
-    /// nothing, or do it harm.
+    /// An idle server is pinged, so that a hang is found before a request comes. The exception is a server that has
+    /// shown that pings tell nothing, or do it harm.
     pub(super) fn idle_is_asked(&mut self) -> Checked {
         let (now, ping, manners) = (self.now, self.rules.ping, self.manners);
         let greeted = self.told.is_some() || self.opened == Opened::Modern;

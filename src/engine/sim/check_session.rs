@@ -75,7 +75,7 @@ impl Session {
         self.used_since
     }
 
-    /// Whether what keeps the session has come to an end: nothing new is heard of a token that was refused then.
+    /// Whether the keeper of the session has ended: no news comes of a token that was refused then.
     pub(super) fn is_lost(&self) -> bool {
         self.lost
     }

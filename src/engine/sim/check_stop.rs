@@ -1,5 +1,5 @@
-//! How children are stopped: signals to us are handed on, SIGKILL is never the first that a child hears, and the grace is the
-//! group's.
+//! How children are stopped: signals to us are forwarded, SIGKILL is never the first signal that a child gets, and the
+//! grace belongs to the group.
 
 use std::collections::VecDeque;
 use std::time::Duration;
@@ -9,13 +9,13 @@ use super::check::{Checked, Checker, violated};
 use crate::engine::io::{Exit, GroupSignal, Whom};
 use crate::engine::phase::Phase;
 
-/// From SIGTERM to SIGKILL, at least, where no signal to us is the cause.
+/// The least time from SIGTERM to SIGKILL, unless a signal to us is the cause.
 const TERM_GRACE: Duration = Duration::from_secs(2);
-/// From a signal that is handed on to SIGKILL.
+/// From a signal that is forwarded to SIGKILL.
 const HANDED: Duration = Duration::from_millis(1500);
-/// How long a server that still owes answers has before it hears the signal.
+/// How long a server that still owes answers may go on before it gets the signal.
 const OWING: Duration = Duration::from_millis(500);
-/// What every server that serves has from the end of its input to SIGTERM.
+/// The least time that a serving server has from the end of its input to SIGTERM.
 const STOP_GRACE: Duration = Duration::from_secs(1);
 
 /// The stop of a child.
@@ -24,11 +24,11 @@ pub(super) struct Stop {
     closed: Option<Duration>,
     /// What was sent to the leader, or to the others once it had gone, and when.
     sent: Vec<(Duration, GroupSignal)>,
-    /// What the leader has heard and the others have not.
+    /// What the leader has got and the others have not.
     rest: Vec<GroupSignal>,
-    /// Signals to us that are to be handed on, and when.
+    /// Signals to us that are to be forwarded, and when.
     due: VecDeque<(Duration, GroupSignal)>,
-    /// Because of a signal to us, SIGKILL may come from then on.
+    /// From when on SIGKILL may come because of a signal to us.
     may_kill: Option<Duration>,
     killed: bool,
     /// It can no longer be used.
@@ -142,7 +142,7 @@ impl Checker {
         Ok(())
     }
 
-    /// What is done with a child that has gone agrees with how it went.
+    /// Whether helpers are left alone has to agree with how the child ended.
     pub(super) fn is_let_go(&mut self, child: u32, group_left: bool) -> Checked {
         let kid = self.kid().clone();
         let by_itself = kid.laddered && kid.stop.sent.is_empty() && matches!(kid.exit, Some(Exit::Code(_)));
@@ -155,7 +155,7 @@ impl Checker {
         Ok(())
     }
 
-    /// What was to be handed on by now was.
+    /// Every signal that was due by now was forwarded.
     pub(super) fn stop_ends(&mut self) -> Checked {
         let now = self.now;
         let Some(kid) = self.kids.get(&self.living).filter(|kid| !kid.gone && !kid.stop.empty) else {

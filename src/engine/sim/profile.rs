@@ -4,7 +4,7 @@ use super::rng::Rng;
 use super::server::Kind;
 use crate::engine::io::SpawnFault;
 
-/// How a server takes pings of ours.
+/// How a server responds to our pings.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Pings {
     Answers,
@@ -58,7 +58,8 @@ pub(super) struct Profile {
 }
 
 impl Profile {
-    /// What was added to the models since, from dice of its own: what else happens in a run does not change with it.
+    /// Draws what was added to the models later, from a generator of its own, so that the rest of a run does not
+    /// change.
     pub(super) fn extend(&mut self, rng: &mut Rng) {
         self.pings = *rng.pick(&[
             Pings::Answers,

@@ -456,7 +456,7 @@ impl Server {
                 let ours = id.starts_with("\"mcp-supervise");
                 match sched.rng.below(4) {
                     0 if !ours => {
-                        // What it has fetched is in its log.
+                        // The server logs what it has fetched.
                         let said = Said {
                             line: format!("fetched {message}"),
                             inner: vec![message],

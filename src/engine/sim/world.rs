@@ -148,7 +148,7 @@ impl World {
             config.call_timeout = Some(Duration::from_secs(5));
         }
         let host = Host::new(&mut rng, &profile);
-        // Which of two requests is meant could not be told.
+        // The checker could not tell which of two requests is meant.
         let profile = Profile { twins: profile.twins && !host.has_twins(), ..profile };
         let rules = Rules { twins: host.has_twins(), ..Rules::new(&config) };
         let epoch = Duration::from_secs(1_700_000_000);
@@ -169,7 +169,7 @@ impl World {
             if let Some(inject) = &session.inject {
                 checker.injects(inject.repeat);
                 if sched.rng.percent(30) {
-                    // The time of a call that is withheld may be over before its verdict, and no server be left by then.
+                    // The time of a withheld call may run out before its verdict, when no server is left.
                     config.call_timeout = Some(Duration::from_millis(40));
                     config.restarts.max_restarts = 0;
                     checker.rules.call_timeout = config.call_timeout;
@@ -484,7 +484,7 @@ impl World {
                 ),
             }
             if rng.percent(70) {
-                // What an earlier run's server declared is not what this one does.
+                // The declarations of an earlier run's server differ from this one's.
                 let reads = json!({"readOnlyHint": true});
                 let tools: Vec<_> =
                     TOOLS.iter().map(|name| json!({"name": name, "annotations": reads})).collect();

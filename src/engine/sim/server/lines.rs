@@ -40,12 +40,12 @@ impl Server {
     }
 
     pub(super) fn says(&self, delay: Duration, said: Said, sched: &mut Sched) {
-        // What it would have said later it does not say once it hangs.
+        // A server that hangs by then no longer says what it would have said.
         sched.after(delay, Event::Says(self.generation, said));
     }
 }
 
-/// Whether it is a message whose answer the checker can follow behind noise: a tool's result, or no answer at all.
+/// Whether the checker can follow this message behind noise: a tool's result, or something that is no answer.
 fn may_be_glued(message: &str) -> bool {
     let answers = parse::message(message).is_some_and(|message| message.method.is_none());
     !answers
