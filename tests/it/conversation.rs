@@ -4,17 +4,21 @@
 //! engine in virtual time and compares the whole file; `SNAPSHOTS=overwrite cargo test --test it conversation` writes
 //! the outputs anew when behaviour changes on purpose.
 //!
-//! What is about the session token is in `session`. Inputs: `config KEY=VALUE...`, `host LINE`, `server [GEN] LINE`, `answer ID RESULT` (the server answers), `greet
-//! [VERSION] [CAPABILITIES]` (the whole handshake), `regreet [VERSION]` (the server answers a replayed greeting),
-//! `runs WORDS` (the command line, `\s` for a blank in a word), `stderr TEXT`, `unsent N` (the last N lines for the server never left us), `exit code N`, `exit signal N` (with all its output read), `exited ...` and `silent` (the two apart),
-//! `modern ID METHOD [MEMBERS]` (a host's request in the envelope of the modern era, `MEMBERS` of its params before it),
-//! `acknowledge ID FILTER` (the server accepts a listening stream), `last-good ERA VERSION METHOD CURSOR RESULT` (all of them together are told by `recall`; `-` for no cursor),
-//! `login-path PATH`, `login-fails REASON`, `changed watched`, `changed executable`, `stopped SIGTTIN` (or another signal) and `running` (the child's
-//! process is inspected), `changing DURATION` (the watched files change every 100 ms), `spawn-fails KIND TEXT` (the next
-//! spawn), `times N DIRECTIVE`, `unseen DIRECTIVE` (without what the engine puts out), `mute`, `deaf`, `eof`, `gone`, `stop [TERM|INT|HUP]`, `orphaned nobody|other|unknown` (the process that started us is gone, and this one holds our stdin),
-//! `restart [now]`, `helpers on` and `helpers off` (whether the server's group has other processes, which is looked at unseen), `unread on` and
-//! `unread off` (whether the server leaves its input unread, likewise), `wait DURATION`. In a line, `\xNN` is a byte,
-//! and `LINE*N` repeats its last character. Comments start with `#`.
+//! The inputs about the session token are in `session`. The others: `config KEY=VALUE...`, `host LINE`, `server [GEN]
+//! LINE`, `answer ID RESULT` (the server answers), `greet [VERSION] [CAPABILITIES]` (the whole handshake), `regreet
+//! [VERSION]` (the server answers a replayed greeting), `runs WORDS` (the command line, `\s` for a blank in a word),
+//! `stderr TEXT`, `unsent N` (the last N lines for the server never left us), `exit code N`, `exit signal N` (with
+//! all its output read), `exited ...` and `silent` (the two apart), `modern ID METHOD [MEMBERS]` (a host's request in
+//! the envelope of the modern era, `MEMBERS` of its params before it), `acknowledge ID FILTER` (the server accepts a
+//! listening stream), `last-good ERA VERSION METHOD CURSOR RESULT` (`recall` hands all of them to the engine together;
+//! `-` for no cursor), `login-path PATH`, `login-fails REASON`, `changed watched`, `changed executable`, `stopped
+//! SIGTTIN` (or another signal) and `running` (the child's process is inspected), `changing DURATION` (the watched
+//! files change every 100 ms), `spawn-fails KIND TEXT` (the next spawn), `times N DIRECTIVE`, `unseen DIRECTIVE`
+//! (without what the engine puts out), `mute`, `deaf`, `eof`, `gone`, `stop [TERM|INT|HUP]`, `orphaned
+//! nobody|other|unknown` (the process that started us is gone; the word says which process holds the other end of our
+//! stdin), `restart [now]`, `helpers on` and `helpers off` (whether the server's group has other processes; looks at it
+//! are not shown), `unread on` and `unread off` (whether the server leaves its input unread; likewise), `wait
+//! DURATION`. In a line, `\xNN` is a byte, and `LINE*N` repeats its last character. Comments start with `#`.
 
 mod session;
 
