@@ -10,8 +10,9 @@ use bytes::Bytes;
 use super::io::Gen;
 use crate::wire::{Id, Params, edit};
 
-/// The most requests of one child that are remembered; of more, the oldest are forgotten, and an answer is dropped.
-const ASKED: usize = 4096;
+/// The most requests of one child that are remembered: as many as the host may have open. Of more, the oldest are
+/// forgotten, and an answer is dropped.
+const ASKED: usize = 65_536;
 /// The most tasks that are remembered, over all generations.
 const TASKS: usize = 1024;
 
@@ -28,6 +29,8 @@ struct Ask {
 #[derive(Debug, Default)]
 pub(super) struct Asked {
     live: BTreeMap<Id, Ask>,
+    /// The same in the order of asking.
+    order: BTreeMap<u64, Id>,
     /// Tasks that the host runs for a server, and for which child.
     tasks: VecDeque<(String, Gen)>,
     next_seq: u64,
@@ -37,11 +40,14 @@ impl Asked {
     /// Enters a request of this child. Gives the line that the host is to have.
     pub(super) fn register(&mut self, child: Gen, id: &Id, params: &Params, line: &Bytes) -> Bytes {
         let known = known_as(child, id);
-        if self.live.len() >= ASKED && !self.live.contains_key(&known) {
-            let oldest = self.live.iter().min_by_key(|(_, ask)| ask.seq).map(|(id, _)| id.clone());
-            oldest.and_then(|id| self.live.remove(&id));
+        self.close(&known);
+        if self.live.len() >= ASKED
+            && let Some((_, oldest)) = self.order.pop_first()
+        {
+            self.live.remove(&oldest);
         }
         self.live.insert(known.clone(), Ask { own: id.clone(), task: params.task, seq: self.next_seq });
+        self.order.insert(self.next_seq, known.clone());
         self.next_seq += 1;
         if child.0 <= 1 {
             return line.clone();
@@ -60,7 +66,7 @@ impl Asked {
     /// The host has answered `id`. Gives the line that this child is to have; `None` if it does not wait for it.
     pub(super) fn answer(&mut self, child: Gen, id: &Id, line: &Bytes) -> Option<Bytes> {
         let known = self.known(id)?;
-        let ask = self.live.remove(&known)?;
+        let ask = self.close(&known)?;
         if ask.task {
             self.remember_task(child, line);
         }
@@ -72,7 +78,7 @@ impl Asked {
     pub(super) fn withdraw(&mut self, child: Gen, id: &Id, line: &Bytes) -> Bytes {
         let known = known_as(child, id);
         let known = self.known(&known).or_else(|| self.known(&known_as(child, &id.twin()?))).unwrap_or(known);
-        let asked = self.live.remove(&known).map(|ask| ask.own);
+        let asked = self.close(&known).map(|ask| ask.own);
         if child.0 <= 1 && asked.is_none_or(|asked| asked.is_spelled_like(id)) {
             line.clone()
         } else {
@@ -100,9 +106,19 @@ impl Asked {
 
     /// The child is dead: the ids of what it had asked, as the host knows them, in the order of asking.
     pub(super) fn abandon(&mut self) -> Vec<Id> {
-        let mut abandoned: Vec<(Id, Ask)> = std::mem::take(&mut self.live).into_iter().collect();
-        abandoned.sort_unstable_by_key(|(_, ask)| ask.seq);
-        abandoned.into_iter().map(|(id, _)| id).collect()
+        self.live.clear();
+        std::mem::take(&mut self.order).into_values().collect()
+    }
+
+    /// Whether this child waits for the answer to a request with this id.
+    pub(super) fn is_live(&self, child: Gen, id: &Id) -> bool {
+        self.live.contains_key(&known_as(child, id))
+    }
+
+    fn close(&mut self, known: &Id) -> Option<Ask> {
+        let ask = self.live.remove(known)?;
+        self.order.remove(&ask.seq);
+        Some(ask)
     }
 
     /// The id of a request that is not answered, as the host knows it, by that id or its twin.

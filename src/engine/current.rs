@@ -11,6 +11,7 @@ use super::ladder::Ladder;
 use super::lease::io::TokenId;
 use super::own::Debts;
 use super::pulse::Pulse;
+use super::strays::Strays;
 use crate::wire::Id;
 
 /// How far the greeting of a child has come.
@@ -72,8 +73,8 @@ pub(super) struct Child {
     pub(super) owed_tokens: BTreeSet<Id>,
     /// Its answers that are not believed yet.
     pub(super) held_back: HeldBack,
-    /// How many answers it may still give to lines of the host that we could not read.
-    pub(super) strays: u32,
+    /// What it may still say about lines of the host that we could not read.
+    pub(super) strays: Strays,
     /// How many ids of ours it has been given.
     pub(super) next_own: u64,
     /// It has answered something.
@@ -120,7 +121,7 @@ impl Child {
             own: Debts::default(),
             owed_tokens: BTreeSet::new(),
             held_back: HeldBack::default(),
-            strays: 0,
+            strays: Strays::default(),
             next_own: 0,
             spoke: false,
             worked: false,

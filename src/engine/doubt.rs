@@ -8,6 +8,7 @@
 
 use super::Engine;
 use super::book::TOOLS;
+use super::era::Gate;
 use super::own::Own;
 use super::phase::Phase;
 use super::story::Why;
@@ -26,7 +27,7 @@ impl Engine {
     /// Whether the living child can be asked something that the host has not asked for. A serving child can. So can a
     /// child of the modern era that has nothing to answer yet, because its first answer makes it serve.
     pub(super) fn may_be_asked(&self) -> bool {
-        self.phase == Phase::Serving || self.is_modern() && self.may_open()
+        self.phase == Phase::Serving || self.is_modern() && self.gate() == Gate::Open
     }
 
     /// Whether pages of this list are read for calls that are set aside.

@@ -4,6 +4,8 @@
 //! and fetch. Ids can be guessed, and a quotation must never stand for the answer. An embedded answer is therefore held
 //! back for a moment: if a line of its own comes for that id, that line wins. A damaged answer is held back likewise,
 //! and then the host learns what came.
+//!
+//! The same holds for an embedded request of the server. Methods that hosts use too are never taken out of noise.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -12,10 +14,10 @@ use bytes::Bytes;
 
 use super::from_server::BATCH_REVISION;
 use super::guidance::{Guidance, Outcome, Status};
-use super::io::{Gen, Output};
+use super::io::{Exit, Gen, Output};
 use super::note::Note;
 use super::timers::Timer;
-use super::{Doom, Engine, Greeting, is_server_method, len_of, planted};
+use super::{Doom, Engine, Greeting, len_of, planted};
 use crate::wire::{Id, Message, Notification, Request, remains_of, salvage};
 
 /// How long an embedded answer is held back while a line of its own may come for its id.
@@ -43,32 +45,62 @@ enum Found {
     Damaged(Bytes),
 }
 
-/// The answers of a child that are held back, by the ids under which it was asked.
+/// A request of a child that is held back.
+#[derive(Clone, Debug)]
+struct Question {
+    /// When it is judged.
+    at: Duration,
+    bytes: Bytes,
+    message: Box<Message>,
+}
+
+/// What is held back of one child.
 #[derive(Debug, Default)]
-pub(super) struct HeldBack(BTreeMap<Id, Candidate>);
+pub(super) struct HeldBack {
+    /// Answers, by the ids under which the child was asked.
+    answers: BTreeMap<Id, Candidate>,
+    /// Requests, by the ids that the child gave them.
+    questions: BTreeMap<Id, Question>,
+}
 
 impl HeldBack {
     /// A whole line has come for this id. Returns the embedded answer that turns out to be a quotation.
     pub(super) fn dispel(&mut self, id: &Id) -> Option<Bytes> {
-        if self.0.is_empty() {
+        if self.answers.is_empty() {
             return None;
         }
-        match self.0.remove(id)?.found {
+        match self.answers.remove(id)?.found {
             Found::Embedded(bytes, _) => Some(bytes),
             Found::Damaged(_) => None,
         }
     }
 
-    fn next(&self) -> Option<Duration> {
-        self.0.values().map(|doubt| doubt.at).min()
+    /// A whole line has come with this request of the child. Returns the embedded one, which is a quotation.
+    pub(super) fn dispel_question(&mut self, id: &Id) -> Option<Bytes> {
+        if self.questions.is_empty() {
+            return None;
+        }
+        self.questions.remove(id).map(|question| question.bytes)
     }
 
-    /// Takes out those that are due, by the time at which they are due.
+    fn next(&self) -> Option<Duration> {
+        let answers = self.answers.values().map(|doubt| doubt.at);
+        answers.chain(self.questions.values().map(|question| question.at)).min()
+    }
+
+    /// Takes out the requests that are due, by the time at which they are due.
+    fn questions_due(&mut self, now: Duration) -> Vec<(Id, Question)> {
+        let mut due: Vec<(Id, Question)> = self.questions.extract_if(.., |_, it| it.at <= now).collect();
+        due.sort_by_key(|(_, question)| question.at);
+        due
+    }
+
+    /// Takes out the answers that are due, by the time at which they are due.
     fn due(&mut self, now: Duration) -> Vec<(Id, Candidate)> {
         let ids: Vec<Id> =
-            self.0.iter().filter(|(_, found)| found.at <= now).map(|(id, _)| id.clone()).collect();
+            self.answers.iter().filter(|(_, found)| found.at <= now).map(|(id, _)| id.clone()).collect();
         let mut due: Vec<(Id, Candidate)> =
-            ids.into_iter().filter_map(|id| Some((id.clone(), self.0.remove(&id)?))).collect();
+            ids.into_iter().filter_map(|id| Some((id.clone(), self.answers.remove(&id)?))).collect();
         due.sort_by_key(|(_, doubt)| doubt.at);
         due
     }
@@ -97,9 +129,15 @@ impl Engine {
                         );
                     }
                 }
-                Message::Request(Request { method, .. })
-                | Message::Notification(Notification { method, .. }) => {
-                    if !is_server_method(method) {
+                Message::Request(Request { id, method, .. }) => {
+                    let id = id.clone();
+                    if !is_asked_by_servers(method) || self.is_modern() || self.asked.is_live(child, &id) {
+                        continue;
+                    }
+                    self.hold_back_question(id, found.bytes, found.message);
+                }
+                Message::Notification(Notification { method, .. }) => {
+                    if !is_told_by_servers(method) {
                         continue;
                     }
                     self.believe(child, &found.bytes, &found.message);
@@ -119,8 +157,8 @@ impl Engine {
         }
     }
 
-    /// A line that begins as a message does, but is no JSON, may be an awaited answer.
-    fn damaged(&mut self, child: Gen, line: &Bytes) {
+    /// A line that begins as a message does, but is none, may be an awaited answer.
+    pub(super) fn damaged(&mut self, child: Gen, line: &Bytes) {
         if !line.trim_ascii_start().starts_with(b"{") {
             return;
         }
@@ -140,12 +178,29 @@ impl Engine {
         let seq = own.and_then(|own| self.inflight.get(own)).map(|pending| pending.seq);
         let Some(current) = &mut self.child else { return };
         current.spoke = true;
-        let before = current.held_back.0.get(&id).map(|doubt| &doubt.found);
-        if matches!((before, &found), (Some(Found::Embedded(..)), Found::Damaged(_))) {
-            return;
+        let before = current.held_back.answers.get(&id);
+        let at = match (before.map(|doubt| (&doubt.found, doubt.at)), &found) {
+            (Some((Found::Embedded(..), _)), Found::Damaged(_)) => return,
+            // The first of several decides how long the host waits.
+            (Some((_, earlier)), _) => at.min(earlier),
+            (None, _) => at,
+        };
+        current.held_back.answers.insert(id, Candidate { at, seq, found });
+        self.judge_at_next();
+    }
+
+    fn hold_back_question(&mut self, id: Id, bytes: Bytes, message: Message) {
+        let at = self.now.mono + EMBEDDED;
+        let Some(current) = &mut self.child else { return };
+        let at = current.held_back.questions.get(&id).map_or(at, |earlier| earlier.at);
+        current.held_back.questions.insert(id, Question { at, bytes, message: Box::new(message) });
+        self.judge_at_next();
+    }
+
+    fn judge_at_next(&mut self) {
+        if let Some(at) = self.child.as_ref().and_then(|child| child.held_back.next()) {
+            self.timers.arm(Timer::Embedded, at);
         }
-        current.held_back.0.insert(id, Candidate { at, seq, found });
-        self.timers.arm_once(Timer::Embedded, at);
     }
 
     /// Judges the answers that have been held back long enough.
@@ -153,18 +208,28 @@ impl Engine {
         let now = self.now.mono;
         let Some(child) = self.child.as_mut() else { return };
         let generation = child.generation;
-        let due = child.held_back.due(now);
-        if let Some(at) = child.held_back.next() {
-            self.timers.arm(Timer::Embedded, at);
-        }
-        for (id, doubt) in due {
+        let (answers, questions) = (child.held_back.due(now), child.held_back.questions_due(now));
+        self.judge_at_next();
+        for (id, doubt) in answers {
             self.judge(generation, &id, doubt);
+        }
+        for (id, question) in questions {
+            if !self.asked.is_live(generation, &id) {
+                self.believe(generation, &question.bytes, &question.message);
+            }
         }
     }
 
-    /// The child's output is over. Answers that it has embedded in noise count now, and damaged ones are lost.
+    /// The child's output is over. Answers that it has embedded in noise count now, and damaged ones are lost. A child
+    /// that fails may have ended between a quotation and the answer, so its outcome is unknown.
     pub(super) fn believe_the_last(&mut self) {
         self.timers.disarm(Timer::Embedded);
+        let fails = |child: &super::Child| {
+            child.ladder.is_none() && child.exited.is_some_and(|exit| exit != Exit::Code(0))
+        };
+        if self.child.as_ref().is_some_and(fails) && !planted!(self, BelieveQuotations) {
+            return;
+        }
         let Some(child) = self.child.as_mut() else { return };
         let generation = child.generation;
         for (id, doubt) in child.held_back.due(Duration::MAX) {
@@ -253,4 +318,20 @@ impl Engine {
         self.note(Note::Noise { child, bytes: bytes.len() });
         self.outputs.push_back(Output::Noise(child, bytes));
     }
+}
+
+/// Whether only servers make such requests. The others are tasks and `ping`, which a log may quote from either side.
+fn is_asked_by_servers(method: &str) -> bool {
+    matches!(method, "roots/list" | "sampling/createMessage" | "elicitation/create")
+}
+
+/// Whether servers send such notifications, and a quotation of the host's is recognized: its progress by the token.
+fn is_told_by_servers(method: &str) -> bool {
+    let from_hosts = [
+        "notifications/cancelled",
+        "notifications/initialized",
+        "notifications/roots/list_changed",
+        "notifications/tasks/status",
+    ];
+    method.starts_with("notifications/") && !from_hosts.contains(&method)
 }

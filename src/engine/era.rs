@@ -20,6 +20,7 @@ use super::inflight::Pending;
 use super::io::{Gen, Output};
 use super::listen::LISTEN;
 use super::note::Note;
+use super::own::Own;
 use super::phase::Phase;
 use super::replay::own_id;
 use super::timers::Timer;
@@ -55,6 +56,18 @@ pub(super) enum Opening {
     Enveloped,
     /// Something else. There is no greeting to wait for, but one may come.
     Bare,
+}
+
+/// What may be written to a child that has not answered anything yet.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Gate {
+    /// Nothing.
+    Shut,
+    /// What a server that is up answers soon. A call waits until this child, the first one, has answered something: one
+    /// that is not written can be answered as not executed.
+    Soon,
+    /// Everything.
+    Open,
 }
 
 /// The host's own envelope, for requests that we make ourselves.
@@ -149,25 +162,32 @@ impl Engine {
             }
             self.serve();
         }
-        while self.may_open() {
-            let Some(id) = self.listens.unwritten(&self.inflight).or_else(|| self.queue.pop_request()) else {
-                return;
+        loop {
+            let stream = self.listens.unwritten(&self.inflight);
+            let inflight = &self.inflight;
+            let soon = |id: &Id| inflight.get(id).is_some_and(|pending| answers_soon(&pending.method));
+            let next = match self.gate() {
+                Gate::Shut => return,
+                Gate::Soon => stream.or_else(|| self.queue.pop_request_if(soon)),
+                Gate::Open => stream.or_else(|| self.queue.pop_request_if(|_| true)),
             };
+            let Some(id) = next else { return };
             self.write_to_unproven(&id);
         }
     }
 
-    /// Whether the next request may be written to a child that has not answered anything yet.
-    pub(super) fn may_open(&self) -> bool {
-        let Some(child) = &self.child else { return false };
+    /// What may be written to a child of the modern era that has not answered anything yet.
+    pub(super) fn gate(&self) -> Gate {
+        let Some(child) = &self.child else { return Gate::Shut };
         let opens = matches!(self.opening, Opening::Enveloped | Opening::Probe)
             && self.phase == Phase::Starting
             && child.is_ready();
         if !opens {
-            return false;
+            return Gate::Shut;
         }
-        if self.has_served && child.reads && !planted!(self, OneByOne) {
-            return true;
+        let reads = child.reads && !planted!(self, OneByOne);
+        if self.has_served && reads {
+            return Gate::Open;
         }
         // Requests of an earlier child do not count here: they are forgotten, or wait for this child.
         let listens = |pending: &Pending| {
@@ -176,7 +196,11 @@ impl Engine {
         let held_up = child.own.any_soon()
             || self.inflight.any_soon_answered()
             || planted!(self, ListenHoldsUp) && self.inflight.any(listens);
-        !held_up
+        match (held_up, reads) {
+            (false, _) => Gate::Open,
+            (true, true) => Gate::Soon,
+            (true, false) => Gate::Shut,
+        }
     }
 
     /// Whether a child that has said nothing gets no further request until it has answered one of this method.
@@ -201,9 +225,7 @@ impl Engine {
         if let Some(child) = &mut self.child {
             child.probed |= probes;
         }
-        if self.has_served {
-            self.timers.arm_once(Timer::SideBySide, now + SILENCE);
-        }
+        self.timers.arm_once(Timer::SideBySide, now + SILENCE);
         self.timers.arm_once(Timer::Startup, now + STARTUP);
     }
 
@@ -224,8 +246,19 @@ impl Engine {
             return;
         };
         child.reads |= read;
+        let now = self.now.mono;
         if !read {
-            self.timers.arm(Timer::SideBySide, self.now.mono + SILENCE);
+            return self.timers.arm(Timer::SideBySide, now + SILENCE);
+        }
+        // A server that ignores what it has read of `server/discover` may speak another era by now. Later runs are not
+        // to tell their hosts otherwise, unless it answers after all.
+        let asked = |pending: &Pending| &*pending.method == DISCOVER && pending.written == Some(from);
+        if child.own.any(|own| *own == Own::Discover) || self.inflight.any(asked) {
+            let patience = child.asked_at.unwrap_or(now) + DISCOVER_WAIT;
+            if now < patience {
+                return self.timers.arm(Timer::SideBySide, patience);
+            }
+            self.erase_discovered();
         }
     }
 

@@ -326,7 +326,7 @@ impl Engine {
         let len = line.len();
         match self.phase {
             Phase::Serving if !self.awaits_sign() => {
-                self.expect_strays(answers);
+                self.expect_strays(answers, &line);
                 self.tell_child(self.generation, line);
             }
             Phase::Serving | Phase::Starting | Phase::Crashed | Phase::Waiting | Phase::Draining

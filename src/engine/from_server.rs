@@ -93,7 +93,14 @@ impl Engine {
                 self.forward_to_host(frame.bytes);
             }
             // Whole JSON with nothing in front of it: a message inside it is quoted, in a log for instance.
-            Parsed::Batch(_) | Parsed::Malformed(_) => self.noise(child, frame.bytes),
+            Parsed::Batch(_) => self.noise(child, frame.bytes),
+            Parsed::Malformed(_) => {
+                let answers = |name: &&str| edit::find_in(&frame.bytes, &[*name]).is_some();
+                if ["result", "error"].iter().any(answers) {
+                    self.damaged(child, &frame.bytes);
+                }
+                self.noise(child, frame.bytes);
+            }
         }
     }
 
@@ -132,19 +139,14 @@ impl Engine {
             }
             Ok(Message::Request(_) | Message::Notification(_)) | Err(_) => false,
         };
-        elements.iter().all(stray) && self.is_stray(child, elements.len())
+        let ids: Vec<&Id> = elements.iter().filter_map(id_of).collect();
+        elements.iter().all(stray) && self.is_stray(child, elements.len(), &ids)
     }
 
     /// Whether this child may still give so many answers to lines that we could not read. If so, they are counted off.
-    fn is_stray(&mut self, child: Gen, answers: usize) -> bool {
-        let Some(current) = self.child.as_mut().filter(|current| current.generation == child) else {
-            return false;
-        };
-        let rest = u32::try_from(answers).ok().and_then(|answers| current.strays.checked_sub(answers));
-        rest.is_some_and(|rest| {
-            current.strays = rest;
-            true
-        })
+    fn is_stray(&mut self, child: Gen, answers: usize, ids: &[&Id]) -> bool {
+        let current = self.child.as_mut().filter(|current| current.generation == child);
+        current.is_some_and(|current| current.strays.take(answers, ids))
     }
 
     fn child_batch(&mut self, child: Gen, line: &Bytes, elements: Vec<Element>) {
@@ -205,6 +207,11 @@ impl Engine {
                     self.dropped(DropCause::RequestOfDead, line.len());
                     return Admission::Keep;
                 }
+                let current = self.child.as_mut();
+                let quotation = current.and_then(|child| child.held_back.dispel_question(&request.id));
+                if let Some(quotation) = quotation {
+                    self.noise(child, quotation);
+                }
                 if planted!(self, KeepDeadIds) {
                     self.asked.register(Gen(1), &request.id, &request.params, line);
                     return Admission::Forward(line.clone());
@@ -245,9 +252,11 @@ impl Engine {
                 .map_or(Admission::Keep, Admission::Forward);
         }
         if let Some(own) = current.own.remove(&wire) {
-            if let Own::Late { token: Some(token), .. } = &own {
+            let token = if let Own::Late { token, .. } = &own { token.as_ref() } else { None };
+            if let Some(token) = token {
                 current.owed_tokens.remove(token);
             }
+            current.strays.done(&wire, token);
             self.own_answer(child, &own, response, line);
             return Admission::Keep;
         }
@@ -260,6 +269,9 @@ impl Engine {
             return Admission::Keep;
         }
         let Some(pending) = self.inflight.complete(&id, child) else { return Admission::Keep };
+        if let Some(current) = &mut self.child {
+            current.strays.done(&wire, pending.wire_token());
+        }
         if &*pending.method == DISCOVER {
             // The host has its answer from the child itself, and can choose its era.
             if let Some(current) = &mut self.child {
@@ -300,7 +312,7 @@ impl Engine {
     fn admit_without_id(&mut self, child: Gen, response: &Response, line: &Bytes) -> Admission {
         self.may_answer_ping(line);
         let may_lack = self.replay.told_at_least(IDLESS_ERRORS) || self.is_modern();
-        if may_lack && !response.has_odd_id || self.is_stray(child, 1) {
+        if may_lack && !response.has_odd_id || self.is_stray(child, 1, &[]) {
             Admission::Forward(line.clone())
         } else {
             Admission::Noise
@@ -312,7 +324,7 @@ impl Engine {
         // A request that waits for another child, or for a verdict, is not answered by this child.
         let pending = |id: &Id| self.inflight.contains(id);
         let matches = is_ours(id) || pending(id) || id.twin().is_some_and(|twin| pending(&twin));
-        if planted!(self, ForwardStrayAnswers) || !matches && self.is_stray(child, 1) {
+        if planted!(self, ForwardStrayAnswers) || !matches && self.is_stray(child, 1, &[id]) {
             return Admission::Forward(line.clone());
         }
         self.dropped(DropCause::AnswerToNothing, line.len());
@@ -362,7 +374,11 @@ impl Engine {
         }
         let params = &notification.params;
         let (request, line) = if self.is_modern() {
-            self.about_stream(child, notification, line)
+            let Some(about) = self.about_stream(child, notification, line) else {
+                self.dropped(DropCause::Goodbye, line.len());
+                return Admission::Keep;
+            };
+            about
         } else {
             (params.request_id.clone(), line.clone())
         };
@@ -371,14 +387,10 @@ impl Engine {
                 self.admit_progress(child, token, params.progress.as_deref(), &line)
             }
             // The server sends no requests in this era, so it can only end a stream.
-            ("notifications/cancelled", _, known) if self.is_modern() && !planted!(self, SpliceStreams) => {
-                let ends = match (known, &params.request_id) {
-                    (Some(id), _) => self.ends_stream(child, id, &line),
-                    // The server has no such stream. The host may use the id for another request.
-                    (None, Some(said)) => self.inflight.get_like(said).is_none(),
-                    (None, None) => true,
-                };
-                if !ends {
+            ("notifications/cancelled", _, Some(id))
+                if self.is_modern() && !planted!(self, SpliceStreams) =>
+            {
+                if !self.ends_stream(child, id, &line) {
                     self.dropped(DropCause::Goodbye, line.len());
                     return Admission::Keep;
                 }
@@ -416,7 +428,7 @@ impl Engine {
                 Admission::Keep
             }
             // It may belong to a line that we could not read.
-            Progress::Unknown if self.child.as_ref().is_some_and(|child| child.strays > 0) => {
+            Progress::Unknown if self.child.as_ref().is_some_and(|child| child.strays.may_report(token)) => {
                 Admission::Forward(line.clone())
             }
             Progress::Unwanted | Progress::Unknown if planted!(self, ProgressOfNothing) => {
@@ -472,6 +484,14 @@ impl Engine {
         } else if let Some(own) = self.inflight.known_as(&id, child).cloned() {
             self.answer_too_large(&own, len);
         }
+    }
+}
+
+/// The id of an answer in an array.
+fn id_of(element: &Element) -> Option<&Id> {
+    match &element.message {
+        Ok(Message::Response(response)) => response.id.as_ref(),
+        Ok(Message::Request(_) | Message::Notification(_)) | Err(_) => None,
     }
 }
 

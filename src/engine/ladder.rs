@@ -250,9 +250,9 @@ impl Ladder {
         times.into_iter().flatten().min()
     }
 
-    /// Whether the child was sent a signal.
-    pub(super) fn has_told(&self) -> bool {
-        self.killed || !self.sent.is_empty()
+    /// Whether the child was sent a signal, or is to be handed on one that we were sent.
+    pub(super) fn tells(&self) -> bool {
+        self.killed || !self.sent.is_empty() || !self.handed.is_empty()
     }
 
     /// Whether the group is no longer waited for.

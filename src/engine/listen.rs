@@ -121,12 +121,13 @@ impl Engine {
             return true;
         }
         self.listens.close(id);
-        if let Some(pending) = self.inflight.take(id).filter(|pending| !pending.cancelled) {
-            self.note_done(
-                &pending,
-                &Response { id: Some(id.clone()), has_odd_id: false, is_error: false },
-                line,
-            );
+        if let Some(pending) = self.inflight.take(id) {
+            // Its result may follow, when the host has given the id to another request.
+            self.owe(&pending);
+            if !pending.cancelled {
+                let response = Response { id: Some(id.clone()), has_odd_id: false, is_error: false };
+                self.note_done(&pending, &response, line);
+            }
         }
         true
     }

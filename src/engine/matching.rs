@@ -145,24 +145,34 @@ impl Engine {
     }
 
     /// A notification about a stream, with the stream's id as the host knows it; and the id of the request that it
-    /// names, `None` if it names none that this child has.
-    pub(super) fn about_stream(&self, child: Gen, told: &Notification, line: &Bytes) -> (Option<Id>, Bytes) {
+    /// names, `None` if it names none that this child has. Nothing if it is about a stream that this child no longer
+    /// has, and the host uses the id for another request.
+    pub(super) fn about_stream(
+        &self,
+        child: Gen,
+        told: &Notification,
+        line: &Bytes,
+    ) -> Option<(Option<Id>, Bytes)> {
         let known = |id: &Id| {
             self.awaited(child, id).and_then(|wire| Some(self.inflight.known_as(&wire, child)?.clone()))
         };
+        let is_another = |id: &Id| self.inflight.get_like(id).is_some();
         let mut line = line.clone();
-        if let Some(id) = edit::find_in(&line, &SUBSCRIPTION).and_then(Id::from_json)
-            && let Some(own) = known(&id)
-        {
-            line = respelled(&line, &SUBSCRIPTION, &id, &own);
-        }
-        let named = told.params.request_id.as_ref().map(|id| (id, known(id)));
-        match named {
-            Some((id, Some(own))) => {
-                let line = respelled(&line, &["params", "requestId"], id, &own);
-                (Some(own), line)
+        if let Some(id) = edit::find_in(&line, &SUBSCRIPTION).and_then(Id::from_json) {
+            match known(&id) {
+                Some(own) => line = respelled(&line, &SUBSCRIPTION, &id, &own),
+                None if is_another(&id) => return None,
+                None => {}
             }
-            Some((_, None)) | None => (None, line),
+        }
+        let Some(id) = &told.params.request_id else { return Some((None, line)) };
+        match known(id) {
+            Some(own) => {
+                let line = respelled(&line, &["params", "requestId"], id, &own);
+                Some((Some(own), line))
+            }
+            None if is_another(id) => None,
+            None => Some((None, line)),
         }
     }
 }

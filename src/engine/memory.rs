@@ -138,7 +138,8 @@ impl Engine {
         }
     }
 
-    fn erase_discovered(&mut self) {
+    /// What is kept of `server/discover` is not for later runs: this server does not answer it.
+    pub(super) fn erase_discovered(&mut self) {
         let Some(version) = self.envelope.as_ref().map(|envelope| envelope.version.clone()) else { return };
         if std::mem::replace(&mut self.replay.discover_refused, true) || planted!(self, KeepRefused) {
             return;

@@ -85,6 +85,7 @@ pub(crate) use sim::{SEEDS as SIMULATED, simulated};
 mod starter;
 mod stopping;
 mod story;
+mod strays;
 mod suspect;
 mod tally;
 mod timers;

@@ -121,9 +121,13 @@ impl Queue {
         self.take(place)
     }
 
-    /// Takes the first request out that came alone, whatever waits in front of it.
-    pub(super) fn pop_request(&mut self) -> Option<Id> {
-        let place = *self.alone.first()?;
+    /// Takes the first wanted request out that came alone, whatever waits in front of it.
+    pub(super) fn pop_request_if(&mut self, wanted: impl Fn(&Id) -> bool) -> Option<Id> {
+        let is_wanted = |place: &&i64| match &self.lines[*place].what {
+            What::Alone(id) => wanted(id),
+            What::Batch { .. } | What::Other(_) => false,
+        };
+        let place = *self.alone.iter().find(is_wanted)?;
         match self.take(place)? {
             Waiting::Request(id) => Some(id),
             Waiting::Batch { .. } | Waiting::Other { .. } => None,
@@ -256,7 +260,12 @@ mod tests {
             assert!(queue.push(waiting, 1).is_ok());
         }
         queue.push_front(Waiting::Request(Id::text("first")), 1);
-        let taken = [queue.pop_request(), queue.pop_request(), queue.pop_request(), queue.pop_request()];
+        let taken = [
+            queue.pop_request_if(|_| true),
+            queue.pop_request_if(|_| true),
+            queue.pop_request_if(|_| true),
+            queue.pop_request_if(|_| true),
+        ];
         assert_eq!(
             taken.map(|id| id.map(|id| id.to_json())),
             [Some("\"first\"".into()), Some("\"b\"".into()), Some("\"c\"".into()), None]

@@ -95,11 +95,11 @@ impl Engine {
         self.gone_if_over();
     }
 
-    /// A child that is being stopped has exited. If it exited with a code and was sent nothing, it has left because its
-    /// input ended, and may leave helpers behind on purpose.
+    /// A child that is being stopped has exited. If it exited with a code, and no signal was sent or waits to be sent, it
+    /// has left because its input ended, and may leave helpers behind on purpose.
     pub(super) fn leader_is_gone(&mut self, exit: Exit) {
         let Some(ladder) = self.child.as_mut().and_then(|child| child.ladder.as_mut()) else { return };
-        if matches!(exit, Exit::Code(_)) && !ladder.has_told() {
+        if matches!(exit, Exit::Code(_)) && !ladder.tells() {
             ladder.leaves();
         } else {
             ladder.leader_goes(self.now.mono, self.config.graces);

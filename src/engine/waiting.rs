@@ -93,7 +93,7 @@ impl Engine {
             match waiting {
                 Waiting::Request(id) => self.write(&id),
                 Waiting::Other { line, answers } => {
-                    self.expect_strays(answers);
+                    self.expect_strays(answers, &line);
                     self.tell_child(self.generation, line);
                 }
                 Waiting::Batch { whole, elements } => self.write_batch(whole, elements),
@@ -113,9 +113,9 @@ impl Engine {
     }
 
     /// Lines that could not be read as requests may get so many answers.
-    pub(super) fn expect_strays(&mut self, answers: u32) {
-        if let Some(child) = self.child.as_mut().filter(|_| answers > 0) {
-            child.strays = child.strays.saturating_add(answers);
+    pub(super) fn expect_strays(&mut self, answers: u32, line: &Bytes) {
+        if let Some(child) = &mut self.child {
+            child.strays.expect(answers, line);
         }
     }
 
@@ -179,7 +179,7 @@ impl Engine {
                     None => whole = None,
                 },
                 BatchElement::Other(bytes, answers) => {
-                    self.expect_strays(answers);
+                    self.expect_strays(answers, &bytes);
                     parts.push(bytes);
                 }
             }

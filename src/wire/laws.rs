@@ -130,7 +130,7 @@ fn by_value(text: &str) -> Option<Message> {
         (None, Some(_)) | (Some(true), Some(false)) => Some(true),
         (Some(_), _) => Some(false),
     };
-    match (object.get("method"), is_error, id) {
+    match (object.get("method").filter(|it| is_error.is_none() || !it.is_null()), is_error, id) {
         (Some(method), None, id) => {
             let method = method.as_str()?.into();
             Some(match id {

@@ -248,7 +248,9 @@ impl<'t> Envelope<'t> {
             (Part::Value | Part::Null, Part::Absent | Part::Null) => Some(false),
             (Part::Absent | Part::Null, Part::Null | Part::Value) => Some(true),
         };
-        match (self.method, id, is_error) {
+        // What writes all messages by one form writes down that an answer has no method.
+        let method = self.method.filter(|method| is_error.is_none() || method.json != "null");
+        match (method, id, is_error) {
             (Some(method), id, None) => {
                 let method = Method::new(&method.string()?);
                 let params = self.params.unwrap_or_default();

@@ -133,39 +133,34 @@ impl Stage {
         self.drain();
     }
 
+    /// Shows what the engine puts out, and answers it. As in the relay: all outputs of a step first, then the next input.
     fn drain(&mut self) {
-        while let Some(output) = self.engine.as_mut().expect("started").poll() {
-            self.show(&output);
-            if let Output::Quote(from) = output {
-                let text = self.stderr.clone();
-                let now = self.now();
-                self.engine.as_mut().expect("started").handle(now, Input::Quoted { from, text });
+        let mut replies = VecDeque::new();
+        loop {
+            while let Some(output) = self.engine.as_mut().expect("started").poll() {
+                self.show(&output);
+                replies.extend(self.reply(&output));
             }
-            if let Output::Spawn(child) = output {
+            let Some(reply) = replies.pop_front() else { return };
+            let now = self.now();
+            self.engine.as_mut().expect("started").handle(now, reply);
+        }
+    }
+
+    /// What the engine learns at once from what it has put out.
+    fn reply(&mut self, output: &Output) -> Option<Input> {
+        match *output {
+            Output::Quote(from) => Some(Input::Quoted { from, text: self.stderr.clone() }),
+            Output::Spawn(child) => {
                 self.child = child;
-                let outcome = match self.spawn_fault.pop_front() {
+                Some(match self.spawn_fault.pop_front() {
                     Some((fault, reason)) => Input::SpawnFailed(child, fault, reason),
                     None => Input::Spawned(child, 1000 + child.0),
-                };
-                // As in the relay: the rest of the outputs first, then the next input.
-                while let Some(output) = self.engine.as_mut().expect("started").poll() {
-                    self.show(&output);
-                }
-                let now = self.now();
-                self.engine.as_mut().expect("started").handle(now, outcome);
-            } else if let Output::LookAtStdin(child) = output {
-                while let Some(output) = self.engine.as_mut().expect("started").poll() {
-                    self.show(&output);
-                }
-                let (now, read) = (self.now(), !self.unread);
-                self.engine.as_mut().expect("started").handle(now, Input::Stdin { child, read });
-            } else if let Output::LookAtGroup(child) = output {
-                while let Some(output) = self.engine.as_mut().expect("started").poll() {
-                    self.show(&output);
-                }
-                let (now, empty) = (self.now(), !self.helpers);
-                self.engine.as_mut().expect("started").handle(now, Input::Group { child, empty });
+                })
             }
+            Output::LookAtStdin(child) => Some(Input::Stdin { child, read: !self.unread }),
+            Output::LookAtGroup(child) => Some(Input::Group { child, empty: !self.helpers }),
+            _ => None,
         }
     }
 

@@ -224,7 +224,9 @@ impl Checker {
             }
             return Ok(());
         };
-        if self.is_held_up(message.id.as_deref()) {
+        let asked = message.id.as_deref().and_then(|id| self.open.get(id));
+        let soon = asked.is_some_and(|request| request.is_soon() || request.stream);
+        if self.is_held_up(message.id.as_deref(), soon) {
             violated!("a child that may still be starting gets one request after the other", "{line}");
         }
         if !self.kid().heard {
@@ -234,20 +236,21 @@ impl Checker {
         Ok(())
     }
 
-    /// Whether a child that has said nothing so far may not be given a request yet.
-    fn is_held_up(&self, request: Option<&str>) -> bool {
+    /// Whether a child that has said nothing so far may not be given this request yet, which a server that is up answers
+    /// `soon`, or keeps open.
+    fn is_held_up(&self, request: Option<&str>, soon: bool) -> bool {
         let kid = &self.kids[&self.living];
         let silent = kid.reads && kid.asked_first.is_some_and(|at| self.now >= at + SILENCE);
-        if silent && self.kids.values().any(|kid| kid.serving_since.is_some()) {
+        if silent && (soon || self.kids.values().any(|kid| kid.serving_since.is_some())) {
             return false;
         }
-        let soon = |(id, pending): (&String, &Request)| {
+        let holds_up = |(id, pending): (&String, &Request)| {
             pending.at == Some(self.living)
                 && pending.is_soon()
                 && !pending.cancelled
                 && request != Some(id.as_str())
         };
-        !kid.late.is_empty() || self.open.iter().any(soon)
+        !kid.late.is_empty() || self.open.iter().any(holds_up)
     }
 
     /// A child of the modern era that runs gets what waits, except what has to wait for its first sign of life.
@@ -263,10 +266,10 @@ impl Checker {
                 // An answer of our own may wait for the report of what the child has printed.
                 && request.name() != STATUS_TOOL
         };
-        if let Some(request) =
-            self.open.values().filter(waits).find(|request| !self.is_doubted(request)).filter(|_| ready)
-            && !self.is_held_up(None)
-        {
+        let may_be_given = |request: &&Request| {
+            !self.is_doubted(request) && !self.is_held_up(None, request.is_soon() || request.stream)
+        };
+        if let Some(request) = self.open.values().filter(waits).find(may_be_given).filter(|_| ready) {
             violated!(
                 "nothing is held up by a stream, or for long by a slow answer",
                 "{} waits",

@@ -199,9 +199,13 @@ impl Checker {
 
     /// A child gets a request under this id. A name that it already has for the id belongs to an older request.
     pub(super) fn is_written_under(&mut self, child: u32, id: Option<&str>) {
-        let Some(id) = id.filter(|id| self.open.get(*id).is_some_and(|it| it.at != Some(child))) else {
-            return;
-        };
+        if let Some(id) = id.filter(|id| self.open.get(*id).is_some_and(|it| it.at != Some(child))) {
+            self.has_answered(child, id);
+        }
+    }
+
+    /// A child has answered this request, so the name under which it had it has no meaning any more.
+    pub(super) fn has_answered(&mut self, child: u32, id: &str) {
         if let Some(kid) = self.kids.get_mut(&child) {
             kid.aliases.retain(|_, own| own != id);
         }

@@ -45,13 +45,18 @@ impl Server {
     }
 }
 
-/// Whether the checker can follow this message behind noise: a tool's result, or something that is no answer.
+/// Whether the checker can follow this message behind noise: a tool's result, or a notification that only servers send.
 fn may_be_glued(message: &str) -> bool {
-    let answers = parse::message(message).is_some_and(|message| message.method.is_none());
-    !answers
-        || message.contains("\"content\":[{")
-            && !message.contains(REFUSED)
-            && !message.contains("mcp-supervise:")
+    let Some(parsed) = parse::message(message) else { return false };
+    match parsed.method.as_deref() {
+        Some("notifications/cancelled" | "notifications/tasks/status") => false,
+        Some(_) => !parsed.is_request(),
+        None => {
+            message.contains("\"content\":[{")
+                && !message.contains(REFUSED)
+                && !message.contains("mcp-supervise:")
+        }
+    }
 }
 
 pub(super) fn noise(rng: &mut Rng) -> Said {
