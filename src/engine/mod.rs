@@ -330,8 +330,8 @@ impl Engine {
 
     /// When [`Input::Timer`] is wanted, in monotonic time. `None` if not before another input.
     pub fn deadline(&self) -> Option<Duration> {
-        let ending = matches!(self.phase, Phase::Stopping | Phase::Stopped);
-        let session = self.lease.as_ref().filter(|_| !ending).map(Lease::deadline);
+        let ended = matches!(self.phase, Phase::Stopping | Phase::Stopped) && self.child.is_none();
+        let session = self.lease.as_ref().filter(|_| !ended).map(Lease::deadline);
         self.timers.next().into_iter().chain(self.answers_due()).chain(session).min()
     }
 

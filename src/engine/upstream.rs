@@ -144,7 +144,8 @@ impl Engine {
         let Some(lease) = &mut self.lease else { return };
         // What a renewal brought would be lost with us.
         let stopping = self.phase == Phase::Stopping;
-        if lease.is_due(self.now) && !stopping {
+        // A server that saves while it is stopped may wait for a verdict on what it asks of the API.
+        if lease.is_due(self.now) && !(stopping && self.child.is_none()) {
             lease.handle(self.now, Event::Timer);
         }
         let mut verdicts = BTreeMap::new();

@@ -23,10 +23,13 @@ const TIMES: u16 = 8;
 type Figure = (&'static str, usize, fn(usize) -> f64);
 
 pub(super) fn rows() -> Vec<Row> {
-    let figures: [Figure; 6] = [
+    let figures: [Figure; 9] = [
         ("answering requests that wait", 4000, answering),
         ("cancelling requests in flight", 4000, cancelling),
         ("cancelling requests that wait", 100, cancelling_waiting),
+        ("calling a modern server that is silent", 2000, calling_modern),
+        ("ending listening streams", 2000, ending_streams),
+        ("answering requests of the server", 2000, answering_server),
         ("reading a list of tools", 1000, listing),
         ("comparing a list of tools", 1000, comparing),
         ("reading blanks before a message", 64, blanks),
@@ -125,6 +128,41 @@ fn cancelling_waiting(count: usize) -> f64 {
     stage.crash();
     stage.ask(count);
     timed(|| stage.cancel(count))
+}
+
+/// The members of a request of the modern era after its method.
+const ENVELOPED: &str = r#""params":{"name":"a","notifications":{"toolsListChanged":true},"_meta":{"io.modelcontextprotocol/protocolVersion":"2026-07-28"}}"#;
+
+fn calling_modern(count: usize) -> f64 {
+    let mut stage = Stage { engine: Engine::new(Config::default(), Now::default()), now: Duration::ZERO };
+    stage.tell(Input::Spawned(Gen(1), 1));
+    timed(|| {
+        for id in 1..=count {
+            stage.host(format!(r#"{{"jsonrpc":"2.0","id":{id},"method":"tools/call",{ENVELOPED}}}"#));
+        }
+        assert_eq!(stage.engine.snapshot().owed, count, "none is answered by us");
+    })
+}
+
+fn ending_streams(count: usize) -> f64 {
+    let mut stage = Stage { engine: Engine::new(Config::default(), Now::default()), now: Duration::ZERO };
+    stage.tell(Input::Spawned(Gen(1), 1));
+    for id in 1..=count {
+        stage.host(format!(r#"{{"jsonrpc":"2.0","id":{id},"method":"subscriptions/listen",{ENVELOPED}}}"#));
+    }
+    timed(|| stage.cancel(count))
+}
+
+fn answering_server(count: usize) -> f64 {
+    let mut stage = Stage::greeted();
+    timed(|| {
+        for id in 1..=count {
+            stage.server(format!(r#"{{"jsonrpc":"2.0","id":{id},"method":"roots/list"}}"#));
+        }
+        for id in 1..=count {
+            stage.host(format!(r#"{{"jsonrpc":"2.0","id":{id},"result":{{"roots":[]}}}}"#));
+        }
+    })
 }
 
 fn tools(count: usize) -> String {

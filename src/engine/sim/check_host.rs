@@ -187,6 +187,7 @@ impl Checker {
                 if self.open.get(&known).is_some_and(|request| request.stream) {
                     self.is_over(child, &known, line)?;
                     self.cover.hit("stream ended by a notification");
+                    self.is_owed(&known, Some(child));
                     self.open.remove(&known);
                     self.has_answered(child, &known);
                     self.streams.remove(&known);
