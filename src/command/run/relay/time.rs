@@ -1,13 +1,16 @@
 //! The relay's time: when it is to be woken, what it then gives back, and what time it is.
 
 use super::Relay;
+use crate::threads;
 
 impl Relay {
-    /// The alarm rings at the engine's deadline, or when memory is to be given back, or before. A deadline that moves on
-    /// with each message does not move it: that is seen when it rings, and costs nothing until then.
+    /// The alarm rings at the engine's deadline, when memory is to be given back, when services are to be tried again that
+    /// had no thread, or before. A deadline that moves on with each message does not move it: that is seen when it rings,
+    /// and costs nothing until then.
     pub(super) fn set_alarm(&mut self) {
         self.deadline = self.engine.deadline();
-        let deadline = self.deadline.into_iter().chain(self.rest.at()).min();
+        let threads = threads::is_awaited().then_some(self.threads_at);
+        let deadline = self.deadline.into_iter().chain(self.rest.at()).chain(threads).min();
         let Some(deadline) = deadline else { return self.alarm_at = None };
         if self.alarm_at.is_none_or(|at| deadline < at) {
             self.alarm.ring_in(deadline.saturating_sub(self.now.mono));
