@@ -1,8 +1,9 @@
-//! The end of processes: collecting those that we have started, and, as process 1, those that we have inherited.
+//! The end of processes: collecting those that we have started, and those that we have inherited.
 //!
 //! A process that has ended keeps its number until it is collected, so a child is struck off the guardian's list first. As
-//! process 1 of a container or namespace we are given the orphans of all others, and nothing else collects them. A child of
-//! ours must never be collected as one of these: its exit would be lost. So those that live are known here.
+//! process 1 of a container or namespace we are given the orphans of all others, and as a subreaper those of our children;
+//! nothing else collects them. A child of ours must never be collected as one of these: its exit would be lost. So those
+//! that live are known here.
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
@@ -77,10 +78,22 @@ pub(super) fn collect(pid: Pid) {
     while waitpid(pid, None) == Err(Errno::EINTR) {}
 }
 
-/// As process 1, collects what has ended and was started by others. Else nothing is ever inherited, and this does nothing.
+/// Whether the orphans of others become our children: we are process 1, or what we were before has made us a subreaper.
+#[cfg(target_os = "linux")]
+pub fn inherits_orphans() -> bool {
+    Pid::this().as_raw() == 1 || nix::sys::prctl::get_child_subreaper().unwrap_or(false)
+}
+
+/// The same: where there are no namespaces, nothing is ever inherited.
+#[cfg(not(target_os = "linux"))]
+pub fn inherits_orphans() -> bool {
+    false
+}
+
+/// Collects the children of ours that have ended and were started by others.
 pub fn reap_orphans() {
     #[cfg(target_os = "linux")]
-    if Pid::this().as_raw() == 1 {
+    {
         let known = known();
         for pid in ended_children() {
             if !known.0.contains(&pid) {
@@ -90,15 +103,16 @@ pub fn reap_orphans() {
     }
 }
 
-/// The children of process 1 that have ended. A wait for any of them would stop at the first, be it a known one.
+/// Our children that have ended. A wait for any of them would stop at the first, be it a known one.
 #[cfg(target_os = "linux")]
 fn ended_children() -> Vec<Pid> {
     let Ok(entries) = std::fs::read_dir("/proc") else { return Vec::new() };
     let pids = entries.flatten().filter_map(|entry| entry.file_name().to_str()?.parse::<i32>().ok());
+    let ended = format!(" Z {} ", Pid::this());
     pids.filter(|pid| {
         let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
         // `pid (name) state parent ...`, and a name may hold anything.
-        stat.rsplit_once(')').is_some_and(|(_, rest)| rest.starts_with(" Z 1 "))
+        stat.rsplit_once(')').is_some_and(|(_, rest)| rest.starts_with(&ended))
     })
     .map(Pid::from_raw)
     .collect()

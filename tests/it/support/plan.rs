@@ -3,6 +3,8 @@
 use std::env;
 use std::ffi::{OsStr, OsString};
 use std::fs::File;
+#[cfg(target_os = "linux")]
+use std::os::unix::process::CommandExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::sync::{Arc, Once};
@@ -47,6 +49,9 @@ pub(crate) struct Plan {
     stderr_unread: bool,
     /// What starts the supervisor, given its command line. Empty where the test does.
     starter: Vec<OsString>,
+    /// Orphans of other processes become the supervisor's children.
+    #[cfg(target_os = "linux")]
+    heir: bool,
     /// As whom, and with how few processes, the supervisor is run.
     #[cfg(target_os = "linux")]
     tenant: Option<Tenant>,
@@ -72,6 +77,8 @@ impl Plan {
             stderr: Kind::Pipe,
             stderr_unread: false,
             starter: Vec::new(),
+            #[cfg(target_os = "linux")]
+            heir: false,
             #[cfg(target_os = "linux")]
             tenant: None,
             folder: None,
@@ -167,6 +174,13 @@ impl Plan {
     /// This command starts the supervisor, whose own command line it is given.
     pub(crate) fn by<W: AsRef<OsStr>>(mut self, words: impl IntoIterator<Item = W>) -> Self {
         self.starter = words.into_iter().map(|word| word.as_ref().to_owned()).collect();
+        self
+    }
+
+    /// Orphans below the supervisor become its children, as they become those of process 1.
+    #[cfg(target_os = "linux")]
+    pub(crate) fn heir(mut self) -> Self {
+        self.heir = true;
         self
     }
 
@@ -284,6 +298,14 @@ impl Plan {
         #[cfg(target_os = "linux")]
         if let Some(disk) = &self.disk {
             disk.mount_for(&mut command);
+        }
+        #[cfg(target_os = "linux")]
+        if self.heir {
+            #[expect(unsafe_code, reason = "only the child may be one")]
+            // SAFETY: between fork and exec only a system call is made.
+            unsafe {
+                command.pre_exec(|| Ok(nix::sys::prctl::set_child_subreaper(true)?));
+            }
         }
         #[cfg(target_os = "linux")]
         if let Some(tenant) = &self.tenant {
