@@ -57,8 +57,8 @@ pub use fault::{executable, script_line};
 use guardian::Entry;
 pub use guardian::Guardian;
 pub use login_shell::LoginShell;
-pub use reaper::reap_orphans;
 use reaper::{Living, reap, reap_later};
+pub use reaper::{inherits_orphans, reap_orphans};
 pub use sys::{EndWatch, take_signals};
 pub use tail::Tail;
 

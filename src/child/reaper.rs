@@ -1,9 +1,9 @@
-//! Collects ended processes: those that we have started and, as process 1, those that we have inherited.
+//! Collects ended processes: those that we have started, and those that we have inherited.
 //!
 //! A process that has ended keeps its number until it is collected, so a child is first removed from the guardian's
-//! list. As process 1 of a container or namespace we inherit the orphans of all other processes, and nothing else
-//! collects them. A child of ours must not be collected as an orphan, because its exit would be lost. This module
-//! therefore lists the children that are not collected yet.
+//! list. As process 1 of a container or namespace we inherit the orphans of all other processes, and as a subreaper
+//! those of our descendants; nothing else collects them. A child of ours must not be collected as an orphan, because
+//! its exit would be lost. This module therefore lists the children that are not collected yet.
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
@@ -79,10 +79,22 @@ pub(super) fn collect(pid: Pid) {
     while waitpid(pid, None) == Err(Errno::EINTR) {}
 }
 
-/// As process 1, collects ended processes that others have started. Otherwise we inherit none, and this does nothing.
+/// Whether we inherit orphans: we are process 1, or what ran before us in this process has made it a subreaper.
+#[cfg(target_os = "linux")]
+pub fn inherits_orphans() -> bool {
+    Pid::this().as_raw() == 1 || nix::sys::prctl::get_child_subreaper().unwrap_or(false)
+}
+
+/// Whether we inherit orphans: never, where there are no namespaces.
+#[cfg(not(target_os = "linux"))]
+pub fn inherits_orphans() -> bool {
+    false
+}
+
+/// Collects our children that have ended and were started by others.
 pub fn reap_orphans() {
     #[cfg(target_os = "linux")]
-    if Pid::this().as_raw() == 1 {
+    {
         let known = known();
         for pid in ended_children() {
             if !known.0.contains(&pid) {
@@ -92,15 +104,16 @@ pub fn reap_orphans() {
     }
 }
 
-/// The ended children of process 1. A wait for any child would stop at the first, even if that is one of ours.
+/// Our children that have ended. A wait for any child would stop at the first, even if that is a listed one.
 #[cfg(target_os = "linux")]
 fn ended_children() -> Vec<Pid> {
     let Ok(entries) = std::fs::read_dir("/proc") else { return Vec::new() };
     let pids = entries.flatten().filter_map(|entry| entry.file_name().to_str()?.parse::<i32>().ok());
+    let ended = format!(" Z {} ", Pid::this());
     pids.filter(|pid| {
         let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
         // `pid (name) state parent ...`; the name may contain any character.
-        stat.rsplit_once(')').is_some_and(|(_, rest)| rest.starts_with(" Z 1 "))
+        stat.rsplit_once(')').is_some_and(|(_, rest)| rest.starts_with(&ended))
     })
     .map(Pid::from_raw)
     .collect()

@@ -12,8 +12,12 @@ use nix::sys::signal::{SigSet, Signal};
 use nix::unistd::geteuid;
 use serde_json::json;
 
-use crate::support::process::{Since, pause};
-use crate::support::{Plan, call, text_of};
+#[cfg(target_os = "linux")]
+use crate::support::outside::{ours, over, running};
+use crate::support::process::{self, Since, pause};
+#[cfg(target_os = "linux")]
+use crate::support::tenant::Tenant;
+use crate::support::{Host, Plan, call, request, text_of};
 
 const PING: &[u8] = b"{\"jsonrpc\":\"2.0\",\"id\":1,\"method\":\"ping\"}\n";
 
@@ -74,6 +78,148 @@ fn a_limit_on_threads_is_served_with_or_told_and_is_no_panic() {
         let (status, said) = (output.status, stderr(&output));
         assert!(status.signal().is_none() && status.code() != Some(101), "{limit}: {status:?} {said}");
         assert!(answered(&output) || !said.is_empty(), "{limit}: {status:?}");
+    }
+}
+
+/// Puts a token where the supervisor looks for it, as careful programs do.
+#[cfg(target_os = "linux")]
+fn keep(plan: &Plan, tenant: &Tenant, token: &str) {
+    let (new, path) = (plan.path("token.new"), plan.path("token"));
+    fs::write(&new, token).expect("the folder is there");
+    fs::set_permissions(&new, fs::Permissions::from_mode(0o600)).expect("it is ours");
+    tenant.own(&new);
+    fs::rename(new, path).expect("it is there");
+}
+
+/// A supervisor with everything that has a thread, whose server gets the token itself.
+#[cfg(target_os = "linux")]
+fn with_services(plan: &Plan, tenant: &Tenant) -> Plan {
+    let path = |name: &str| plan.path(name).display().to_string();
+    let options =
+        format!("--watch {} --token-file {} --inject-env THE_TOKEN", path("watched"), path("token"));
+    tenant.server(plan).options(&options)
+}
+
+/// Whether a server after so many others is there and has this token.
+#[cfg(target_os = "linux")]
+fn has_token(host: &Host, after: usize, token: &str) -> bool {
+    let Some(server) = host.servers().get(after..).and_then(|new| new.last().copied()) else { return false };
+    let environment = fs::read(format!("/proc/{server}/environ")).unwrap_or_default();
+    environment.split(|byte| *byte == 0).any(|it| it == format!("THE_TOKEN={token}").as_bytes())
+}
+
+#[cfg(target_os = "linux")]
+#[test]
+fn services_that_had_no_thread_are_told_once_and_work_as_soon_as_there_are_threads() {
+    let plan = Plan::new();
+    let tenant = Tenant::of(&plan, 23457);
+    keep(&plan, &tenant, "the-first-token");
+    let plan = with_services(&plan, &tenant).tireless().options("--backoff-max 50ms --log debug");
+    let plan = plan.tenant(tenant.clone().confined());
+    let mut host = plan.clone().start();
+    let services = [
+        "start keeping the session",
+        "start recording sessions",
+        "start the thread for last good answers",
+        "open the control socket",
+        "watch for changes",
+    ];
+    for service in services {
+        host.stderr_line_with(&format!("failed to {service}: the process limit is reached"));
+    }
+    host.send(request("alive", "ping", &json!({})));
+    host.answer("alive");
+    tenant.release(host.pid());
+    host.greet();
+    host.list();
+    host.until("the server has the token", || has_token(&host, 0, "the-first-token"));
+    host.stderr_line_with("watching for changes");
+    let before = host.servers().len();
+    fs::write(plan.path("watched"), "").expect("the folder is there");
+    host.until("what is watched is seen", || has_token(&host, before, "the-first-token"));
+    running(&plan, &host, "serving");
+    let told = ours(&plan, &["stop", "fixture-server"]);
+    assert_eq!(told.0, 0, "{told:?}");
+    assert_eq!(host.exit(), 0);
+    let recent = over(&plan);
+    assert!(matches!(&recent[..], [row] if row["close_reason"] == "asked"), "{recent:?}");
+    let kept = fs::read_dir(plan.path("data/last-good")).expect("it was made");
+    assert_eq!(kept.count(), 1, "the last good answers");
+    let stderr = host.all_stderr();
+    for service in services {
+        assert_eq!(stderr.matches(&format!("failed to {service}")).count(), 1, "{service}: {stderr}");
+    }
+}
+
+/// A server that cannot be started is left alone for a minute, so there is nothing else that would be an occasion.
+#[cfg(target_os = "linux")]
+#[test]
+fn services_that_had_no_thread_are_tried_again_though_nothing_happens() {
+    let plan = Plan::new().options("--max-restarts 0 --init-grace 1ms --init-timeout 1ms --hold 1ms");
+    let tenant = Tenant::of(&plan, 23461);
+    let mut host = tenant.server(&plan).tenant(tenant.clone().confined()).start();
+    host.greet();
+    host.stderr_line_with("the server is not available");
+    tenant.release(host.pid());
+    host.until("the record and the socket are there", || {
+        host.path("data/sessions.db").exists() && host.path("run").exists()
+    });
+    assert_eq!(host.servers(), Vec::<i32>::new());
+    assert_eq!(host.finish(), 126);
+}
+
+#[cfg(target_os = "linux")]
+#[test]
+fn a_server_is_served_on_while_there_is_no_thread() {
+    let plan = Plan::new();
+    let tenant = Tenant::of(&plan, 23458);
+    keep(&plan, &tenant, "the-first-token");
+    let plan = with_services(&plan, &tenant).tenant(tenant.clone()).options("--log debug");
+    let mut host = plan.clone().start();
+    host.greet();
+    host.list();
+    host.stderr_line_with("watching for changes");
+    running(&plan, &host, "serving");
+    tenant.confine(host.pid());
+    // Neither who asks can be answered, nor the new token be read: both take a thread.
+    let told = ours(&plan, &["stop", "fixture-server"]);
+    assert_eq!(told.0, 73, "{told:?}");
+    keep(&plan, &tenant, "the-second-token");
+    host.stderr_line_with("the token file has changed");
+    for number in 0..50 {
+        let answer = host.ask(number, "echo", &json!({"text": "a"}));
+        assert_eq!(text_of(&answer), "a");
+    }
+    assert_eq!(host.servers().len(), 1, "the token was read");
+    tenant.release(host.pid());
+    host.until("the next server has the token", || has_token(&host, 1, "the-second-token"));
+    let told = ours(&plan, &["stop", "fixture-server"]);
+    assert_eq!(told.0, 0, "{told:?}");
+    assert_eq!(host.exit(), 0);
+}
+
+#[cfg(target_os = "linux")]
+#[test]
+fn a_signal_for_a_server_that_is_dead_already_is_no_error() {
+    for is_another_user in [false, true] {
+        let plan = Plan::new().options("--no-store");
+        let tenant = Tenant::of(&plan, 23459);
+        let server =
+            if is_another_user { tenant.server_of_another(&plan, 23460) } else { Some(tenant.server(&plan)) };
+        let Some(plan) = server else { continue };
+        let mut host = plan.tenant(tenant).start();
+        host.greet();
+        let server = host.server(1);
+        host.signal(Signal::SIGSTOP);
+        host.until("it is stopped", || process::is_stopped(host.pid()));
+        process::kill_hard(server);
+        host.until_gone("the server", server);
+        // It hears of this first, and has not collected the server yet.
+        host.signal(Signal::SIGTERM);
+        host.signal(Signal::SIGCONT);
+        assert_eq!(host.exit(), 128 + 9, "{is_another_user}: {}", host.stderr());
+        let stderr = host.all_stderr();
+        assert!(!stderr.contains("ERROR"), "{stderr}");
     }
 }
 

@@ -15,6 +15,8 @@ mod man;
 mod monitor;
 mod noise;
 mod orders;
+#[cfg(target_os = "linux")]
+mod orphans;
 mod real_sdk;
 mod record;
 mod relay;

@@ -11,7 +11,7 @@ use serde_json::{Value, json};
 
 use crate::support::outside::{ours, over, running, until_status};
 use crate::support::process::eventually;
-use crate::support::{Host, Plan};
+use crate::support::{Host, Plan, call, text_of};
 
 /// The socket of the only supervisor.
 fn socket(host: &Host) -> PathBuf {
@@ -49,7 +49,7 @@ fn a_restart_lets_calls_finish_and_the_host_notices_nothing() {
     // Its socket is opened beside everything else, and may be later than its first answers.
     running(&plan, &host, "serving");
     let until = plan.path("until");
-    host.send(crate::support::call("slow", "compute", &json!({"until": until})));
+    host.send(call("slow", "compute", &json!({"until": until})));
     host.until_heard(first, "\"slow\"");
     let (code, told, stderr) = ours(&plan, &["restart", "fixture-server"]);
     assert_eq!((code, &*stderr), (0, ""));
@@ -113,6 +113,40 @@ fn names_and_ids_that_fit_nothing_or_too_much_are_told_with_what_would() {
     assert_eq!((gone.0, &*gone.1), (72, ""), "{gone:?}");
     assert!(gone.2.contains("has ended") && gone.2.contains("hint:"), "{}", gone.2);
     assert!(over(&plan).iter().all(|row| row["close_reason"] == "asked"));
+}
+
+#[test]
+fn a_restart_now_lets_calls_finish_and_then_waits_for_no_end_of_the_server_itself() {
+    // It does not end with its input, and without a hurry it would have longer for that than this test waits.
+    let plan = Plan::new().server_with("--first", "--ignore-eof").options("--stop-grace 10m");
+    let mut host = plan.clone().start();
+    host.greet();
+    host.list();
+    let first = host.server(1);
+    running(&plan, &host, "serving");
+    let until = plan.path("until");
+    host.send(call("old", "compute", &json!({"until": until})));
+    host.until_heard(first, "\"old\"");
+    let told = ours(&plan, &["restart", "--now", "fixture-server"]);
+    let expected = "fixture-server is started anew as soon as it has done what it does\n";
+    assert_eq!((told.0, &*told.1, &*told.2), (0, expected, ""));
+    running(&plan, &host, "draining");
+    // What is new waits for the next server.
+    host.send(call("new", "pid", &json!({})));
+    fs::write(&until, "").expect("it can be made");
+    assert!(
+        text_of(&host.answer("old")).starts_with("done after"),
+        "the old server answers what it has begun"
+    );
+    let second = host.server(2);
+    assert_eq!(text_of(&host.answer("new")).split(' ').next(), Some(&*second.to_string()));
+    host.until_gone("the first server", first);
+    assert!(!host.heard(first).iter().any(|line| line.contains("\"new\"")));
+    let row = running(&plan, &host, "serving");
+    assert_eq!((&row["restarts"], &row["server_pid"]), (&json!(1), &json!(second)), "{row}");
+    assert_eq!(host.finish(), 0);
+    let stderr = host.all_stderr();
+    assert!(!stderr.contains("WARN"), "an order is no trouble: {stderr}");
 }
 
 /// Where its directory has been opened to others by hand, the socket still answers nobody else.

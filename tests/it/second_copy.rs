@@ -5,7 +5,8 @@
 use nix::sys::signal::Signal;
 use serde_json::json;
 
-use crate::support::{Plan, guidance, process, text_of};
+use crate::support::outside::status;
+use crate::support::{Host, Plan, guidance, process, text_of};
 
 #[test]
 fn two_of_one_command_live_and_die_without_each_other() {
@@ -52,4 +53,38 @@ fn a_supervisor_takes_no_port() {
         assert!(ours.is_empty(), "{network}: {ours:?}");
     }
     assert_eq!(host.finish(), 0);
+}
+
+/// A user has few of what the system watches files with, 128 on most systems, and all programs share them.
+#[cfg(target_os = "linux")]
+#[test]
+fn ten_at_once_watch_nothing_with_the_system() {
+    fn watchers(host: &Host) -> usize {
+        let open = process::descriptors(host.pid());
+        assert!(open.len() > 3, "what it has open is not told: {open:?}");
+        open.iter().filter(|(_, what)| what.as_os_str() == "anon_inode:inotify").count()
+    }
+    let plan = Plan::new();
+    let mut hosts: Vec<Host> = (0..10).map(|_| plan.clone().start()).collect();
+    for host in &mut hosts {
+        host.greet();
+        host.list();
+    }
+    hosts[0].until("all of them are up", || {
+        let found = status(&plan);
+        found["running"].as_array().is_some_and(|all| {
+            all.len() == 10 && all.iter().all(|it| it["answering"] == true && it["phase"] == "serving")
+        })
+    });
+    // Watches are put off until a server has had the time to start. One that has some, and was started last, has them last.
+    let watched = plan.path("watched").display().to_string();
+    let mut last = plan.clone().options(&format!("--log debug --watch {watched}")).start();
+    last.greet();
+    last.stderr_line_with("watching for changes");
+    assert_eq!(watchers(&last), 1);
+    assert_eq!(hosts.iter().map(watchers).collect::<Vec<_>>(), [0; 10]);
+    // The end of one of them is the end of all their servers: they have one list of these.
+    for host in hosts.iter_mut().chain([&mut last]) {
+        assert_eq!(host.finish(), 0);
+    }
 }

@@ -16,6 +16,8 @@ pub(crate) mod outside;
 pub(crate) mod plan;
 pub(crate) mod process;
 pub(crate) mod reader;
+#[cfg(target_os = "linux")]
+pub(crate) mod tenant;
 pub(crate) mod terminal;
 
 use std::fs::{self, File};

@@ -2,13 +2,12 @@
 
 use std::io;
 use std::path::PathBuf;
-use std::pin::Pin;
 use std::sync::Arc;
 use std::thread;
 use std::time::Duration;
 
 use tokio::net::UnixListener;
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, oneshot};
 
 use super::memory;
 use crate::control::{Door, Fault, Service};
@@ -69,12 +68,11 @@ pub(super) struct Control {
     told: bool,
 }
 
-/// The opening of the control socket, under way.
-type Opened = Pin<Box<dyn Future<Output = io::Result<Result<Door, Fault>>> + Send>>;
-
 enum Opening {
+    /// No thread can be had for it now, which is to be told; it is opened as soon as one can.
+    Awaits(io::Error, oneshot::Receiver<Result<Door, Fault>>),
     /// On a thread of its own, for a file system may not answer.
-    Opens(Opened),
+    Opens(oneshot::Receiver<Result<Door, Fault>>),
     Open {
         listener: UnixListener,
         /// Removes it at the end.
@@ -88,10 +86,18 @@ impl Control {
     pub(super) fn open(record: &Record, orders: mpsc::UnboundedSender<Order>) -> Self {
         let dir = crate::datadir::runtime_dir(record.runtime_dir.as_deref());
         let (session, ..) = record.shared.look();
-        let opens: Opened = Box::pin(threads::blocking(move || Door::open(&dir, &session.id)));
+        let (tell, opened) = oneshot::channel();
+        let body = move || {
+            // Where nobody waits for it any more it is removed again.
+            let _ = tell.send(Door::open(&dir, &session.id));
+        };
+        let state = match threads::start_service("door", threads::ORDINARY, body) {
+            Ok(()) => Opening::Opens(opened),
+            Err(error) => Opening::Awaits(error, opened),
+        };
         Self {
             service: Service::new(Arc::clone(&record.shared), orders, &record.options),
-            state: Opening::Opens(opens),
+            state,
             told: false,
         }
     }
@@ -101,6 +107,13 @@ impl Control {
     pub(super) async fn answer(&mut self) -> String {
         loop {
             match &mut self.state {
+                Opening::Awaits(..) => {
+                    let state = std::mem::replace(&mut self.state, Opening::Closed);
+                    if let Opening::Awaits(error, opened) = state {
+                        self.state = Opening::Opens(opened);
+                        return format!("open the control socket: {error}; it is tried again");
+                    }
+                }
                 Opening::Opens(opens) => {
                     let opened = opens.await;
                     self.state = Opening::Closed;
@@ -108,7 +121,7 @@ impl Control {
                         Ok(Ok(Some(open))) => self.state = open,
                         Ok(Ok(None)) => return "listen on the control socket".to_owned(),
                         Ok(Err(fault)) => return fault.to_string(),
-                        Err(error) => return format!("open the control socket: {error}"),
+                        Err(_) => return Fault::Panicked.to_string(),
                     }
                 }
                 Opening::Open { listener, .. } => match listener.accept().await {

@@ -10,8 +10,7 @@ use super::{Host, Plan};
 
 /// The command with these words.
 pub(crate) fn command(plan: &Plan, words: &[&str]) -> Command {
-    #[expect(clippy::disallowed_methods, reason = "the program under test")]
-    let mut command = Command::new(env!("CARGO_BIN_EXE_mcp-supervise"));
+    let mut command = plan.beside();
     for (name, _) in
         std::env::vars_os().filter(|(name, _)| name.to_string_lossy().starts_with("MCP_SUPERVISE_"))
     {

@@ -3,6 +3,8 @@
 use std::env;
 use std::ffi::{OsStr, OsString};
 use std::fs::File;
+#[cfg(target_os = "linux")]
+use std::os::unix::process::CommandExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::sync::{Arc, Once};
@@ -13,6 +15,8 @@ use tempfile::TempDir;
 #[cfg(target_os = "linux")]
 use super::disk::Disk;
 use super::reader::Reader;
+#[cfg(target_os = "linux")]
+use super::tenant::Tenant;
 use super::{Host, Kind, ends};
 
 /// A supervisor that was just started, and the host's ends of its streams.
@@ -43,7 +47,14 @@ pub(crate) struct Plan {
     stdout: Kind,
     stderr: Kind,
     stderr_unread: bool,
-    nohup: bool,
+    /// What starts the supervisor, given its command line. Empty where the test does.
+    starter: Vec<OsString>,
+    /// Orphans of other processes become the supervisor's children.
+    #[cfg(target_os = "linux")]
+    heir: bool,
+    /// As whom, and with how few processes, the supervisor is run.
+    #[cfg(target_os = "linux")]
+    tenant: Option<Tenant>,
     /// The working directory. `None` for that of the test.
     folder: Option<PathBuf>,
     /// What only the supervisor sees, and what it starts. `None` where it sees what the test sees.
@@ -65,7 +76,11 @@ impl Plan {
             stdout: Kind::Pipe,
             stderr: Kind::Pipe,
             stderr_unread: false,
-            nohup: false,
+            starter: Vec::new(),
+            #[cfg(target_os = "linux")]
+            heir: false,
+            #[cfg(target_os = "linux")]
+            tenant: None,
             folder: None,
             #[cfg(target_os = "linux")]
             disk: None,
@@ -152,8 +167,27 @@ impl Plan {
     }
 
     /// The supervisor is started with SIGHUP ignored, as `nohup` does.
-    pub(crate) fn nohup(mut self) -> Self {
-        self.nohup = true;
+    pub(crate) fn nohup(self) -> Self {
+        self.by(["sh", "-c", "trap '' HUP; exec \"$@\"", "sh"])
+    }
+
+    /// This command starts the supervisor, whose own command line it is given.
+    pub(crate) fn by<W: AsRef<OsStr>>(mut self, words: impl IntoIterator<Item = W>) -> Self {
+        self.starter = words.into_iter().map(|word| word.as_ref().to_owned()).collect();
+        self
+    }
+
+    /// Orphans below the supervisor become its children, as they become those of process 1.
+    #[cfg(target_os = "linux")]
+    pub(crate) fn heir(mut self) -> Self {
+        self.heir = true;
+        self
+    }
+
+    /// The supervisor is run by this one.
+    #[cfg(target_os = "linux")]
+    pub(crate) fn tenant(mut self, tenant: Tenant) -> Self {
+        self.tenant = Some(tenant);
         self
     }
 
@@ -208,14 +242,38 @@ impl Plan {
         }
     }
 
+    /// The program, where whoever runs it can reach it.
+    fn binary(&self) -> PathBuf {
+        #[cfg(target_os = "linux")]
+        if let Some(tenant) = &self.tenant {
+            return tenant.program.clone();
+        }
+        env!("CARGO_BIN_EXE_mcp-supervise").into()
+    }
+
+    /// The program for another command, run by whoever runs the supervisor.
+    pub(super) fn beside(&self) -> Command {
+        #[expect(clippy::disallowed_methods, reason = "the program under test")]
+        let mut command = Command::new(self.binary());
+        #[cfg(target_os = "linux")]
+        if let Some(tenant) = &self.tenant {
+            tenant.run(&mut command);
+        }
+        command
+    }
+
     fn program(&self) -> Command {
         heed_signals();
-        let program = env!("CARGO_BIN_EXE_mcp-supervise");
-        #[expect(clippy::disallowed_methods, reason = "the program under test")]
-        let mut command = Command::new(if self.nohup { "sh" } else { program });
-        if self.nohup {
-            command.args(["-c", "trap '' HUP; exec \"$0\" \"$@\"", program]);
-        }
+        let mut command = match self.starter.split_first() {
+            #[expect(clippy::disallowed_methods, reason = "it starts the program under test")]
+            Some((starter, words)) => {
+                let mut command = Command::new(starter);
+                command.args(words).arg(self.binary());
+                command
+            }
+            #[expect(clippy::disallowed_methods, reason = "the program under test")]
+            None => Command::new(self.binary()),
+        };
         for (name, _) in
             env::vars_os().filter(|(name, _)| name.to_string_lossy().starts_with("MCP_SUPERVISE_"))
         {
@@ -240,6 +298,18 @@ impl Plan {
         #[cfg(target_os = "linux")]
         if let Some(disk) = &self.disk {
             disk.mount_for(&mut command);
+        }
+        #[cfg(target_os = "linux")]
+        if self.heir {
+            #[expect(unsafe_code, reason = "only the child may be one")]
+            // SAFETY: between fork and exec only a system call is made.
+            unsafe {
+                command.pre_exec(|| Ok(nix::sys::prctl::set_child_subreaper(true)?));
+            }
+        }
+        #[cfg(target_os = "linux")]
+        if let Some(tenant) = &self.tenant {
+            tenant.supervise(&mut command);
         }
         command
     }

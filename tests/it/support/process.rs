@@ -78,6 +78,13 @@ pub(crate) fn is_gone(pid: i32) -> bool {
     }
 }
 
+/// Whether the process is stopped, which it is only some time after the signal was sent.
+#[cfg(target_os = "linux")]
+pub(crate) fn is_stopped(pid: i32) -> bool {
+    let stat = fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
+    stat.rsplit(')').next().is_some_and(|rest| rest.trim_start().starts_with('T'))
+}
+
 /// Kills a process with SIGKILL.
 pub(crate) fn kill_hard(pid: i32) {
     let _ = kill(Pid::from_raw(pid), Signal::SIGKILL);

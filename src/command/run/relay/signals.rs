@@ -1,4 +1,4 @@
-//! The signals that ask us to stop, each reported as it came; and, as process 1, the one that reports an orphan's end.
+//! The signals that ask us to stop, each reported as it came; and the one that reports the end of an inherited orphan.
 
 use std::io;
 use std::mem::MaybeUninit;
@@ -7,7 +7,7 @@ use std::task::{Context, Poll};
 use nix::libc;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
-use crate::child::reap_orphans;
+use crate::child::{inherits_orphans, reap_orphans};
 use crate::engine::io::StopSignal;
 
 /// A listener for each of them.
@@ -28,7 +28,7 @@ impl Signals {
             term: signal(SignalKind::terminate())?,
             int: heeded(SignalKind::interrupt())?,
             hup: heeded(SignalKind::hangup())?,
-            child: (std::process::id() == 1).then(|| signal(SignalKind::child())).transpose()?,
+            child: inherits_orphans().then(|| signal(SignalKind::child())).transpose()?,
         })
     }
 

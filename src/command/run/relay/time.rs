@@ -1,14 +1,16 @@
 //! The relay's time: when it wakes, what it gives back then, and what time it is.
 
 use super::Relay;
+use crate::threads;
 
 impl Relay {
-    /// The alarm rings no later than the engine's deadline and the time for giving memory back. A deadline that moves
-    /// to a later time with each message does not reset the alarm: the relay sees that when it rings, and pays nothing
-    /// until then.
+    /// The alarm rings no later than the engine's deadline, the time for giving memory back, and the time for trying
+    /// services again that had no thread. A deadline that moves to a later time with each message does not reset the
+    /// alarm: the relay sees that when it rings, and pays nothing until then.
     pub(super) fn set_alarm(&mut self) {
         self.deadline = self.engine.deadline();
-        let deadline = self.deadline.into_iter().chain(self.rest.at()).min();
+        let threads = threads::is_awaited().then_some(self.threads_at);
+        let deadline = self.deadline.into_iter().chain(self.rest.at()).chain(threads).min();
         let Some(deadline) = deadline else { return self.alarm_at = None };
         if self.alarm_at.is_none_or(|at| deadline < at) {
             self.alarm.ring_in(deadline.saturating_sub(self.now.mono));
