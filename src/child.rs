@@ -52,6 +52,8 @@ use nix::unistd::{Pid, setpgid, setsid};
 use crate::engine::io::{Exit, GroupSignal, SpawnFault, StoppedBy, Whom};
 use crate::stream::{Sink, Source};
 use container::Container;
+#[cfg(target_os = "linux")]
+pub use family::proc_is_ours;
 pub use family::{Left, end, left_of};
 pub use fault::{executable, script_line};
 use guardian::Entry;

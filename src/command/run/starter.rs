@@ -12,7 +12,8 @@
 //! | anything else | nothing is concluded: a terminal and a file report their end themselves |
 //!
 //! If a launcher has gone and an older process holds the other end, that process is the host, and its end is waited for
-//! in turn. On systems without `/proc` and pidfds nothing is learnt, and nothing is concluded.
+//! in turn. On systems without `/proc` and pidfds, or with the `/proc` of another pid namespace, nothing is learnt, and
+//! nothing is concluded.
 
 use std::task::{Context, Poll};
 
@@ -68,7 +69,7 @@ mod system {
     use nix::sys::socket::{getsockopt, sockopt};
     use nix::unistd::{Pid, geteuid, getppid};
 
-    use crate::child::EndWatch;
+    use crate::child::{EndWatch, proc_is_ours};
     use crate::engine::io::Holder;
 
     /// The link to the first namespace of process ids. From another one, processes outside of it are invisible.
@@ -122,15 +123,14 @@ mod system {
     }
 
     fn find() -> Found {
-        let (Ok(stdin), Some(ours)) = (fs::metadata(STDIN), birth(process::id())) else {
-            return Found::Unknown;
-        };
+        let Ok(stdin) = fs::metadata(STDIN) else { return Found::Unknown };
         let kind = stdin.file_type();
+        if !kind.is_socket() && !kind.is_fifo() {
+            return Found::Nothing;
+        }
+        let Some(ours) = birth(process::id()).filter(|_| proc_is_ours()) else { return Found::Unknown };
         if kind.is_socket() {
             return maker_of_socket(ours);
-        }
-        if !kind.is_fifo() {
-            return Found::Nothing;
         }
         let Ok(pipe) = fs::read_link(STDIN) else { return Found::Unknown };
         let Ok(processes) = fs::read_dir("/proc") else { return Found::Unknown };
