@@ -107,6 +107,23 @@ fn a_signal_that_was_blocked_before_us_ends_us_all_the_same() {
 
 #[test]
 fn an_answer_that_is_there_wins_over_the_time_limit() {
+#[cfg(target_os = "linux")]
+#[test]
+fn a_named_fifo_may_be_opened_by_a_younger_client() {
+    // The script that starts both ends once the client has its first answer.
+    let ping = r#"{"jsonrpc":"2.0","id":1,"method":"ping"}"#;
+    let client = r#"trap "" PIPE; exec 3>in 4<out
+        for n in 1 2 3 4 5 6 7 8 9 10; do
+            echo "$PING" >&3; read -r answer <&4 || exit; echo "$answer"; : >heard; sleep 0.1
+        done"#;
+    let script = format!(
+        "mkfifo in out; export PING='{ping}'; \"$@\" <in >out & setsid sh -c '{client}' & until [ -e heard ]; do sleep 0.02; done"
+    );
+    let output = after(&script, Stdio::piped());
+    let answers = String::from_utf8_lossy(&output.stdout).matches("\"id\":1").count();
+    assert_eq!(answers, 10, "{}", stderr(&output));
+}
+
     let limit = Duration::from_secs(3);
     let script = r#"read line
         echo '{"jsonrpc":"2.0","id":"greet","result":{"protocolVersion":"2025-06-18","capabilities":{"tools":{}},"serverInfo":{"name":"s","version":"1"}}}'

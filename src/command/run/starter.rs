@@ -7,7 +7,8 @@
 //!
 //! | stdin is | its other end is held by |
 //! |---|---|
-//! | a pipe | the processes that have it in `/proc/PID/fd`, open for writing |
+//! | a pipe without a name | the processes that have it in `/proc/PID/fd`, open for writing |
+//! | a named FIFO | nothing is concluded: any process may open it later |
 //! | a socket | the process that made the pair (`SO_PEERCRED`) |
 //! | anything else | nothing is concluded: a terminal and a file report their end themselves |
 //!
@@ -62,6 +63,7 @@ mod system {
     use std::ffi::OsString;
     use std::fs;
     use std::io;
+    use std::os::unix::ffi::OsStrExt as _;
     use std::os::unix::fs::{FileTypeExt as _, MetadataExt as _};
     use std::process;
     use std::task::{Context, Poll, ready};
@@ -75,6 +77,8 @@ mod system {
     /// The link to the first namespace of process ids. From another one, processes outside of it are invisible.
     const FIRST_NAMESPACE: &str = "pid:[4026531836]";
     const STDIN: &str = "/proc/self/fd/0";
+    /// The beginning of the link to a pipe that can only be inherited. A named FIFO has its path there.
+    const ANONYMOUS: &[u8] = b"pipe:[";
 
     #[derive(Debug, Default)]
     pub(super) struct Starter {
@@ -118,7 +122,7 @@ mod system {
         Older(Pid),
         Nobody,
         Unknown,
-        /// Stdin is nothing whose other end a process holds.
+        /// Stdin is neither a socket nor a pipe without a name.
         Nothing,
     }
 
@@ -133,6 +137,9 @@ mod system {
             return maker_of_socket(ours);
         }
         let Ok(pipe) = fs::read_link(STDIN) else { return Found::Unknown };
+        if !pipe.as_os_str().as_bytes().starts_with(ANONYMOUS) {
+            return Found::Nothing;
+        }
         let Ok(processes) = fs::read_dir("/proc") else { return Found::Unknown };
         // A pipe belongs to the user who made it.
         let maker = stdin.uid();
