@@ -270,10 +270,13 @@ impl Process {
         self.exit.poll_exited(cx)
     }
 
-    /// The signal that has stopped the process, if it is stopped now: SIGSTOP, SIGTSTP, SIGTTIN or SIGTTOU. `None` once
-    /// it continues, and once it has ended. The query does not consume what [`Process::exited`] waits for.
+    /// The signal that has stopped the process, if it is stopped now: SIGSTOP, SIGTSTP, SIGTTIN or SIGTTOU; on Linux
+    /// [`StoppedBy::Member`] if another process of its group is stopped, as a server behind a wrapper may be. `None`
+    /// once it continues, and once it has ended. The query does not consume what [`Process::exited`] waits for. Unless
+    /// the process itself is stopped, it takes as long as a look at all processes takes.
     pub fn stopped_by(&self) -> Option<StoppedBy> {
-        sys::stopped_by(self.living.pid)
+        let behind = || family::is_stopped(self.living.group_now()).then_some(StoppedBy::Member);
+        sys::stopped_by(self.living.pid).or_else(behind)
     }
 
     /// Sends a signal to the whole group; a group that is gone is none of our errors. With [`GroupSignal::Kill`] a

@@ -51,6 +51,13 @@ pub(super) fn runs(group: Pid) -> bool {
     pids.into_iter().any(|pid| living(pid).is_some_and(|found| found.is_of(group)))
 }
 
+/// Whether a process of this group is stopped, other than by a debugger. `false` without a `/proc` of ours.
+#[cfg(target_os = "linux")]
+pub(super) fn is_stopped(group: Pid) -> bool {
+    let stopped = |pid| living(pid).is_some_and(|found| found.is_of(group) && found.stopped);
+    processes().is_some_and(|pids| pids.into_iter().any(stopped))
+}
+
 /// Whether `/proc` is there and shows the processes by the numbers that they have for us.
 #[cfg(target_os = "linux")]
 pub fn proc_is_ours() -> bool {
@@ -80,6 +87,7 @@ fn processes_in(proc: &Path) -> Option<Vec<u32>> {
 struct Living {
     name: String,
     group: u32,
+    stopped: bool,
 }
 
 #[cfg(target_os = "linux")]
@@ -98,7 +106,8 @@ fn living(pid: u32) -> Option<Living> {
     let mut words = rest.split_whitespace();
     let (state, group) = (words.next()?, words.nth(1)?.parse::<u32>().ok()?);
     let name = head.split_once('(')?.1.to_owned();
-    (!matches!(state, "Z" | "X")).then_some(Living { name, group })
+    // A process that a debugger has stopped is in the state `t`.
+    (!matches!(state, "Z" | "X")).then_some(Living { name, group, stopped: state == "T" })
 }
 
 /// Sends a signal to the processes of this group except `but`. Each is signalled right after it was found.
@@ -119,7 +128,7 @@ pub(super) fn tell_others(group: Pid, but: Pid, signal: Signal) -> Result<(), Er
 }
 
 #[cfg(not(target_os = "linux"))]
-pub(super) use without_proc::{runs, tell_others};
+pub(super) use without_proc::{is_stopped, runs, tell_others};
 
 /// Whether the group has a process that runs, as far as the system tells.
 #[cfg(not(target_os = "linux"))]
@@ -151,6 +160,11 @@ mod without_proc {
     pub(super) fn left_of(group: u32) -> Vec<Left> {
         let is_there = killpg(Pid::from_raw(group.cast_signed()), None).is_ok();
         is_there.then(|| Left { pid: None, name: String::new() }).into_iter().collect()
+    }
+
+    #[cfg(not(target_os = "linux"))]
+    pub(super) fn is_stopped(_group: Pid) -> bool {
+        false
     }
 }
 

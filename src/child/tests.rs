@@ -482,6 +482,34 @@ async fn a_cidfile_of_the_persons_own_goes_with_its_container() {
     assert!(other.exists());
 }
 
+#[cfg(target_os = "linux")]
+#[tokio::test]
+async fn a_stopped_server_is_seen_behind_its_wrapper() {
+    let mut child = shell("sleep 1000 & echo $!; read line; kill $!");
+    let mut pid = String::new();
+    BufReader::new(&mut child.stdout).read_line(&mut pid).await.unwrap();
+    let behind = Pid::from_raw(pid.trim_end().parse().unwrap());
+    assert_eq!(child.process.stopped_by(), None);
+    kill(behind, Signal::SIGSTOP).unwrap();
+    while child.process.stopped_by().is_none() {
+        yield_now().await;
+    }
+    assert_eq!(child.process.stopped_by(), Some(StoppedBy::Member), "it may be asked again");
+    kill(pid_of(&child), Signal::SIGSTOP).unwrap();
+    while child.process.stopped_by() != Some(StoppedBy::Stop) {
+        yield_now().await;
+    }
+    for pid in [pid_of(&child), behind] {
+        kill(pid, Signal::SIGCONT).unwrap();
+    }
+    while child.process.stopped_by().is_some() {
+        yield_now().await;
+    }
+    drop(child.stdin.take());
+    child.process.exited().await;
+    child.process.forget(false);
+}
+
 #[tokio::test]
 async fn the_guardian_ends_what_was_not_forgotten_and_nothing_else() {
     let guardian = Guardian::fork().unwrap();

@@ -57,7 +57,7 @@ pub enum SpawnFault {
     System,
 }
 
-/// The signal that has stopped a process. Its number differs between systems.
+/// What has stopped a process. The number of a signal differs between systems.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum StoppedBy {
     /// SIGSTOP, or a stop signal that is not listed here.
@@ -70,6 +70,8 @@ pub enum StoppedBy {
     TerminalOutput,
 }
 
+    /// An unknown signal, which has not stopped the process that was started but another one of its group.
+    Member,
 impl fmt::Display for StoppedBy {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
@@ -79,4 +81,5 @@ impl fmt::Display for StoppedBy {
             Self::TerminalOutput => "SIGTTOU",
         })
     }
+            Self::Member => "an unknown signal",
 }
