@@ -60,7 +60,7 @@ use guardian::Entry;
 pub use guardian::Guardian;
 pub use login_shell::LoginShell;
 pub use reaper::reap_orphans;
-use reaper::{Living, reap, reap_later};
+use reaper::{Living, reap};
 pub use sys::{EndWatch, take_signals};
 pub use tail::Tail;
 
@@ -112,8 +112,8 @@ pub struct Child {
 pub fn spawn(spec: &Spec, guardian: Option<&Guardian>) -> Result<Child, SpawnError> {
     if container::is_busy(spec) {
         let name = spec.argv.first().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
-        let message = format!("{name}: the container of before is still being ended");
-        return Err(SpawnError { fault: SpawnFault::Busy, message });
+        let message = format!("{name}: the previous container is still being stopped");
+        return Err(SpawnError { fault: SpawnFault::Stopping, message });
     }
     let container = Container::plan(spec);
     let argv = container.as_ref().map_or(&spec.argv, |container| &container.argv);
@@ -291,9 +291,6 @@ impl Process {
     pub fn send(&mut self, signal: GroupSignal, whom: Whom) -> io::Result<()> {
         let (leader, group) = (self.living.pid, self.living.group_now());
         if let (GroupSignal::Kill, Some(container)) = (signal, &mut self.container) {
-            if let Some(Exit::Code(_)) = sys::ended(self.living.pid) {
-                container.clear(true);
-            }
             container.kill();
         }
         let signal = match signal {
@@ -343,7 +340,7 @@ impl Process {
             let _ = self.signal(GroupSignal::Kill);
         }
         if let Some(container) = &mut self.container {
-            container.clear(matches!(sys::ended(self.living.pid), Some(Exit::Code(_))));
+            container.clear();
         }
         reap(self.living);
     }

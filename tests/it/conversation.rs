@@ -316,6 +316,7 @@ impl Stage {
                     "system" => SpawnFault::System,
                     "process-limit" => SpawnFault::ProcessLimit,
                     "busy" => SpawnFault::Busy,
+                    "stopping" => SpawnFault::Stopping,
                     other => panic!("no such fault: {other}"),
                 };
                 self.spawn_fault.push_back((fault, reason.to_owned()));
@@ -382,8 +383,8 @@ impl Stage {
                     "SIGTSTP" => Some(StoppedBy::Suspend),
                     "SIGTTIN" => Some(StoppedBy::TerminalInput),
                     "SIGTTOU" => Some(StoppedBy::TerminalOutput),
-                    other => panic!("no such signal: {other}"),
                     "behind" => Some(StoppedBy::Member),
+                    other => panic!("no such signal: {other}"),
                 };
                 let child = self.child;
                 self.input(Input::Inspected { child, stopped });
