@@ -58,6 +58,17 @@ fn a_full_disk_behind_stdout_is_told_and_is_no_success() {
 }
 
 #[test]
+fn a_closed_stdout_is_told_and_is_no_success() {
+    let output = after("exec \"$@\" >&-", Stdio::piped());
+    assert_eq!(output.status.code(), Some(88), "{}", stderr(&output));
+    assert!(
+        stderr(&output).contains("failed to write to stdout: Bad file descriptor"),
+        "{}",
+        stderr(&output)
+    );
+}
+
+#[test]
 fn a_limit_on_the_size_of_files_costs_what_is_stored_and_nothing_else() {
     let output = after("ulimit -f 0; exec \"$@\"", Stdio::piped());
     assert!(output.status.success() && answered(&output), "{:?} {}", output.status, stderr(&output));
