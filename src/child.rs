@@ -52,12 +52,14 @@ use nix::unistd::{Pid, setpgid, setsid};
 use crate::engine::io::{Exit, GroupSignal, SpawnFault, StoppedBy, Whom};
 use crate::stream::{Sink, Source};
 use container::Container;
+#[cfg(target_os = "linux")]
+pub use family::proc_is_ours;
 pub use family::{Left, end, left_of};
 pub use fault::{executable, script_line};
 use guardian::Entry;
 pub use guardian::Guardian;
 pub use login_shell::LoginShell;
-use reaper::{Living, reap, reap_later};
+use reaper::{Living, reap};
 pub use reaper::{inherits_orphans, reap_orphans};
 pub use sys::{EndWatch, take_signals};
 pub use tail::Tail;
@@ -110,8 +112,8 @@ pub struct Child {
 pub fn spawn(spec: &Spec, guardian: Option<&Guardian>) -> Result<Child, SpawnError> {
     if container::is_busy(spec) {
         let name = spec.argv.first().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
-        let message = format!("{name}: the container of before is still being ended");
-        return Err(SpawnError { fault: SpawnFault::Busy, message });
+        let message = format!("{name}: the previous container is still being stopped");
+        return Err(SpawnError { fault: SpawnFault::Stopping, message });
     }
     let container = Container::plan(spec);
     let argv = container.as_ref().map_or(&spec.argv, |container| &container.argv);
@@ -268,10 +270,13 @@ impl Process {
         self.exit.poll_exited(cx)
     }
 
-    /// The signal that has stopped the process, if it is stopped now: SIGSTOP, SIGTSTP, SIGTTIN or SIGTTOU. `None` once
-    /// it continues, and once it has ended. The query does not consume what [`Process::exited`] waits for.
+    /// The signal that has stopped the process, if it is stopped now: SIGSTOP, SIGTSTP, SIGTTIN or SIGTTOU; on Linux
+    /// [`StoppedBy::Member`] if another process of its group is stopped, as a server behind a wrapper may be. `None`
+    /// once it continues, and once it has ended. The query does not consume what [`Process::exited`] waits for. Unless
+    /// the process itself is stopped, it takes as long as a look at all processes takes.
     pub fn stopped_by(&self) -> Option<StoppedBy> {
-        sys::stopped_by(self.living.pid)
+        let behind = || family::is_stopped(self.living.group_now()).then_some(StoppedBy::Member);
+        sys::stopped_by(self.living.pid).or_else(behind)
     }
 
     /// Sends a signal to the whole group; a group that is gone is none of our errors. With [`GroupSignal::Kill`] a
@@ -286,9 +291,6 @@ impl Process {
     pub fn send(&mut self, signal: GroupSignal, whom: Whom) -> io::Result<()> {
         let (leader, group) = (self.living.pid, self.living.group_now());
         if let (GroupSignal::Kill, Some(container)) = (signal, &mut self.container) {
-            if let Some(Exit::Code(_)) = sys::ended(self.living.pid) {
-                container.clear(true);
-            }
             container.kill();
         }
         let signal = match signal {
@@ -338,7 +340,7 @@ impl Process {
             let _ = self.signal(GroupSignal::Kill);
         }
         if let Some(container) = &mut self.container {
-            container.clear(matches!(sys::ended(self.living.pid), Some(Exit::Code(_))));
+            container.clear();
         }
         reap(self.living);
     }

@@ -49,8 +49,8 @@ pub const NOT_SOUND: i32 = 85;
 pub const NOT_STARTED: i32 = 86;
 /// `check`: the baseline cannot be read, understood or written.
 pub const NO_BASELINE: i32 = 87;
-/// `run`: output for the host cannot be written to stdout, as on a disk that is full, and the server's last exit gives
-/// no other code.
+/// `run`: output for the host cannot be written to stdout, as on a disk that is full, or was not read in time, and the
+/// server's last exit gives no other code.
 pub const OUTPUT_LOST: i32 = 88;
 /// The supervisor itself has failed in a way that nobody has foreseen, which ends it: a panic, by Rust's convention.
 pub const PANICKED: i32 = 101;

@@ -9,7 +9,7 @@ use mcp_supervise::child::{Guardian, take_signals};
 use mcp_supervise::cli::{self, Command, Refusal, UsageError};
 use mcp_supervise::command::{check, completions, demo, manual, monitor, order, run, setup, status, wrap};
 use mcp_supervise::engine::io::Order;
-use mcp_supervise::{exit_code, report};
+use mcp_supervise::{exit_code, report, threads};
 
 fn main() {
     take_signals();
@@ -72,7 +72,7 @@ fn guardian() -> Option<Guardian> {
         Ok(guardian) => Some(guardian),
         Err(error) => {
             report::error(
-                format_args!("failed to start the guardian: {error}"),
+                format_args!("failed to start the guardian: {}", threads::named(error)),
                 Some("if mcp-supervise is killed with SIGKILL now, the server may go on running"),
             );
             None

@@ -123,6 +123,9 @@ enum Writing {
 impl Sink {
     /// Our own stdout; errors and conditions as for [`Source::stdin`].
     pub fn stdout() -> io::Result<Self> {
+        if inherited::stdout_was_closed() {
+            return Ok(Self(Writing::Closed));
+        }
         Self::inherited(io::stdout().as_fd())
     }
 
@@ -134,6 +137,11 @@ impl Sink {
     /// An end that nobody else holds. It is made non-blocking. Must be called inside the runtime.
     pub fn owned(fd: OwnedFd) -> io::Result<Self> {
         Ok(Self(Writing::Polled(Outgoing::new(inherited::own(fd)?)?)))
+    }
+
+    /// Whether there was no descriptor from the start.
+    pub fn is_closed(&self) -> bool {
+        matches!(self.0, Writing::Closed)
     }
 
     /// Ready when nobody can read any more what is written here, also while nothing is being written: the last reader of

@@ -104,7 +104,8 @@ pub fn retry() {
     }
 }
 
-fn named(error: io::Error) -> io::Error {
+/// The same error, in words that name the limit where the system refuses a process or thread.
+pub fn named(error: io::Error) -> io::Error {
     match error.raw_os_error().map(Errno::from_raw) {
         Some(Errno::EAGAIN) => io::Error::new(io::ErrorKind::WouldBlock, LIMIT),
         _ => error,

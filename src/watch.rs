@@ -21,6 +21,9 @@
 //! is told after the watches that it made necessary are in place, so that nothing that follows the telling is missed.
 //! Fingerprints are taken again after watches were placed: what happened in between is no secret either.
 //!
+//! A user's watches are limited. While the system refuses some, the paths are followed and the fingerprints of trees taken
+//! every [`RETRY`], and the watches are requested again.
+//!
 //! All that may be slow, and it may fail: it happens on threads of its own, and whatever fails in there is told once by
 //! [`Watch::fault`] and never ends or delays the relay. Not seen are changes that another machine makes on a network file
 //! system, mounts, writes to a watched file through another hard link, writes through a mapping into files of a watched
@@ -49,6 +52,7 @@ use crate::engine::io::Changed;
 use crate::threads;
 use hints::Desk;
 use keeper::Keeper;
+pub use keeper::RETRY;
 use told::Told;
 
 /// The stack of the thread, in bytes: nothing on it recurses, but a panic's backtrace needs room.
@@ -64,10 +68,26 @@ pub enum Fault {
         path: PathBuf,
         /// Why, in the system's words where it has some.
         reason: String,
+        /// Whether changes are found by looking, [`RETRY`] apart, until the system grants the watches.
+        looking: bool,
     },
-    /// Nothing, or nothing any more; and why.
+    /// The system's watcher is not available, and why. Until it is, changes are found by looking, [`RETRY`] apart.
+    #[error("watch for changes: {0}")]
+    Unheard(String),
+    /// Nothing is watched, or nothing any more; and why.
     #[error("watch for changes: {0}")]
     All(String),
+}
+
+impl Fault {
+    /// Whether changes are found all the same, only later.
+    pub fn is_looked_at(&self) -> bool {
+        match self {
+            Self::Path { looking, .. } => *looking,
+            Self::Unheard(_) => true,
+            Self::All(_) => false,
+        }
+    }
 }
 
 /// Watches paths until it is dropped. Without a path it has no thread.
@@ -128,7 +148,7 @@ impl Watch {
                 None if path.is_absolute() => absolute.push((kind, path)),
                 None => {
                     let reason = "the working directory is unknown".to_owned();
-                    self.told.fault(Fault::Path { path, reason });
+                    self.told.fault(Fault::Path { path, reason, looking: false });
                 }
             }
         }

@@ -6,10 +6,13 @@
 //! before `run` that is not known here means that nothing is added. An id is only taken from a file that this child
 //! wrote, never from one that was there before.
 //!
-//! The client does not remove a cidfile that the person has named, and refuses to start while it exists. It is
-//! therefore removed once the container that wrote it is dead: at once if the client ended by itself, otherwise by the
-//! process that kills the container, which outlives us. Until then the command counts as busy, and is started a little
-//! later.
+//! The end of the client is not the end of its container, whatever the client's exit code: it may only have lost the
+//! daemon. The kill is therefore always sent, and a container that is gone or does not run counts as killed.
+//!
+//! The client does not remove a cidfile that the person has named, and refuses to start while it exists. The process
+//! that kills the container, which outlives us, removes the file once the container is dead. Until then the command
+//! counts as busy and is started a little later. A kill that has failed, for instance because the daemon was away, is
+//! started again by the next attempt to start the command. The guardian kills in the same way.
 
 use std::ffi::{OsStr, OsString};
 use std::fs;
@@ -18,11 +21,14 @@ use std::os::unix::ffi::OsStrExt as _;
 use std::os::unix::process::CommandExt as _;
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use tempfile::TempDir;
 
-use super::{Spec, command, pid_of, reap_later};
+use super::reaper::collect;
+use super::{Spec, command, pid_of};
+use crate::threads;
 
 /// Options that come before the subcommand and take the next word as their value, of docker and of podman.
 const WITH_VALUE: [&str; 20] = [
@@ -50,16 +56,24 @@ const WITH_VALUE: [&str; 20] = [
 /// Options that come before the subcommand and stand alone.
 const ALONE: [&str; 6] = ["--debug", "-D", "--tls", "--tlsverify", "--remote", "-r"];
 
-/// Kills a container and removes its cidfile. Arguments: the cidfile, the id, and the words of the kill command. The
-/// file is removed only if the id is still in it. If the client reports that the container does not exist or does not
-/// run, the container is dead as well; after any other failure the file stays.
-const KILL_AND_REMOVE: &str = r#"cidfile=$1 id=$2
-shift 2
-said=$("$@" 2>&1) || case $said in
-*[Nn]"o such container"*|*"not running"*|*"only kill running"*|*"no container with"*) ;;
-*) exit 1 ;;
-esac
+/// Kills a container and removes its cidfile. Arguments: the cidfile, the id, the [`PAUSE`], and the words of the kill
+/// command. The file is removed only if the id is still in it. If the client reports that the container does not exist
+/// or does not run, the container is dead as well. Any other failure is tried again a few times, because we may be gone
+/// by then; after the last one the file stays.
+const KILL_AND_REMOVE: &str = r#"cidfile=$1 id=$2 pause=$3 tries=0
+shift 3
+until said=$("$@" 2>&1); do
+    case $said in
+    *[Nn]"o such container"*|*"not running"*|*"only kill running"*|*"no container with"*) break ;;
+    esac
+    tries=$((tries + 1))
+    [ $tries -lt 5 ] || exit 1
+    sleep "$pause"
+done
 [ "$(cat "$cidfile")" != "$id" ] || rm -f "$cidfile""#;
+
+/// Seconds between two attempts to kill a container.
+const PAUSE: &str = if cfg!(test) { "0.01" } else { "1" };
 
 /// How to end the container that a child is the client of.
 #[derive(Debug)]
@@ -75,17 +89,45 @@ pub(super) struct Container {
     killed: bool,
 }
 
-/// The cidfiles that persons have named in commands of our children.
-static NAMED: Mutex<Vec<PathBuf>> = Mutex::new(Vec::new());
-
-/// Whether the cidfile of an earlier container is still there: that container is being killed, and the command cannot
-/// start yet.
-pub(super) fn is_busy(spec: &Spec) -> bool {
-    let named = position_of_run(&spec.argv).and_then(|run| named_cidfile(&spec.argv[run + 1..]));
-    named.is_some_and(|path| path.exists() && named_by_persons().contains(&path))
+/// A cidfile that the person has named in a command of one of our children.
+#[derive(Debug)]
+struct Named {
+    cidfile: PathBuf,
+    /// `None` until the container of the last child is to be killed.
+    kill: Option<Kill>,
 }
 
-fn named_by_persons() -> MutexGuard<'static, Vec<PathBuf>> {
+/// The kill of a container.
+#[derive(Debug)]
+struct Kill {
+    id: String,
+    /// Whether the process that kills it still runs.
+    runs: Arc<AtomicBool>,
+}
+
+static NAMED: Mutex<Vec<Named>> = Mutex::new(Vec::new());
+
+/// Whether the cidfile of an earlier container is still there: that container is being killed, and the command cannot
+/// start yet. If the kill has failed, it is started again.
+pub(super) fn is_busy(spec: &Spec) -> bool {
+    let Some(run) = position_of_run(&spec.argv) else { return false };
+    let Some(path) = named_cidfile(&spec.argv[run + 1..]).filter(|path| path.exists()) else { return false };
+    let mut named = named_by_persons();
+    let Some(named) = named.iter_mut().find(|named| named.cidfile == path) else { return false };
+    let Some(kill) = &mut named.kill else { return true };
+    if read_id(&path).is_some_and(|id| id != kill.id) {
+        // The container of another program, which is not to be killed: the client says that the file is there.
+        return false;
+    }
+    if !kill.runs.load(Ordering::Acquire)
+        && let Ok(runs) = start_kill(&path, &spec.argv[..run], &spec.env, &kill.id)
+    {
+        kill.runs = runs;
+    }
+    true
+}
+
+fn named_by_persons() -> MutexGuard<'static, Vec<Named>> {
     NAMED.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
@@ -99,9 +141,8 @@ impl Container {
             Some(path) if path.exists() => return None,
             Some(path) => {
                 let mut named = named_by_persons();
-                if !named.contains(&path) {
-                    named.push(path.clone());
-                }
+                named.retain(|named| named.cidfile != path);
+                named.push(Named { cidfile: path.clone(), kill: None });
                 (path, None)
             }
             None => {
@@ -119,21 +160,21 @@ impl Container {
     pub(super) fn kill(&mut self) {
         if !self.killed
             && let Some(id) = read_id(&self.cidfile)
+            && let Ok(runs) = start_kill(&self.cidfile, &self.client, &self.env, &id)
         {
-            // There is nothing else that could be tried.
-            self.killed = self.start_kill(id).is_ok();
+            self.killed = true;
+            if let Some(named) = named_by_persons().iter_mut().find(|named| named.cidfile == self.cidfile) {
+                named.kill = Some(Kill { id, runs });
+            }
         }
     }
 
-    /// Cleans up after the client has ended. `by_itself` is whether no signal ended it: then the container is dead.
-    pub(super) fn clear(&mut self, by_itself: bool) {
-        if self.dir.is_some() {
-            return;
-        }
-        if !by_itself {
-            self.kill();
-        } else if read_id(&self.cidfile).is_some() {
-            // If the file cannot be removed, the client reports that at its next start.
+    /// Cleans up after the client has ended.
+    pub(super) fn clear(&mut self) {
+        self.kill();
+        if !self.killed && self.dir.is_none() && read_id(&self.cidfile).is_none() {
+            // A client that was killed before its container had an id leaves an empty file. If it cannot be removed,
+            // the client reports that at its next start.
             let _ = fs::remove_file(&self.cidfile);
         }
     }
@@ -154,31 +195,56 @@ impl Container {
         let words = [cidfile.into_os_string(), own.into(), path].into_iter().chain(client);
         words.flat_map(|word| [word.as_bytes(), b"\0"].concat()).collect()
     }
+}
 
-    fn start_kill(&self, id: String) -> io::Result<()> {
-        let mut argv: Vec<OsString> = Vec::new();
-        if self.dir.is_none() {
-            let words = ["/bin/sh", "-c", KILL_AND_REMOVE, "sh"];
-            argv.extend(words.map(OsString::from));
-            argv.extend([self.cidfile.clone().into_os_string(), id.clone().into()]);
+impl Drop for Container {
+    /// Without a kill under way, what is in the cidfile later is another container's.
+    fn drop(&mut self) {
+        if !self.killed && self.dir.is_none() {
+            named_by_persons().retain(|named| named.cidfile != self.cidfile);
         }
-        argv.extend(self.client.iter().cloned());
-        argv.extend(["kill".into(), id.into()]);
-        let Some(mut command) = command(&argv, &self.env) else {
-            return Ok(());
-        };
-        command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
-        #[expect(
-            unsafe_code,
-            reason = "a session of its own, so that it outlives us, can only be had before exec"
-        )]
-        // SAFETY: one system call and nothing else.
-        unsafe {
-            command.pre_exec(|| Ok(nix::unistd::setsid().map(drop)?));
-        }
-        reap_later(pid_of(&command.spawn()?));
-        Ok(())
     }
+}
+
+/// Starts the process that kills this container and removes this file. Returns a flag that is set as long as it runs.
+fn start_kill(
+    cidfile: &Path,
+    client: &[OsString],
+    env: &[(OsString, Option<OsString>)],
+    id: &str,
+) -> io::Result<Arc<AtomicBool>> {
+    let Some(mut command) = command(&kill_and_remove(cidfile, client, id), env) else {
+        return Err(io::ErrorKind::InvalidInput.into());
+    };
+    command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
+    #[expect(
+        unsafe_code,
+        reason = "a session of its own, so that it outlives us, can only be had before exec"
+    )]
+    // SAFETY: one system call and nothing else.
+    unsafe {
+        command.pre_exec(|| Ok(nix::unistd::setsid().map(drop)?));
+    }
+    let pid = pid_of(&command.spawn()?);
+    let runs = Arc::new(AtomicBool::new(true));
+    let over = Arc::clone(&runs);
+    let collected = threads::start("reaper", threads::SMALL, move || {
+        collect(pid);
+        over.store(false, Ordering::Release);
+    });
+    if collected.is_err() {
+        // Nothing will tell when it ends: the next attempt may start another one.
+        runs.store(false, Ordering::Release);
+    }
+    Ok(runs)
+}
+
+fn kill_and_remove(cidfile: &Path, client: &[OsString], id: &str) -> Vec<OsString> {
+    let mut argv: Vec<OsString> = ["/bin/sh", "-c", KILL_AND_REMOVE, "sh"].map(OsString::from).into();
+    argv.extend([cidfile.as_os_str().to_owned(), id.into(), PAUSE.into()]);
+    argv.extend(client.iter().cloned());
+    argv.extend(["kill".into(), id.into()]);
+    argv
 }
 
 /// Kills a container as [`Container::prepared`] says, if its id is known by now. Does not wait for the client.
@@ -188,7 +254,7 @@ pub(super) fn end_prepared(prepared: &[u8]) {
     let (Some(cidfile), Some(own), Some(path)) = (words.next(), words.next(), words.next()) else { return };
     let cidfile = PathBuf::from(cidfile);
     if let Some(id) = read_id(&cidfile) {
-        let argv: Vec<OsString> = words.chain(["kill".into(), id.into()]).collect();
+        let argv = kill_and_remove(&cidfile, &words.collect::<Vec<_>>(), &id);
         let env = if path.is_empty() { Vec::new() } else { vec![("PATH".into(), Some(path))] };
         if let Some(mut command) = command(&argv, &env) {
             // There is nothing else that could be tried.

@@ -11,6 +11,8 @@ use nix::errno::Errno;
 use nix::sys::wait::{WaitPidFlag, WaitStatus, waitpid};
 use nix::unistd::{Pid, getpgid};
 
+#[cfg(target_os = "linux")]
+use super::family;
 use super::guardian::Entry;
 use crate::threads;
 
@@ -107,14 +109,13 @@ pub fn reap_orphans() {
 /// Our children that have ended. A wait for any child would stop at the first, even if that is a listed one.
 #[cfg(target_os = "linux")]
 fn ended_children() -> Vec<Pid> {
-    let Ok(entries) = std::fs::read_dir("/proc") else { return Vec::new() };
-    let pids = entries.flatten().filter_map(|entry| entry.file_name().to_str()?.parse::<i32>().ok());
+    let pids = family::processes().into_iter().flatten();
     let ended = format!(" Z {} ", Pid::this());
     pids.filter(|pid| {
         let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
         // `pid (name) state parent ...`; the name may contain any character.
         stat.rsplit_once(')').is_some_and(|(_, rest)| rest.starts_with(&ended))
     })
-    .map(Pid::from_raw)
+    .map(|pid| Pid::from_raw(pid.cast_signed()))
     .collect()
 }

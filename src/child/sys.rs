@@ -70,11 +70,6 @@ impl ExitWatch {
     }
 }
 
-/// How the child has ended. `None` while it runs.
-pub(super) fn ended(pid: Pid) -> Option<Exit> {
-    peek(pid, libc::WNOHANG).ok().flatten()
-}
-
 /// Reports the end of any process, not only of a child.
 #[derive(Debug)]
 pub struct EndWatch(AsyncFd<OwnedFd>);

@@ -1,5 +1,7 @@
 //! Children that are real processes.
 
+mod containers;
+
 use std::fs;
 use std::future::poll_fn;
 use std::os::unix::fs::PermissionsExt as _;
@@ -394,92 +396,32 @@ fn a_stop_is_named_with_its_signal() {
     sleeper.wait().unwrap();
 }
 
-/// A container client as far as we can tell: it writes the id where it is told, and tells a FIFO how it is called to kill.
-const FAKE_DOCKER: &str = r#"#!/bin/sh
-dir=$(dirname "$0")
-case "$*" in
-*" run "*)
-    while [ "$1" != --cidfile ]; do shift; done
-    printf 0123456789abcdef >"$2"
-    echo "$2"
-    read never ;;
-*) echo "$*" >"$dir/calls" ;;
-esac
-"#;
-
+#[cfg(target_os = "linux")]
 #[tokio::test]
-async fn killing_the_client_of_a_container_kills_the_container_once() {
-    let dir = tempfile::tempdir().unwrap();
-    let docker = program(dir.path(), "docker", FAKE_DOCKER).await;
-    let calls = dir.path().join("calls");
-    nix::unistd::mkfifo(&calls, nix::sys::stat::Mode::S_IRWXU).unwrap();
-    let reader = fs::File::options().read(true).write(true).open(&calls).unwrap();
-    let mut calls = BufReader::new(Source::owned(reader.into()).unwrap()).lines();
-
-    let mut child =
-        spawn(&spec(&[docker.to_str().unwrap(), "--context", "far", "run", "-i", "image"]), None).unwrap();
-    let mut cidfile = String::new();
-    BufReader::new(&mut child.stdout).read_line(&mut cidfile).await.unwrap();
-    child.process.signal(GroupSignal::Kill).unwrap();
-    child.process.signal(GroupSignal::Kill).unwrap();
-    assert_eq!(child.process.exited().await, Exit::Signal(9));
-    assert_eq!(calls.next_line().await.unwrap().as_deref(), Some("--context far kill 0123456789abcdef"));
-    child.process.forget(false);
-    assert!(!Path::new(cidfile.trim_end()).parent().unwrap().exists());
-
-    // A second call would have been written before this one.
-    let mut last = spawn(&spec(&[docker.to_str().unwrap(), "version"]), None).unwrap();
-    drop(last.stdin.take());
-    assert_eq!(calls.next_line().await.unwrap().as_deref(), Some("version"));
-    last.process.exited().await;
-    last.process.forget(false);
-}
-
-#[tokio::test]
-async fn a_cidfile_of_the_persons_own_goes_with_its_container() {
-    let dir = tempfile::tempdir().unwrap();
-    let docker = program(dir.path(), "docker", FAKE_DOCKER).await;
-    let calls = dir.path().join("calls");
-    nix::unistd::mkfifo(&calls, nix::sys::stat::Mode::S_IRWXU).unwrap();
-    let reader = fs::File::options().read(true).write(true).open(&calls).unwrap();
-    let mut calls = BufReader::new(Source::owned(reader.into()).unwrap()).lines();
-    let file = dir.path().join("cid");
-    let argv = [docker.to_str().unwrap(), "--debug", "run", "--cidfile", file.to_str().unwrap(), "image"];
-    let start = || async {
-        let mut child = spawn(&spec(&argv), None).unwrap();
-        let mut line = String::new();
-        BufReader::new(&mut child.stdout).read_line(&mut line).await.unwrap();
-        assert!(file.exists());
-        child
-    };
-
-    // Killing the client leaves the container running. It is killed as well, and only then can the next client start.
-    let child = start().await;
-    kill(pid_of(&child), Signal::SIGKILL).unwrap();
-    child.process.exited().await;
-    assert_eq!(refused(&argv).fault, SpawnFault::Busy);
-    child.process.forget(false);
-    assert_eq!(calls.next_line().await.unwrap().as_deref(), Some("--debug kill 0123456789abcdef"));
-    while file.exists() {
+async fn a_stopped_server_is_seen_behind_its_wrapper() {
+    let mut child = shell("sleep 1000 & echo $!; read line; kill $!");
+    let mut pid = String::new();
+    BufReader::new(&mut child.stdout).read_line(&mut pid).await.unwrap();
+    let behind = Pid::from_raw(pid.trim_end().parse().unwrap());
+    assert_eq!(child.process.stopped_by(), None);
+    kill(behind, Signal::SIGSTOP).unwrap();
+    while child.process.stopped_by().is_none() {
         yield_now().await;
     }
-
-    // The client ends with its container.
-    let mut child = start().await;
-    drop(child.stdin.take());
-    assert!(matches!(child.process.exited().await, Exit::Code(_)));
-    child.process.forget(false);
-    assert!(!file.exists());
-
-    // A file that another program has written is left alone.
-    let other = dir.path().join("other");
-    fs::write(&other, "0123456789abcdef").unwrap();
-    let mut child =
-        spawn(&spec(&[argv[0], "run", "--cidfile", other.to_str().unwrap(), "image"]), None).unwrap();
+    assert_eq!(child.process.stopped_by(), Some(StoppedBy::Member), "it may be asked again");
+    kill(pid_of(&child), Signal::SIGSTOP).unwrap();
+    while child.process.stopped_by() != Some(StoppedBy::Stop) {
+        yield_now().await;
+    }
+    for pid in [pid_of(&child), behind] {
+        kill(pid, Signal::SIGCONT).unwrap();
+    }
+    while child.process.stopped_by().is_some() {
+        yield_now().await;
+    }
     drop(child.stdin.take());
     child.process.exited().await;
     child.process.forget(false);
-    assert!(other.exists());
 }
 
 #[tokio::test]

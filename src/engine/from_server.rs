@@ -42,7 +42,7 @@ impl Engine {
             return;
         }
         if let Some(current) = &mut self.child {
-            current.pulse.felt();
+            current.pulse.spoke();
         }
         match line {
             Line::Whole(bytes) => self.child_bytes(child, bytes),

@@ -51,13 +51,15 @@ pub enum SpawnFault {
     NotExecutable,
     /// The file is being written (`ETXTBSY`): worth another try in a moment.
     Busy,
+    /// The container of the server before is still being stopped: worth another try in a moment.
+    Stopping,
     /// The system has no process left for this user, service or container (`EAGAIN`): worth another try.
     ProcessLimit,
     /// The system refused for now, for instance for lack of memory: worth another try.
     System,
 }
 
-/// The signal that has stopped a process. Its number differs between systems.
+/// What has stopped a process. The number of a signal differs between systems.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum StoppedBy {
     /// SIGSTOP, or a stop signal that is not listed here.
@@ -68,6 +70,8 @@ pub enum StoppedBy {
     TerminalInput,
     /// SIGTTOU: a background job has written to its terminal, or changed how it works.
     TerminalOutput,
+    /// An unknown signal, which has not stopped the process that was started but another one of its group.
+    Member,
 }
 
 impl fmt::Display for StoppedBy {
@@ -77,6 +81,7 @@ impl fmt::Display for StoppedBy {
             Self::Suspend => "SIGTSTP",
             Self::TerminalInput => "SIGTTIN",
             Self::TerminalOutput => "SIGTTOU",
+            Self::Member => "an unknown signal",
         })
     }
 }

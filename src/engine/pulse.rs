@@ -49,13 +49,19 @@ pub(super) struct Pulse {
     answers_else: bool,
     /// When a request that it has was last given up. `None` if none was, or it has answered anything since.
     told_to_leave: Option<Duration>,
-    /// Since when its process is seen stopped. `None` while it is not.
-    stopped_since: Option<Duration>,
+    /// Since when its process is seen stopped, and by what. `None` while it is not.
+    stopped: Option<(Duration, StoppedBy)>,
 }
 
 impl Pulse {
-    /// It has written something.
-    pub(super) fn felt(&mut self) {
+    /// It has written something. The process of its group that was seen stopped is then only a helper.
+    pub(super) fn spoke(&mut self) {
+        self.felt();
+        self.stopped.take_if(|(_, by)| *by == StoppedBy::Member);
+    }
+
+    /// It counts as alive.
+    fn felt(&mut self) {
         self.asked = false;
         self.misses = 0;
         self.suspect = false;
@@ -213,13 +219,21 @@ impl Engine {
         let ours = |current: &&mut Child| current.generation == child && current.doom.is_none();
         let Some(current) = self.child.as_mut().filter(ours) else { return };
         let Some(signal) = stopped else {
-            current.pulse.stopped_since = None;
+            current.pulse.stopped = None;
             return;
         };
-        let since = *current.pulse.stopped_since.get_or_insert(self.now.mono);
-        if self.now.mono >= since + self.config.ping_interval * STOPPED_INTERVALS {
+        let (since, by) = current.pulse.stopped.get_or_insert((self.now.mono, signal));
+        *by = signal;
+        if self.now.mono >= *since + self.config.ping_interval * STOPPED_INTERVALS {
             self.note(Note::Hung { child });
-            self.doom(Doom::Crash(format!("its process was stopped ({signal}) and did not go on")));
+            let which = match signal {
+                StoppedBy::Member => "one of its processes was stopped".to_owned(),
+                StoppedBy::Stop
+                | StoppedBy::Suspend
+                | StoppedBy::TerminalInput
+                | StoppedBy::TerminalOutput => format!("its process was stopped ({signal})"),
+            };
+            self.doom(Doom::Crash(format!("{which} and did not go on")));
         }
     }
 

@@ -84,8 +84,8 @@ impl Engine {
             return;
         }
         match fault {
-            SpawnFault::Busy if self.is_busy_for_now() => {
-                // Somebody is about to replace the file: no crash, and not for long.
+            SpawnFault::Busy | SpawnFault::Stopping if self.is_busy_for_now() => {
+                // Somebody is about to replace the file, or to end the container: no crash, and not for long.
                 self.note(Note::Restarting { delay: BUSY_PAUSE });
                 self.set_phase(Phase::Waiting);
                 self.timers.arm(Timer::Restart, self.now.mono + BUSY_PAUSE);
@@ -94,8 +94,9 @@ impl Engine {
             _ if self.may_be_half() => self.set_phase(Phase::Waiting),
             SpawnFault::NotFound if self.look_up_command() => {}
             SpawnFault::NotFound | SpawnFault::NotExecutable => self.degrade(),
-            SpawnFault::Busy | SpawnFault::ProcessLimit | SpawnFault::System if self.trying => self.degrade(),
-            SpawnFault::Busy | SpawnFault::ProcessLimit | SpawnFault::System => self.restart_or_degrade(),
+            SpawnFault::Busy | SpawnFault::Stopping | SpawnFault::ProcessLimit | SpawnFault::System => {
+                if self.trying { self.degrade() } else { self.restart_or_degrade() }
+            }
         }
     }
 

@@ -93,6 +93,7 @@ pub(super) mod tale {
             SpawnFault::NotFound => "could not be started: its command was not found",
             SpawnFault::NotExecutable => "could not be started: its command cannot be executed",
             SpawnFault::Busy => "could not be started yet: its file is being written",
+            SpawnFault::Stopping => "could not be started yet: its previous container is still being stopped",
             SpawnFault::ProcessLimit => "could not be started: the process limit is reached",
             SpawnFault::System => "could not be started: the system refused",
         }

@@ -11,10 +11,12 @@
 use std::fs::File;
 use std::io;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd, RawFd};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use nix::errno::Errno;
 use nix::fcntl::{FcntlArg, OFlag, fcntl, open};
+use nix::libc;
 use nix::sys::stat::{Mode, SFlag, fstat};
 
 /// What we want to do with a descriptor.
@@ -118,6 +120,28 @@ pub(super) fn lend(fd: BorrowedFd<'_>, is_socket: bool) -> io::Result<Fd> {
 /// stdio after it: its calls would wait. Dropping the last of them does the same.
 pub fn restore_flags() {
     give_back(&mut loans());
+}
+
+/// Whether stdout was closed when the process began. Rust's own start-up, before `main`, puts `/dev/null` in its place,
+/// where everything seems to be written.
+pub(super) fn stdout_was_closed() -> bool {
+    STDOUT_WAS_CLOSED.load(Ordering::Relaxed)
+}
+
+static STDOUT_WAS_CLOSED: AtomicBool = AtomicBool::new(false);
+
+#[expect(unsafe_code, reason = "only what the system runs before Rust's start-up can see it")]
+// SAFETY: the section holds addresses of functions that take and return nothing, and are called once, on the only thread.
+#[used]
+#[cfg_attr(target_os = "linux", unsafe(link_section = ".init_array"))]
+#[cfg_attr(target_os = "macos", unsafe(link_section = "__DATA,__mod_init_func"))]
+static LOOK_AT_STDOUT: extern "C" fn() = look_at_stdout;
+
+extern "C" fn look_at_stdout() {
+    #[expect(unsafe_code, reason = "the descriptor may be closed, so it has no safe type")]
+    // SAFETY: it reads the flags of a descriptor; for a closed one it is an error without effect.
+    let flags = unsafe { libc::fcntl(libc::STDOUT_FILENO, libc::F_GETFD) };
+    STDOUT_WAS_CLOSED.store(flags < 0, Ordering::Relaxed);
 }
 
 fn kind(fd: BorrowedFd<'_>) -> Result<SFlag, Errno> {

@@ -164,9 +164,10 @@ impl Desk {
         mem::take(&mut state.hints)
     }
 
-    /// Lets hints gather for this long, unless nobody wants to know any more.
+    /// Lets hints gather for this long, unless something else is to be watched or nobody wants to know any more.
     pub(super) fn gather(&self, time: Duration) {
-        drop(self.bell.wait_timeout_while(self.state(), time, |state| !state.hints.closed));
+        let gathers = |state: &mut State| !state.hints.closed && state.hints.asked.is_empty();
+        drop(self.bell.wait_timeout_while(self.state(), time, gathers));
     }
 
     /// Waits for this long, unless something else is to be watched or nobody wants to know any more. What else is to be watched.

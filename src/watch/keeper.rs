@@ -11,6 +11,7 @@
 //! What differs between the systems is in [`NATIVE_TREES`] and what reads it. Nothing in here decides what follows from a change.
 
 use std::collections::BTreeSet;
+use std::io;
 use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -40,8 +41,8 @@ const PAUSE: Duration = Duration::from_millis(20);
 /// How long a watcher that was told to end may take. It takes no time, but nothing in here waits for ever.
 const DISMISSAL: Duration = Duration::from_secs(1);
 
-/// Delay before a watcher that was refused is requested again.
-const RETRY: Duration = Duration::from_secs(2);
+/// Delay before what the system has refused, a watcher or a watch, is requested again.
+pub const RETRY: Duration = Duration::from_secs(2);
 
 /// The system's watcher reports everything, so no time limit is needed.
 const FOREVER: Duration = Duration::from_secs(365 * 24 * 60 * 60);
@@ -53,7 +54,7 @@ struct Target {
     path: PathBuf,
     /// Where it led when it was last followed.
     trace: Trace,
-    /// What was below it when it was first followed. `None` once its watches are there.
+    /// What was below it when it was last compared. `None` while all of it is watched.
     digest: Option<u64>,
     /// It was told that this path cannot be watched.
     fault_told: bool,
@@ -80,9 +81,9 @@ pub(super) struct Keeper<W> {
     quiet: Duration,
     /// The number of the last watcher that was made.
     number: u64,
-    /// It was told that nothing is watched.
+    /// It was told that no watcher is available.
     fault_told: bool,
-    /// Whether no watcher was available for the plan.
+    /// Whether the system has refused the watcher for the plan, or one of its watches.
     unheard: bool,
 }
 
@@ -95,19 +96,18 @@ impl<W: Watcher> Keeper<W> {
     /// Keeps watch until nobody wants to know any more, or the system's watcher ends.
     pub(super) fn run(&mut self) {
         loop {
-            // If no watcher was available, it is requested again, and everything is checked.
-            let time = if self.unheard { RETRY } else { FOREVER };
-            let mut hints = self.desk.wait(time);
+            // What was refused is requested again, and everything is checked.
+            let mut hints = self.desk.wait(if self.unheard { Duration::ZERO } else { FOREVER });
             if hints.closed {
                 return;
             }
             hints.broken |= self.unheard;
             if hints.died {
-                self.fault_of_all("the system's watcher has ended".to_owned());
+                self.told.fault(Fault::All("the system's watcher has ended".to_owned()));
                 return;
             }
             self.round(hints);
-            self.desk.gather(PAUSE);
+            self.desk.gather(if self.unheard { RETRY } else { PAUSE });
         }
     }
 
@@ -149,7 +149,10 @@ impl<W: Watcher> Keeper<W> {
 
     /// What has changed. When it returns, everything that can be watched is.
     pub(super) fn heed(&mut self, hints: &Hints) -> BTreeSet<Changed> {
-        let mut changed: BTreeSet<_> = hints.hit.iter().map(|target| self.targets[*target].kind).collect();
+        // A tree that is not wholly watched is compared instead: a change is told once.
+        let hit = hints.hit.iter().map(|target| &self.targets[*target]);
+        let mut changed: BTreeSet<_> =
+            hit.filter(|target| target.digest.is_none()).map(|target| target.kind).collect();
         if hints.look || hints.broken || hints.lost {
             self.look(&mut changed);
         }
@@ -168,7 +171,7 @@ impl<W: Watcher> Keeper<W> {
         }
         for number in 0..self.targets.len() {
             if let Some(error) = self.targets[number].trace.fault.take() {
-                self.fault(number, error.to_string());
+                self.fault(number, error.to_string(), false);
             }
         }
         let plan = Arc::clone(&self.plan);
@@ -227,31 +230,52 @@ impl<W: Watcher> Keeper<W> {
         self.unheard = true;
         let mut watcher = match W::new(ear, Config::default().with_follow_symlinks(false)) {
             Ok(watcher) => Held::new(watcher, Arc::clone(&self.desk), self.number),
-            Err(error) => return self.fault_of_all(reason(&error)),
+            Err(error) => {
+                for (number, root) in &plan.trees {
+                    let digest = walk(root, |_| self.go_on());
+                    self.compare(*number, digest, changed);
+                }
+                return self.fault_of_all(reason(&error));
+            }
         };
+        let mut refused = false;
         for (dir, way) in &plan.dirs {
             if let Err(error) = watcher.watch(dir, RecursiveMode::NonRecursive)
-                && let Some(target) = way.near
                 && !is_gone(&error)
             {
-                self.fault(target, reason(&error));
+                // A directory that is only passed through may be closed to us.
+                refused |= way.near.is_some() || !is_closed(&error);
+                if let Some(target) = way.near {
+                    self.fault(target, reason(&error), true);
+                }
             }
         }
+        let mut whole = Vec::new();
         for (number, root) in &plan.trees {
-            let digest = self.plant(&mut watcher, *number, root);
-            let target = &mut self.targets[*number];
-            if target.digest.take().is_some_and(|before| before != digest) {
-                changed.insert(target.kind);
-            }
+            let planted = self.plant(&mut watcher, *number, root);
+            self.compare(*number, planted.digest, changed);
+            refused |= planted.refused;
+            whole.extend((!planted.refused).then_some(*number));
         }
         if !watcher.lives() {
             // The watcher does not tell whether it was refused a thread.
             return self.fault_of_all(format!("the system's watcher has ended; perhaps {}", threads::LIMIT));
         }
-        self.unheard = false;
+        for number in whole {
+            self.targets[number].digest = None;
+        }
+        self.unheard = refused;
         let before = self.desk.rely_on(self.number);
         if let Some(old) = self.watcher.replace(watcher) {
             self.dismiss(old, before);
+        }
+    }
+
+    /// Compares a tree with what it was.
+    fn compare(&mut self, number: usize, digest: u64, changed: &mut BTreeSet<Changed>) {
+        let target = &mut self.targets[number];
+        if target.digest.replace(digest).is_some_and(|before| before != digest) {
+            changed.insert(target.kind);
         }
     }
 
@@ -274,15 +298,20 @@ impl<W: Watcher> Keeper<W> {
             return;
         }
         if let Some(mut watcher) = self.watcher.take() {
-            self.plant(&mut watcher, target, path);
+            let refused = self.plant(&mut watcher, target, path).refused;
             self.watcher = Some(watcher);
+            if refused && let Some(root) = self.targets[target].tree() {
+                let digest = walk(root, |_| self.go_on());
+                self.targets[target].digest = Some(digest);
+                self.unheard = true;
+            }
         }
     }
 
-    /// Watches a directory and all below it, as far as that can be done. Gives the digest of what is there.
-    fn plant(&mut self, watcher: &mut Held<W>, target: usize, root: &Path) -> u64 {
+    /// Watches a directory and all below it, as far as that can be done.
+    fn plant(&mut self, watcher: &mut Held<W>, target: usize, root: &Path) -> Planted {
         let mut problem = None;
-        let mut full = false;
+        let (mut full, mut refused) = (false, false);
         let mode = if NATIVE_TREES { RecursiveMode::Recursive } else { RecursiveMode::NonRecursive };
         let digest = walk(root, |dir| {
             if !full
@@ -292,34 +321,51 @@ impl<W: Watcher> Keeper<W> {
             {
                 // Once the system has no watch left, every further one costs a call and changes nothing.
                 full = matches!(error.kind, notify::ErrorKind::MaxFilesWatch);
-                problem.get_or_insert(reason(&error));
+                if !is_closed(&error) && !std::mem::replace(&mut refused, true) {
+                    problem = Some(reason(&error));
+                }
+                problem.get_or_insert_with(|| reason(&error));
             }
             self.go_on()
         });
         if let Some(problem) = problem {
-            self.fault(target, problem);
+            self.fault(target, problem, refused);
         }
-        digest
+        Planted { digest, refused }
     }
 
     fn go_on(&self) -> ControlFlow<()> {
         if self.desk.is_closed() { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
     }
 
-    /// Tells once that nothing is watched.
+    /// Tells once that no watcher is available.
     fn fault_of_all(&mut self, reason: String) {
         if !std::mem::replace(&mut self.fault_told, true) {
-            self.told.fault(Fault::All(reason));
+            self.told.fault(Fault::Unheard(reason));
         }
     }
 
-    /// Tells once per path that it cannot be watched, or not wholly.
-    fn fault(&mut self, target: usize, reason: String) {
+    /// Tells once per path that it cannot be watched, or not wholly, and whether it is looked at instead.
+    fn fault(&mut self, target: usize, reason: String, looking: bool) {
         let target = &mut self.targets[target];
         if !std::mem::replace(&mut target.fault_told, true) {
-            self.told.fault(Fault::Path { path: target.path.clone(), reason });
+            self.told.fault(Fault::Path { path: target.path.clone(), reason, looking });
         }
     }
+}
+
+/// A tree after its watches were placed.
+struct Planted {
+    /// What is there.
+    digest: u64,
+    /// Whether the system has refused a watch that it may grant later.
+    refused: bool,
+}
+
+/// Whether a directory cannot be watched because we may not read it. That lasts, and nothing in it can be found by
+/// looking either.
+fn is_closed(error: &notify::Error) -> bool {
+    matches!(&error.kind, notify::ErrorKind::Io(error) if error.kind() == io::ErrorKind::PermissionDenied)
 }
 
 /// Whether what was to be watched has vanished meanwhile, of which an event tells.

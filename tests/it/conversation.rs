@@ -12,13 +12,13 @@
 //! the envelope of the modern era, `MEMBERS` of its params before it), `acknowledge ID FILTER` (the server accepts a
 //! listening stream), `last-good ERA VERSION METHOD CURSOR RESULT` (`recall` hands all of them to the engine together;
 //! `-` for no cursor), `login-path PATH`, `login-fails REASON`, `changed watched`, `changed executable`, `stopped
-//! SIGTTIN` (or another signal) and `running` (the child's process is inspected), `changing DURATION` (the watched
-//! files change every 100 ms), `spawn-fails KIND TEXT` (the next spawn), `times N DIRECTIVE`, `unseen DIRECTIVE`
-//! (without what the engine puts out), `mute`, `deaf`, `eof`, `gone`, `stop [TERM|INT|HUP]`, `orphaned
-//! nobody|other|unknown` (the process that started us is gone; the word says which process holds the other end of our
-//! stdin), `restart [now]`, `helpers on` and `helpers off` (whether the server's group has other processes; looks at it
-//! are not shown), `unread on` and `unread off` (whether the server leaves its input unread; likewise), `wait
-//! DURATION`. In a line, `\xNN` is a byte, and `LINE*N` repeats its last character. Comments start with `#`.
+//! SIGTTIN` (or another signal, or `behind` for another process of its group) and `running` (the child's process is
+//! inspected), `changing DURATION` (the watched files change every 100 ms), `spawn-fails KIND TEXT` (the next spawn),
+//! `times N DIRECTIVE`, `unseen DIRECTIVE` (without what the engine puts out), `mute`, `deaf`, `eof`, `gone`, `stop
+//! [TERM|INT|HUP]`, `orphaned nobody|other|unknown` (the process that started us is gone; the word says which process
+//! holds the other end of our stdin), `restart [now]`, `helpers on` and `helpers off` (whether the server's group has
+//! other processes; looks at it are not shown), `unread on` and `unread off` (whether the server leaves its input unread;
+//! likewise), `wait DURATION`. In a line, `\xNN` is a byte, and `LINE*N` repeats its last character. Comments start with `#`.
 
 mod session;
 
@@ -311,6 +311,7 @@ impl Stage {
                     "system" => SpawnFault::System,
                     "process-limit" => SpawnFault::ProcessLimit,
                     "busy" => SpawnFault::Busy,
+                    "stopping" => SpawnFault::Stopping,
                     other => panic!("no such fault: {other}"),
                 };
                 self.spawn_fault.push_back((fault, reason.to_owned()));
@@ -377,6 +378,7 @@ impl Stage {
                     "SIGTSTP" => Some(StoppedBy::Suspend),
                     "SIGTTIN" => Some(StoppedBy::TerminalInput),
                     "SIGTTOU" => Some(StoppedBy::TerminalOutput),
+                    "behind" => Some(StoppedBy::Member),
                     other => panic!("no such signal: {other}"),
                 };
                 let child = self.child;

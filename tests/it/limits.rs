@@ -62,6 +62,17 @@ fn a_full_disk_behind_stdout_is_told_and_is_no_success() {
 }
 
 #[test]
+fn a_closed_stdout_is_told_and_is_no_success() {
+    let output = after("exec \"$@\" >&-", Stdio::piped());
+    assert_eq!(output.status.code(), Some(88), "{}", stderr(&output));
+    assert!(
+        stderr(&output).contains("failed to write to stdout: Bad file descriptor"),
+        "{}",
+        stderr(&output)
+    );
+}
+
+#[test]
 fn a_limit_on_the_size_of_files_costs_what_is_stored_and_nothing_else() {
     let output = after("ulimit -f 0; exec \"$@\"", Stdio::piped());
     assert!(output.status.success() && answered(&output), "{:?} {}", output.status, stderr(&output));
@@ -78,6 +89,7 @@ fn a_limit_on_threads_is_served_with_or_told_and_is_no_panic() {
         let (status, said) = (output.status, stderr(&output));
         assert!(status.signal().is_none() && status.code() != Some(101), "{limit}: {status:?} {said}");
         assert!(answered(&output) || !said.is_empty(), "{limit}: {status:?}");
+        assert!(!said.contains("Resource temporarily unavailable"), "the limit is named: {said}");
     }
 }
 
@@ -239,6 +251,23 @@ fn a_fifo_whose_writer_has_gone_is_at_its_end() {
     let script = "mkfifo fifo; exec 3<&0; cat <&3 > fifo & exec 3<&-; exec \"$@\" < fifo";
     let output = after(script, Stdio::piped());
     assert!(output.status.success() && answered(&output), "{:?} {}", output.status, stderr(&output));
+}
+
+#[cfg(target_os = "linux")]
+#[test]
+fn a_named_fifo_may_be_opened_by_a_younger_client() {
+    // The script that starts both ends once the client has its first answer.
+    let ping = r#"{"jsonrpc":"2.0","id":1,"method":"ping"}"#;
+    let client = r#"trap "" PIPE; exec 3>in 4<out
+        for n in 1 2 3 4 5 6 7 8 9 10; do
+            echo "$PING" >&3; read -r answer <&4 || exit; echo "$answer"; : >heard; sleep 0.1
+        done"#;
+    let script = format!(
+        "mkfifo in out; export PING='{ping}'; \"$@\" <in >out & setsid sh -c '{client}' & until [ -e heard ]; do sleep 0.02; done"
+    );
+    let output = after(&script, Stdio::piped());
+    let answers = String::from_utf8_lossy(&output.stdout).matches("\"id\":1").count();
+    assert_eq!(answers, 10, "{}", stderr(&output));
 }
 
 #[test]

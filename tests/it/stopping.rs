@@ -366,6 +366,21 @@ fn a_reader_that_is_lost_in_the_middle_of_an_answer_ends_it() {
 }
 
 #[test]
+fn an_answer_that_is_not_read_in_time_is_told_and_is_no_success() {
+    for way in [Way::EndOfInput, Way::Sent(Signal::SIGTERM)] {
+        let mut host = Plan::new().server("--drain").start();
+        host.greet();
+        host.stop_reading();
+        host.send(call(1, "big", &json!({"bytes": 300_000})));
+        host.until_heard(host.server(1), "\"id\":1");
+        way.take(&mut host);
+        assert_eq!(host.exit(), 88, "{way:?}");
+        let told = host.all_stderr();
+        assert!(told.contains("failed to write to stdout: it was not read in time"), "{way:?}: {told}");
+    }
+}
+
+#[test]
 fn a_hangup_that_is_to_be_ignored_is_ignored() {
     let mut host = Plan::new().nohup().start();
     host.greet();

@@ -20,7 +20,7 @@ use crate::engine::io::{Changed, Good, Input, Order};
 use crate::engine::lease::io::Event;
 use crate::lastgood::{Key, LastGood, Report, Reports};
 use crate::store::{Faults, Store};
-use crate::watch::Watch;
+use crate::watch::{self, Watch};
 
 /// How long a renewal that is under way may take when we end: with the ladder before it, all is over within 3 s of a
 /// signal.
@@ -289,7 +289,7 @@ impl Ear {
             () = self.watch.ready(), if self.awaited => News::Watching,
             report = report => news_of(report),
             changed = self.watch.changed() => News::Input(Input::Changed(changed)),
-            fault = self.watch.fault() => News::Fault(fault.to_string()),
+            fault = self.watch.fault() => news_of_watch(&fault),
             fault = fault => News::Fault(fault.to_string()),
             fault = self.control.answer() => News::Fault(fault),
             answer = shell => News::Input(Input::LoginPath(answer)),
@@ -308,5 +308,35 @@ fn news_of(report: Report) -> News {
     match report {
         Report::Loaded(good) => News::Input(Input::LastGood(good)),
         Report::Fault(fault) => News::Fault(fault.to_string()),
+    }
+}
+
+fn news_of_watch(fault: &watch::Fault) -> News {
+    if fault.is_looked_at() {
+        let seconds = watch::RETRY.as_secs();
+        News::Warning(format!("failed to {fault}; looking every {seconds} s instead"))
+    } else {
+        News::Fault(fault.to_string())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{News, news_of_watch};
+    use crate::watch::Fault;
+
+    #[test]
+    fn what_is_looked_at_is_not_called_done_without() {
+        let path = |looking| Fault::Path { path: "/a".into(), reason: "no".to_owned(), looking };
+        for (fault, text) in [
+            (Fault::Unheard("no".to_owned()), "failed to watch for changes: no; looking every 2 s instead"),
+            (path(true), "failed to watch `/a`: no; looking every 2 s instead"),
+        ] {
+            let news = news_of_watch(&fault);
+            assert!(matches!(&news, News::Warning(told) if told == text), "{news:?}");
+        }
+        for fault in [Fault::All("no".to_owned()), path(false)] {
+            assert!(matches!(news_of_watch(&fault), News::Fault(_)), "{fault}");
+        }
     }
 }

@@ -22,6 +22,7 @@ use std::task::{Context, Poll};
 use std::time::Duration;
 
 use bytes::Bytes;
+use nix::errno::Errno;
 use tokio::io::AsyncWrite as _;
 use tokio::sync::mpsc;
 use tokio::task::yield_now;
@@ -199,6 +200,9 @@ impl Relay {
     pub(super) async fn run(mut self, beside: impl FnOnce(&Spec) -> Beside) -> i32 {
         let mut beside = Some(beside);
         let mut steps = 0;
+        if self.stdout.is_closed() {
+            self.lose_output(&io::Error::from(Errno::EBADF));
+        }
         loop {
             if let Some((code, until)) = self.perform_all() {
                 self.last_words(until).await;

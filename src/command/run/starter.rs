@@ -7,12 +7,14 @@
 //!
 //! | stdin is | its other end is held by |
 //! |---|---|
-//! | a pipe | the processes that have it in `/proc/PID/fd`, open for writing |
+//! | a pipe without a name | the processes that have it in `/proc/PID/fd`, open for writing |
+//! | a named FIFO | nothing is concluded: any process may open it later |
 //! | a socket | the process that made the pair (`SO_PEERCRED`) |
 //! | anything else | nothing is concluded: a terminal and a file report their end themselves |
 //!
 //! If a launcher has gone and an older process holds the other end, that process is the host, and its end is waited for
-//! in turn. On systems without `/proc` and pidfds nothing is learnt, and nothing is concluded.
+//! in turn. On systems without `/proc` and pidfds, or with the `/proc` of another pid namespace, nothing is learnt, and
+//! nothing is concluded.
 
 use std::task::{Context, Poll};
 
@@ -61,6 +63,7 @@ mod system {
     use std::ffi::OsString;
     use std::fs;
     use std::io;
+    use std::os::unix::ffi::OsStrExt as _;
     use std::os::unix::fs::{FileTypeExt as _, MetadataExt as _};
     use std::process;
     use std::task::{Context, Poll, ready};
@@ -68,12 +71,14 @@ mod system {
     use nix::sys::socket::{getsockopt, sockopt};
     use nix::unistd::{Pid, geteuid, getppid};
 
-    use crate::child::EndWatch;
+    use crate::child::{EndWatch, proc_is_ours};
     use crate::engine::io::Holder;
 
     /// The link to the first namespace of process ids. From another one, processes outside of it are invisible.
     const FIRST_NAMESPACE: &str = "pid:[4026531836]";
     const STDIN: &str = "/proc/self/fd/0";
+    /// The beginning of the link to a pipe that can only be inherited. A named FIFO has its path there.
+    const ANONYMOUS: &[u8] = b"pipe:[";
 
     #[derive(Debug, Default)]
     pub(super) struct Starter {
@@ -117,22 +122,24 @@ mod system {
         Older(Pid),
         Nobody,
         Unknown,
-        /// Stdin is nothing whose other end a process holds.
+        /// Stdin is neither a socket nor a pipe without a name.
         Nothing,
     }
 
     fn find() -> Found {
-        let (Ok(stdin), Some(ours)) = (fs::metadata(STDIN), birth(process::id())) else {
-            return Found::Unknown;
-        };
+        let Ok(stdin) = fs::metadata(STDIN) else { return Found::Unknown };
         let kind = stdin.file_type();
+        if !kind.is_socket() && !kind.is_fifo() {
+            return Found::Nothing;
+        }
+        let Some(ours) = birth(process::id()).filter(|_| proc_is_ours()) else { return Found::Unknown };
         if kind.is_socket() {
             return maker_of_socket(ours);
         }
-        if !kind.is_fifo() {
+        let Ok(pipe) = fs::read_link(STDIN) else { return Found::Unknown };
+        if !pipe.as_os_str().as_bytes().starts_with(ANONYMOUS) {
             return Found::Nothing;
         }
-        let Ok(pipe) = fs::read_link(STDIN) else { return Found::Unknown };
         let Ok(processes) = fs::read_dir("/proc") else { return Found::Unknown };
         // A pipe belongs to the user who made it.
         let maker = stdin.uid();

@@ -66,6 +66,8 @@ pub(in crate::engine) enum Cause {
     UnexpandedCommand(String),
     /// The command's file is being written.
     Busy,
+    /// The container of the server before is still being stopped.
+    Stopping,
     /// The system has no process left.
     ProcessLimit,
     /// The system refused for another reason.
@@ -96,6 +98,7 @@ impl Cause {
             SpawnFault::NotExecutable if said.contains("its interpreter ") => Self::NoInterpreter,
             SpawnFault::NotExecutable => Self::NotExecutable,
             SpawnFault::Busy => Self::Busy,
+            SpawnFault::Stopping => Self::Stopping,
             SpawnFault::ProcessLimit => Self::ProcessLimit,
             SpawnFault::System => Self::System,
         }
@@ -132,9 +135,12 @@ impl Cause {
             | Self::NotInRegistry(..)
             | Self::NotFoundInside
             | Self::NotExecutableInside => true,
-            Self::Busy | Self::ProcessLimit | Self::System | Self::UnexpandedArgument(_) | Self::Ended => {
-                false
-            }
+            Self::Busy
+            | Self::Stopping
+            | Self::ProcessLimit
+            | Self::System
+            | Self::UnexpandedArgument(_)
+            | Self::Ended => false,
         }
     }
 
@@ -154,6 +160,7 @@ impl Cause {
                 return format!("its command was not found, and nothing has expanded the {what} in it");
             }
             Self::Busy => "its file is being written",
+            Self::Stopping => "its previous container is still being stopped",
             Self::ProcessLimit => "the process limit is reached, so the system could not start it",
             Self::System => "the system could not start it",
             Self::NotInRegistry(kind, Some(name)) => {
@@ -202,7 +209,7 @@ impl Cause {
             Self::NotFoundInside | Self::NotExecutableInside => format!(
                 "Install the command that its last words name, or set the PATH in which it is found in the host's configuration; it is then started by the next call. To see why, run this in a terminal: {command}"
             ),
-            Self::Busy | Self::System | Self::Ended => return None,
+            Self::Busy | Self::Stopping | Self::System | Self::Ended => return None,
         };
         Some(hint)
     }

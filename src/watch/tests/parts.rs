@@ -1,6 +1,7 @@
 //! What goes wrong, what comes between, and the parts one by one.
 
 use std::collections::BTreeSet;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, mpsc};
 use std::thread;
 
@@ -34,6 +35,34 @@ impl Watcher for Limited {
         if path.ends_with("closed") {
             return Err(Error::io(std::io::ErrorKind::PermissionDenied.into()));
         }
+        self.0.watch(path, mode)
+    }
+
+    fn unwatch(&mut self, path: &Path) -> notify::Result<()> {
+        self.0.unwatch(path)
+    }
+
+    fn kind() -> WatcherKind {
+        RecommendedWatcher::kind()
+    }
+}
+
+/// The system's watcher, but it refuses every watch while [`FULL`].
+struct Full(RecommendedWatcher);
+
+static FULL: AtomicBool = AtomicBool::new(true);
+static GRANTED: AtomicBool = AtomicBool::new(false);
+
+impl Watcher for Full {
+    fn new<F: EventHandler>(ear: F, config: Config) -> notify::Result<Self> {
+        Ok(Self(RecommendedWatcher::new(ear, config)?))
+    }
+
+    fn watch(&mut self, path: &Path, mode: RecursiveMode) -> notify::Result<()> {
+        if FULL.load(Ordering::Relaxed) {
+            return Err(Error::new(ErrorKind::MaxFilesWatch));
+        }
+        GRANTED.store(true, Ordering::Relaxed);
         self.0.watch(path, mode)
     }
 
@@ -161,15 +190,43 @@ async fn where_watches_run_out_those_near_the_top_are_there() {
     let watch = start::<Limited>(paths);
     within("ready", watch.ready()).await;
     let fault = within("fault", watch.fault()).await;
-    let Fault::Path { path, reason } = &fault else { panic!("{fault}") };
+    let Fault::Path { path, reason, looking: true } = &fault else { panic!("{fault}") };
     assert!(*path == tree && reason.contains("fs.inotify.max_user_watches"), "{fault}");
-    // Nobody sees this one; the next two are seen.
+    // No event reports this one.
     drop(File::create(tree.join("last/deep/file")).unwrap());
+    assert_eq!(within("by looking", watch.changed()).await, Changed::Watched);
+    // An event and the look report the next one, which is one change.
+    drop(File::create(tree.join("last/file")).unwrap());
+    assert_eq!(within("near the top", watch.changed()).await, Changed::Watched);
     drop(File::create(&file).unwrap());
     assert_eq!(within("the file", watch.changed()).await, Changed::Executable);
     assert_eq!(at_once(watch.changed()).await, None);
-    drop(File::create(tree.join("last/file")).unwrap());
-    assert_eq!(within("near the top", watch.changed()).await, Changed::Watched);
+    assert_eq!(at_once(watch.fault()).await, None);
+}
+
+#[tokio::test]
+async fn while_no_watch_is_left_it_looks_and_asks_again() {
+    let dir = tempfile::tempdir().unwrap();
+    let (tree, file) = (dir.path().join("tree"), dir.path().join("file"));
+    fs::create_dir_all(tree.join("deep")).unwrap();
+    let watch = start::<Full>(vec![(Changed::Watched, tree.clone()), (Changed::Executable, file.clone())]);
+    within("ready", watch.ready()).await;
+    assert!(within("fault", watch.fault()).await.is_looked_at());
+    drop(File::create(tree.join("deep/file")).unwrap());
+    assert_eq!(within("in the tree", watch.changed()).await, Changed::Watched);
+    drop(File::create(&file).unwrap());
+    assert_eq!(within("the file", watch.changed()).await, Changed::Executable);
+    assert_eq!(at_once(watch.changed()).await, None, "each is told once");
+
+    FULL.store(false, Ordering::Relaxed);
+    let granted = async {
+        while !GRANTED.load(Ordering::Relaxed) {
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+    };
+    within("another attempt", granted).await;
+    append(&tree.join("deep/file"));
+    assert_eq!(within("with watches", watch.changed()).await, Changed::Watched);
     assert_eq!(at_once(watch.fault()).await, None);
 }
 
@@ -201,7 +258,7 @@ async fn without_the_systems_watcher_nothing_changes_and_one_fault_is_told() {
         ),
     ] {
         let fault = within("fault", watch.fault()).await;
-        assert!(matches!(&fault, Fault::All(text) if text.contains(why)), "{fault}");
+        assert!(matches!(&fault, Fault::All(text) | Fault::Unheard(text) if text.contains(why)), "{fault}");
         within("ready", watch.ready()).await;
         watch.add(Changed::Executable, dir.path().join("other"));
         within("ready", watch.ready()).await;

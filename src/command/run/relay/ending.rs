@@ -1,6 +1,6 @@
 //! The end of the relay: what is still to be written is written, as long as somebody takes it, and not for ever.
 
-use std::io::ErrorKind;
+use std::io::{self, ErrorKind};
 use std::pin::Pin;
 use std::task::Poll;
 use std::time::Duration;
@@ -15,7 +15,8 @@ const LAST_WRITES: Duration = Duration::from_millis(200);
 
 impl Relay {
     /// Writes the rest for the host and the log, side by side; then what is kept for later runs; then the log lines
-    /// about that. Slow readers are waited for until `until`; a reader that keeps up gets everything.
+    /// about that. Slow readers are waited for until `until`; a reader that keeps up gets everything. What the host has
+    /// not taken by then is reported as lost.
     pub(super) async fn last_words(&mut self, until: Duration) {
         if let Some(beside) = &mut self.beside {
             // A shell that is still asked need not answer any more.
@@ -67,6 +68,9 @@ impl Relay {
                 if told && logged { Poll::Ready(()) } else { Poll::Pending }
             });
             let in_time = written.await.is_some();
+            if !in_time && !told {
+                lost = Some(io::Error::new(ErrorKind::TimedOut, "it was not read in time"));
+            }
             if let Some(error) = lost.filter(|error| error.kind() != ErrorKind::BrokenPipe) {
                 self.lose_output(&error);
             }
