@@ -60,6 +60,11 @@ impl Trouble {
         self.times = self.times.min(1);
     }
 
+    /// Whether the server ended by itself, and was not ended by us.
+    pub(in crate::engine) fn is_its_own(&self) -> bool {
+        self.fault.is_none() && self.reason.is_none()
+    }
+
     /// Whether another attempt fails in the same way until a person has changed something.
     pub(super) fn is_permanent(&self) -> bool {
         self.cause.is_permanent() || self.is_always_the_same()
