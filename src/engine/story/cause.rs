@@ -10,7 +10,7 @@ use crate::engine::guidance::signal_name;
 use crate::engine::process::{Exit, SpawnFault};
 
 /// What a shell exits with when it does not find a command.
-const NOT_FOUND: Exit = Exit::Code(127);
+pub(super) const NOT_FOUND: Exit = Exit::Code(127);
 /// What a shell exits with when it cannot execute a command.
 const NOT_EXECUTABLE: Exit = Exit::Code(126);
 /// How many of the last lines must agree for two exits to have the same last words.
@@ -76,8 +76,12 @@ pub(in crate::engine) enum Cause {
     NotFoundInside,
     /// The same, and it cannot be executed.
     NotExecutableInside,
-    /// It ended by itself before it served, and its arguments contain this, which should have been expanded.
+    /// It ended by itself before it served, without a word, and its arguments contain this, which should have been
+    /// expanded.
     UnexpandedArgument(String),
+    /// The same, and its last output may tell another cause: servers expand such text themselves, or take it as a
+    /// template.
+    PerhapsUnexpanded(String),
     /// It ended, and nothing more is known of the cause.
     Ended,
 }
@@ -113,9 +117,12 @@ impl Cause {
             return Self::NotInRegistry(kind, name);
         }
         match (exit, unexpanded_argument(command.words)) {
-            (NOT_FOUND, _) => Self::NotFoundInside,
-            (NOT_EXECUTABLE, _) => Self::NotExecutableInside,
-            (Exit::Code(_), Some(what)) => Self::UnexpandedArgument(what.to_owned()),
+            (NOT_FOUND, _) if says_not_found(tail) => Self::NotFoundInside,
+            (NOT_EXECUTABLE, _) if says_not_executable(tail) => Self::NotExecutableInside,
+            (Exit::Code(_), Some(what)) if tail.trim().is_empty() => {
+                Self::UnexpandedArgument(what.to_owned())
+            }
+            (Exit::Code(_), Some(what)) => Self::PerhapsUnexpanded(what.to_owned()),
             (Exit::Code(_) | Exit::Signal(_), _) => Self::Ended,
         }
     }
@@ -132,9 +139,12 @@ impl Cause {
             | Self::NotInRegistry(..)
             | Self::NotFoundInside
             | Self::NotExecutableInside => true,
-            Self::Busy | Self::ProcessLimit | Self::System | Self::UnexpandedArgument(_) | Self::Ended => {
-                false
-            }
+            Self::Busy
+            | Self::ProcessLimit
+            | Self::System
+            | Self::UnexpandedArgument(_)
+            | Self::PerhapsUnexpanded(_)
+            | Self::Ended => false,
         }
     }
 
@@ -167,7 +177,7 @@ impl Cause {
             Self::UnexpandedArgument(what) => {
                 return format!("{ended}, and nothing has expanded the {what} in its arguments");
             }
-            Self::Ended => return ended,
+            Self::PerhapsUnexpanded(_) | Self::Ended => return ended,
         };
         plain.to_owned()
     }
@@ -192,6 +202,9 @@ impl Cause {
             ),
             Self::UnexpandedCommand(what) | Self::UnexpandedArgument(what) => format!(
                 "Write what {what} stands for into the host's configuration: no shell expands it, and this host has not. Then start the host again, or the server in it. The command is: {command}"
+            ),
+            Self::PerhapsUnexpanded(what) => format!(
+                "Read its last output. If it complains about {what} in its arguments, replace {what} by its value in the host's configuration (hosts run commands without a shell), then restart the host, or the server from the host. To see more, run this in a terminal: {command}"
             ),
             Self::ProcessLimit => {
                 "End programs that are not needed, or raise the limit (ulimit -u, TasksMax of the service, --pids-limit of the container); a call then starts the server again.".to_owned()
@@ -324,6 +337,20 @@ fn unexpanded_argument(words: &[String]) -> Option<&str> {
 /// Whether a message names a command that ends in a carriage return, as `env` and shells show it.
 fn has_carriage_return(tail: &str) -> bool {
     ["\\r'", "\\r\u{2019}", "$'\\r'", "^M: bad interpreter"].iter().any(|sign| tail.contains(sign))
+}
+
+/// Whether a shell, `env` or the like reports a command that does not exist.
+fn says_not_found(tail: &str) -> bool {
+    let tail = tail.to_lowercase();
+    ["not found", "no such file"].iter().any(|sign| tail.contains(sign))
+}
+
+/// Whether a shell, `env` or the like reports a command that it may not, or cannot, execute.
+fn says_not_executable(tail: &str) -> bool {
+    let tail = tail.to_lowercase();
+    let signs =
+        ["permission denied", "cannot execute", "exec format error", "is a directory", "bad interpreter"];
+    signs.iter().any(|sign| tail.contains(sign))
 }
 
 /// What a package manager or a container engine reports as not found: the kind of thing, and its name.

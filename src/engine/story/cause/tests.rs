@@ -122,7 +122,7 @@ fn what_nothing_has_expanded_is_seen() {
     ] {
         assert_eq!(unexpanded(word), what, "{word}");
     }
-    let argument = |line: &str| ended(line, Exit::Code(1), "ENOENT");
+    let argument = |line: &str| ended(line, Exit::Code(1), "");
     assert_eq!(argument("npx server ~/notes"), Cause::UnexpandedArgument("~/".to_owned()));
     assert_eq!(argument("docker run -e ROOT=${HOME} x"), Cause::UnexpandedArgument("${HOME}".to_owned()));
     // A shell and an interpreter expand it themselves.
@@ -130,6 +130,40 @@ fn what_nothing_has_expanded_is_seen() {
         assert_eq!(argument(line), Cause::Ended, "{line}");
     }
     assert!(!argument("npx server ~/notes").is_permanent(), "it may have ended for another reason");
+}
+
+#[test]
+fn a_server_that_says_why_it_ended_is_believed_before_its_arguments() {
+    for (line, what) in [("npx server ~/notes", "~/"), ("npx server --log-format ${time}", "${time}")] {
+        let cause = ended(line, Exit::Code(1), "Error: API key is not set\n");
+        assert_eq!(cause, Cause::PerhapsUnexpanded(what.to_owned()));
+        assert!(!cause.is_permanent());
+        assert_eq!(cause.clause("it exited with code 1".to_owned()), "it exited with code 1");
+        let hint = cause.hint("npx server").unwrap();
+        let (words, condition) = (hint.find("last output"), hint.find("If it"));
+        assert!(words.is_some() && words < condition && hint.contains(what), "{hint}");
+    }
+}
+
+#[test]
+fn a_code_of_a_shell_names_a_cause_only_with_words_that_do() {
+    for tail in [
+        "env: node: No such file or directory",
+        "sh: 1: node: not found",
+        "run: line 2: uv: command not found",
+    ] {
+        assert_eq!(ended("./server", Exit::Code(127), tail), Cause::NotFoundInside, "{tail}");
+    }
+    for tail in ["x: Permission denied", "sh: 1: x: Exec format error", "bash: /srv: Is a directory"] {
+        assert_eq!(ended("./server", Exit::Code(126), tail), Cause::NotExecutableInside, "{tail}");
+    }
+    for tail in ["", "Error: API key is not set"] {
+        for code in [126, 127] {
+            let cause = ended("./server", Exit::Code(code), tail);
+            assert_eq!(cause, Cause::Ended, "{code} {tail}");
+            assert!(!cause.is_permanent());
+        }
+    }
 }
 
 #[test]
