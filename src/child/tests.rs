@@ -282,6 +282,17 @@ async fn a_command_that_cannot_be_started_is_explained() {
     let error = refused(&[&path("dos")]);
     assert!(error.message.ends_with("its interpreter /bin/sh\\r does not exist"), "{error}");
 
+    // A whole command line in one word, with blanks in the path.
+    fs::create_dir(path("My App")).unwrap();
+    let server = path("My App/server");
+    let error = refused(&[&format!("{server} --x /y")]);
+    assert_eq!(error.to_string(), format!("{server} --x /y: No such file or directory"));
+    program(&dir.path().join("My App"), "server", "#!/bin/sh\n").await;
+    let error = refused(&[&format!("{server} --x /y")]);
+    assert_eq!(error.fault, SpawnFault::NotFound);
+    let said = format!("{server} --x /y: No such file or directory, but {server} is an executable file");
+    assert_eq!(error.to_string(), said);
+
     // Found in the child's PATH and not in ours.
     let mut spec = spec(&["script"]);
     spec.env.push(("PATH".into(), Some(dir.path().into())));

@@ -92,6 +92,7 @@ impl Cause {
         let name = command.words.first().map_or("", String::as_str);
         match fault {
             SpawnFault::NotFound => whole_line(command.words)
+                .or_else(|| line_with_program(command.words, said))
                 .map(Self::WholeLine)
                 .or_else(|| unexpanded(name).map(|what| Self::UnexpandedCommand(what.to_owned())))
                 .unwrap_or(Self::NotFound),
@@ -265,30 +266,38 @@ pub(in crate::engine) fn last_words(tail: &str) -> String {
     words
 }
 
-/// The right configuration, if the first word is a whole command line. `None` if it is not.
+/// The right configuration, if the first word is a whole command line by its own words: it begins with a name without a
+/// slash, or with a known launcher. `None` if it does not: a path may have blanks in it.
 pub(in crate::engine) fn whole_line(words: &[String]) -> Option<String> {
+    let program = words.first()?.split_whitespace().next()?;
+    let name = file_name(program);
+    let known = LAUNCHERS.contains(&name)
+        || WRAPPERS.contains(&name)
+        || ["node", "deno", "java", "ruby"].contains(&name)
+        || name.starts_with("python");
+    if known || !program.contains('/') { parted(words, program) } else { None }
+}
+
+/// The right configuration, if the first word begins with the path of a program that exists. What is said of the failed
+/// start ends with that path.
+fn line_with_program(words: &[String], said: &str) -> Option<String> {
+    let first = words.first()?;
+    let mut programs = first.match_indices(char::is_whitespace).map(|(at, _)| &first[..at]);
+    let program =
+        programs.find(|program| said.ends_with(&format!(", but {program} is an executable file")))?;
+    parted(words, program)
+}
+
+/// The configuration with the first word parted after `program`. `None` if there is nothing after it.
+fn parted(words: &[String], program: &str) -> Option<String> {
     let (first, others) = words.split_first()?;
-    let parts: Vec<&str> = first.split_whitespace().collect();
-    let (program, rest) = parts.split_first()?;
+    let rest: Vec<&str> = first.trim_start().strip_prefix(program)?.split_whitespace().collect();
     if rest.is_empty() {
         return None;
     }
-    // A path may have blanks in it.
-    let known = |word: &str| {
-        let name = file_name(word);
-        LAUNCHERS.contains(&name)
-            || WRAPPERS.contains(&name)
-            || ["node", "deno", "java", "ruby"].contains(&name)
-            || name.starts_with("python")
-    };
-    let is_line =
-        !program.contains('/') || known(program) || rest.iter().any(|word| word.starts_with(['-', '/']));
-    if !is_line {
-        return None;
-    }
-    let args: Vec<&str> = rest.iter().copied().chain(others.iter().map(String::as_str)).collect();
+    let args: Vec<&str> = rest.into_iter().chain(others.iter().map(String::as_str)).collect();
     let json = |value: serde_json::Value| value.to_string();
-    Some(format!("\"command\": {}, \"args\": {}", json((*program).into()), json(args.into())))
+    Some(format!("\"command\": {}, \"args\": {}", json(program.into()), json(args.into())))
 }
 
 /// The part of a word that a shell or a host would have expanded: `${...}`, `$NAME`, `%NAME%`, `~/`. `None` if there is

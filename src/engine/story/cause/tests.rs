@@ -88,17 +88,43 @@ fn a_whole_command_line_in_one_word_is_parted() {
         (&["npx -y @a/server"][..], r#""command": "npx", "args": ["-y","@a/server"]"#),
         (&["npx -y", "server", "a b"], r#""command": "npx", "args": ["-y","server","a b"]"#),
         (&["/usr/bin/node server.js"], r#""command": "/usr/bin/node", "args": ["server.js"]"#),
-        (&["/opt/x/server --stdio"], r#""command": "/opt/x/server", "args": ["--stdio"]"#),
+        (&["/usr/bin/npx -y server"], r#""command": "/usr/bin/npx", "args": ["-y","server"]"#),
+        (&["server /srv/notes"], r#""command": "server", "args": ["/srv/notes"]"#),
         (&["python3.12 -m server"], r#""command": "python3.12", "args": ["-m","server"]"#),
     ] {
         assert_eq!(cause(words), Cause::WholeLine(right.to_owned()), "{words:?}");
     }
-    for words in [&["/Applications/My App/server"][..], &["npx", "-y server"], &["./My Server"], &[""], &[]] {
+    for words in [
+        &["/Applications/My App/server"][..],
+        &["/Applications/My App/server --x"],
+        &["/opt/x/server --stdio"],
+        &["npx", "-y server"],
+        &["./My Server"],
+        &[""],
+        &[],
+    ] {
         assert_eq!(cause(words), Cause::NotFound, "{words:?}");
     }
     assert_eq!(cause(&["~/bin/server"]), Cause::UnexpandedCommand("~/".to_owned()));
     let folder = "${workspaceFolder}";
     assert_eq!(cause(&[&format!("{folder}/server")]), Cause::UnexpandedCommand(folder.to_owned()));
+}
+
+#[test]
+fn a_whole_command_line_is_parted_after_the_program_that_exists() {
+    for (line, program, right) in [
+        ("/opt/x/server --stdio", "/opt/x/server", r#""command": "/opt/x/server", "args": ["--stdio"]"#),
+        (
+            "/Applications/My App/server --x /y",
+            "/Applications/My App/server",
+            r#""command": "/Applications/My App/server", "args": ["--x","/y"]"#,
+        ),
+    ] {
+        let said = format!("{line}: No such file or directory, but {program} is an executable file");
+        let words = [line.to_owned()];
+        let cause = Cause::of_fault(SpawnFault::NotFound, &said, CommandLine { words: &words, script: None });
+        assert_eq!(cause, Cause::WholeLine(right.to_owned()), "{line}");
+    }
 }
 
 #[test]
