@@ -260,14 +260,18 @@ impl Engine {
     pub(in crate::engine) fn answer_too_large(&mut self, id: &Id, len: u64) {
         let name = &self.config.name;
         let limit = self.config.max_answer;
+        // A shorter answer was refused by the limit on what is read, which the engine does not know.
+        let (limit, cut) = if len > limit as u64 {
+            (format!("{limit} bytes (--max-answer)"), " Hosts cut the connection at 10 MiB.")
+        } else {
+            ("--max-line".to_owned(), "")
+        };
         let guidance = Guidance {
             status: Status::AnswerTooLarge,
             message: format!(
-                "The answer of the MCP server {name:?} is {len} bytes long, and hosts cut the connection at 10 MiB, so it was not handed on."
+                "The answer of the MCP server {name:?} is {len} bytes long, more than the limit of {limit}, so the host did not get it."
             ),
-            hint: format!(
-                "Ask for less at once: a smaller range, fewer items, a filter. Answers up to {limit} bytes are handed on (--max-answer)."
-            ),
+            hint: format!("Ask for less at once: a smaller range, fewer items, a filter.{cut}"),
             retryable: false,
             outcome: Some(Outcome::Unknown),
             retry_after_ms: None,
