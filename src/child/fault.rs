@@ -70,15 +70,14 @@ pub(super) fn explain(spec: &Spec, error: &io::Error) -> SpawnError {
         return said(SpawnFault::Busy, errno.desc());
     }
     if errno == Errno::EAGAIN {
-        return said(SpawnFault::ProcessLimit, errno.desc());
+        // The system's own message, "Resource temporarily unavailable", does not name the limit.
+        return said(SpawnFault::ProcessLimit, threads::LIMIT);
     }
     let passing = matches!(
         errno,
         Errno::ENOMEM | Errno::EMFILE | Errno::ENFILE | Errno::ENOSPC | Errno::EINTR | Errno::EIO
     );
-    // The system's own message, "Resource temporarily unavailable", does not name the limit.
-    let words = if errno == Errno::EAGAIN { threads::LIMIT } else { errno.desc() };
-    said(if passing { SpawnFault::System } else { SpawnFault::NotExecutable }, words)
+    said(if passing { SpawnFault::System } else { SpawnFault::NotExecutable }, errno.desc())
 }
 
 /// The `PATH` that the child would have had.

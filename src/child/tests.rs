@@ -12,7 +12,7 @@ use nix::unistd::{Pid, getpgid, getsid};
 use tokio::io::{AsyncBufReadExt as _, AsyncReadExt as _, AsyncWriteExt as _, BufReader};
 use tokio::task::yield_now;
 
-use super::{Child, Guardian, SpawnError, Spec, executable, spawn, sys};
+use super::{Child, Guardian, SpawnError, Spec, executable, fault, spawn, sys};
 use crate::engine::io::{Exit, GroupSignal, SpawnFault, StoppedBy};
 use crate::stream::Source;
 use crate::threads;
@@ -299,6 +299,13 @@ async fn a_command_that_cannot_be_started_is_explained() {
     let error = spawn(&spec, None).unwrap_err();
     assert_eq!(error.fault, SpawnFault::NotExecutable);
     assert!(error.message.starts_with("script: its interpreter"), "{error}");
+}
+
+#[test]
+fn a_process_limit_is_told_as_the_limit() {
+    let error = fault::explain(&spec(&["server"]), &Errno::EAGAIN.into());
+    assert_eq!(error.fault, SpawnFault::ProcessLimit);
+    assert_eq!(error.to_string(), "server: the process limit is reached");
 }
 
 #[tokio::test]
