@@ -156,13 +156,13 @@ impl Cause {
             Self::NotExecutable => "its command cannot be executed",
             Self::NoInterpreter => "the interpreter of its script was not found",
             Self::LineEnds => {
-                "its script has the line ends of Windows: a carriage return, CR, is taken for a part of a command's name"
+                "its script has Windows line endings: a carriage return (CR) became part of a command's name"
             }
             Self::WholeLine(_) => {
                 "its command is a whole command line in one word, and there is no such file"
             }
             Self::UnexpandedCommand(what) => {
-                return format!("its command was not found, and nothing has expanded the {what} in it");
+                return format!("its command was not found, and {what} in it was not expanded");
             }
             Self::Busy => "its file is being written",
             Self::ProcessLimit => "the process limit is reached, so the system could not start it",
@@ -176,7 +176,7 @@ impl Cause {
                 return format!("{ended}: a command that it starts cannot be executed");
             }
             Self::UnexpandedArgument(what) => {
-                return format!("{ended}, and nothing has expanded the {what} in its arguments");
+                return format!("{ended}, and {what} in its arguments was not expanded");
             }
             Self::PerhapsUnexpanded(_) | Self::Ended => return ended,
         };
@@ -196,13 +196,13 @@ impl Cause {
                 "Install the interpreter that the first line of the script names, or correct that line; it is then started by the next call. The command is: {command}"
             ),
             Self::LineEnds => format!(
-                "Give the script the line ends of Unix, for example with: sed -i 's/\\r$//' FILE. It is then started by the next call. The command is: {command}"
+                "Give the script Unix line endings, for example with: sed -i 's/\\r$//' FILE. It is then started by the next call. The command is: {command}"
             ),
             Self::WholeLine(right) => format!(
-                "Part the words in the host's configuration: {right}. Then start the host again, or the server in it."
+                "Split the command into words in the host's configuration: {right}. Then restart the host, or the server from the host."
             ),
             Self::UnexpandedCommand(what) | Self::UnexpandedArgument(what) => format!(
-                "Write what {what} stands for into the host's configuration: no shell expands it, and this host has not. Then start the host again, or the server in it. The command is: {command}"
+                "Replace {what} by its value in the host's configuration: hosts run commands without a shell, and this host did not expand it. Then restart the host, or the server from the host. The command is: {command}"
             ),
             Self::PerhapsUnexpanded(what) => format!(
                 "Read its last output. If it complains about {what} in its arguments, replace {what} by its value in the host's configuration (hosts run commands without a shell), then restart the host, or the server from the host. To see more, run this in a terminal: {command}"
@@ -214,7 +214,7 @@ impl Cause {
                 "Correct the name or the version of the {kind} in the host's configuration; a private one needs a login first. The command is: {command}"
             ),
             Self::NotFoundInside | Self::NotExecutableInside => format!(
-                "Install the command that its last words name, or set the PATH in which it is found in the host's configuration; it is then started by the next call. To see why, run this in a terminal: {command}"
+                "Install the command that its last output names, or set the PATH in which it is found in the host's configuration; it is then started by the next call. To see why, run this in a terminal: {command}"
             ),
             Self::Busy | Self::System | Self::Ended => return None,
         };

@@ -154,7 +154,7 @@ impl Engine {
                     .as_ref()
                     .map_or_else(|| format!("{:?}", pending.method), |tool| format!("call of {tool:?}"));
                 format!(
-                    "The MCP server {name:?} was given this {call} twice, since it may be repeated, and ended both times ({words}): {culprit}, and whether it took effect is unknown."
+                    "The MCP server {name:?} got this {call} twice, because it is safe to repeat, and ended both times ({words}): {culprit}, and whether it took effect is unknown."
                 )
             }
             Why::Held if self.phase == Phase::Draining => {
@@ -182,7 +182,7 @@ impl Engine {
             Why::TooLong => {
                 let limit = self.config.call_timeout.unwrap_or_default();
                 format!(
-                    "The MCP server {name:?} has not answered within {limit:?}{effect}; it was told to leave it."
+                    "The MCP server {name:?} has not answered within {limit:?}{effect}; the request was cancelled."
                 )
             }
             Why::QueueFull => format!("Too many requests wait for the MCP server {name:?}{because}{effect}."),
@@ -212,12 +212,12 @@ impl Engine {
             Why::Stopping => return "Connect to the server again.".to_owned(),
             Why::Restarted if Killer::of(pending) == Some(Killer::OneOfSeveral) => {
                 return format!(
-                    "Make this call again alone: if the server ends again, this call is the cause. The server's last words may tell more; if they do not, {look}"
+                    "Make this call again alone: if the server ends again, this call is the cause. The server's last output may tell more; if it does not, {look}"
                 );
             }
             Why::Restarted if Killer::of(pending) == Some(Killer::Itself) => {
                 return format!(
-                    "Do not make the same call again: change what it asks for, or use another tool. The server's last words may tell why; if they do not, {look}"
+                    "Do not make the same call again: change what it asks for, or use another tool. The server's last output may tell why; if it does not, {look}"
                 );
             }
             Why::Restarted => return format!("{CHECK}."),
@@ -240,7 +240,7 @@ impl Engine {
             }
             if trouble.is_always_the_same() && again {
                 return format!(
-                    "It ends in the same way each time, so trying again does not help until the cause is gone: read its last words, and {look}"
+                    "It fails in the same way each time, so trying again will not help until the cause is fixed. Read its last output, and {look}"
                 );
             }
         }

@@ -95,7 +95,7 @@ impl Trouble {
         };
         let clause = self.cause.clause(ended);
         if self.is_always_the_same() {
-            format!("{clause}, {} times in a row and with the same last words", self.times)
+            format!("{clause}, {} times in a row with the same output", self.times)
         } else {
             clause
         }
