@@ -110,7 +110,7 @@ pub struct Child {
 pub fn spawn(spec: &Spec, guardian: Option<&Guardian>) -> Result<Child, SpawnError> {
     if container::is_busy(spec) {
         let name = spec.argv.first().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
-        let message = format!("{name}: the container of before is still being ended");
+        let message = format!("{name}: the previous container is still stopping");
         return Err(SpawnError { fault: SpawnFault::Busy, message });
     }
     let container = Container::plan(spec);
