@@ -210,8 +210,8 @@ pub struct Run {
     )]
     pub instant_start: bool,
 
-    /// Ask an idle server this often whether it lives; one that is silent three times is asked again before it is given the
-    /// next request, and restarted if it stays silent; 0 turns this off
+    /// Ping an idle server this often; a server that is silent three times is pinged again before its next request, and
+    /// restarted if it stays silent; 0 turns this off
     #[arg(
         long,
         value_name = "DURATION",

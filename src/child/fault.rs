@@ -51,7 +51,13 @@ pub(super) fn explain(spec: &Spec, error: &io::Error) -> SpawnError {
     if errno == Errno::ENOENT {
         let path = path_of(spec);
         return match locate(name, &path) {
-            None if name.is_empty() || has_slash(name) => said(SpawnFault::NotFound, errno.desc()),
+            None if name.is_empty() || has_slash(name) => match program_of(name) {
+                Some(program) => said(
+                    SpawnFault::NotFound,
+                    &format!("{}, but {} is an executable file", errno.desc(), program.display()),
+                ),
+                None => said(SpawnFault::NotFound, errno.desc()),
+            },
             None => said(SpawnFault::NotFound, &format!("not found in PATH ({})", path.display())),
             Some(file) => said(SpawnFault::NotExecutable, &missing_loader(&file)),
         };
@@ -94,6 +100,17 @@ fn locate(name: &OsStr, path: &OsStr) -> Option<PathBuf> {
 /// Whether it is a file that somebody may execute.
 pub(super) fn is_executable(file: &Path) -> bool {
     fs::metadata(file).is_ok_and(|meta| meta.is_file() && meta.permissions().mode() & 0o111 != 0)
+}
+
+/// The path of a program that the name begins with, if the name is a whole command line: what stands before a blank.
+fn program_of(name: &OsStr) -> Option<&Path> {
+    let name = name.as_bytes();
+    let blanks = name.iter().enumerate().filter(|(_, byte)| byte.is_ascii_whitespace());
+    blanks
+        .map(|(at, _)| OsStr::from_bytes(&name[..at]))
+        .filter(|program| has_slash(program))
+        .map(Path::new)
+        .find(|program| is_executable(program))
 }
 
 /// A name with a slash is a path and is looked for nowhere else.

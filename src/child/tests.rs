@@ -14,7 +14,7 @@ use nix::unistd::{Pid, getpgid, getsid};
 use tokio::io::{AsyncBufReadExt as _, AsyncReadExt as _, AsyncWriteExt as _, BufReader};
 use tokio::task::yield_now;
 
-use super::{Child, Guardian, SpawnError, Spec, executable, spawn, sys};
+use super::{Child, Guardian, SpawnError, Spec, executable, fault, spawn, sys};
 use crate::engine::io::{Exit, GroupSignal, SpawnFault, StoppedBy};
 use crate::stream::Source;
 use crate::threads;
@@ -284,12 +284,30 @@ async fn a_command_that_cannot_be_started_is_explained() {
     let error = refused(&[&path("dos")]);
     assert!(error.message.ends_with("its interpreter /bin/sh\\r does not exist"), "{error}");
 
+    // A whole command line in one word, with blanks in the path.
+    fs::create_dir(path("My App")).unwrap();
+    let server = path("My App/server");
+    let error = refused(&[&format!("{server} --x /y")]);
+    assert_eq!(error.to_string(), format!("{server} --x /y: No such file or directory"));
+    program(&dir.path().join("My App"), "server", "#!/bin/sh\n").await;
+    let error = refused(&[&format!("{server} --x /y")]);
+    assert_eq!(error.fault, SpawnFault::NotFound);
+    let said = format!("{server} --x /y: No such file or directory, but {server} is an executable file");
+    assert_eq!(error.to_string(), said);
+
     // Found in the child's PATH and not in ours.
     let mut spec = spec(&["script"]);
     spec.env.push(("PATH".into(), Some(dir.path().into())));
     let error = spawn(&spec, None).unwrap_err();
     assert_eq!(error.fault, SpawnFault::NotExecutable);
     assert!(error.message.starts_with("script: its interpreter"), "{error}");
+}
+
+#[test]
+fn a_process_limit_is_told_as_the_limit() {
+    let error = fault::explain(&spec(&["server"]), &Errno::EAGAIN.into());
+    assert_eq!(error.fault, SpawnFault::ProcessLimit);
+    assert_eq!(error.to_string(), "server: the process limit is reached");
 }
 
 #[tokio::test]

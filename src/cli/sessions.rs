@@ -71,15 +71,15 @@ pub struct Target {
     pub places: Places,
 }
 
-/// One that is to be started anew.
+/// Options of `restart`.
 #[derive(Clone, Debug, clap::Args)]
 #[command(args_override_self = true, max_term_width = 110, after_help = exit_codes())]
 pub struct Restart {
-    /// Send SIGTERM 1 s after the server's stdin is closed: it has no time to save more than that takes
+    /// Send SIGTERM 1 s after the server's stdin is closed, which leaves it little time to save
     #[arg(long)]
     pub now: bool,
 
-    /// Which one.
+    /// The server to restart.
     #[command(flatten)]
     pub target: Target,
 }

@@ -67,7 +67,7 @@ pub(super) fn minimal_greeting(version: &str, server: &str) -> String {
 /// The result of `tools/list` when no good one is known. It is never empty: some hosts take it once and for all.
 pub(super) fn status_tool_list(server: &str, era: Era) -> String {
     let description = quoted(&format!(
-        "The MCP server {server:?} is not running. Call this tool to learn why and what the person can do; the server's own tools appear once it runs."
+        "The tools of the MCP server {server:?} are not available yet: call this tool to learn why and what the person can do, and the server's own tools appear as soon as it answers."
     ));
     let (complete, not_cached) = in_modern(era, (COMPLETE, NOT_CACHED));
     format!(

@@ -291,14 +291,14 @@ impl Engine {
         let pending = pending.clone();
         let name = &self.config.name;
         let hint = if again {
-            "Try again. If it stays like this, report it to the people who make the server: detail shows how the line begins."
+            "Try again. If it stays like this, report it to the server's authors: `detail` shows the beginning of the line."
         } else {
-            "Check whether the request took effect before making it again, and report it to the people who make the server: detail shows how the line begins."
+            "Check whether the request took effect before making it again, and report it to the server's authors: `detail` shows the beginning of the line."
         };
         let guidance = Guidance {
             status: Status::AnswerUnreadable,
             message: format!(
-                "The MCP server {name:?} has answered this request with a line that is not valid JSON, so its answer cannot be handed on."
+                "The MCP server {name:?} has answered this request with a line that is not valid JSON, so its answer cannot be forwarded."
             ),
             hint: hint.to_owned(),
             retryable: again,

@@ -61,6 +61,8 @@ pub(super) struct Pending {
     pub times_written: u8,
     /// How many children have ended by themselves while they had it.
     pub(super) ended: u8,
+    /// Whether one of these had nothing else to work on.
+    pub(super) ended_alone: bool,
     /// Its bytes, one message; with its line feed where it came alone. `None` if it is written and must not be repeated.
     pub kept: Option<Bytes>,
     /// The batch it came in.
@@ -109,6 +111,7 @@ impl Pending {
             line: 0,
             times_written: 0,
             ended: 0,
+            ended_alone: false,
             kept: Some(bytes),
             batch: None,
             cancelled: false,
@@ -415,10 +418,14 @@ impl Inflight {
         }
     }
 
-    /// Notes that the child which has a request has ended by itself.
-    pub(super) fn outlived(&mut self, id: &Id) {
-        if let Some(pending) = self.requests.get_mut(id).filter(|pending| !pending.unsent) {
+    /// Notes that this child has ended by itself with the requests that it may have read and not yet answered.
+    pub(super) fn outlived(&mut self, child: Gen) {
+        let had = |pending: &Pending| pending.written == Some(child) && pending.is_owed() && !pending.unsent;
+        let ids = self.ids(had);
+        for id in &ids {
+            let Some(pending) = self.requests.get_mut(id) else { continue };
             pending.ended = pending.ended.saturating_add(1);
+            pending.ended_alone |= ids.len() == 1;
         }
     }
 

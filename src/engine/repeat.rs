@@ -11,7 +11,7 @@ use super::io::Gen;
 use super::note::{DropCause, Note};
 use super::phase::Phase;
 use super::queue::{BatchElement, Waiting};
-use super::story::Why;
+use super::story::{Trouble, Why};
 use super::tools::{Edition, Safety};
 use super::{Engine, Repeat, planted};
 use crate::wire::{Frame, Id, Message, Parsed};
@@ -53,10 +53,10 @@ impl Engine {
         let mut again: Vec<Id> = Vec::new();
         let mut lost: Vec<Id> = Vec::new();
         let mut doubted: Vec<Id> = Vec::new();
+        if crashed && self.trouble.as_ref().is_some_and(Trouble::is_its_own) {
+            self.inflight.outlived(dead);
+        }
         for id in self.inflight.ids(|pending| pending.written == Some(dead)) {
-            if crashed {
-                self.inflight.outlived(&id);
-            }
             let Some(pending) = self.inflight.get(&id) else { continue };
             if pending.cancelled && !planted!(self, RepeatCancelled) {
                 self.inflight.take(&id);

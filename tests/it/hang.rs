@@ -31,7 +31,7 @@ fn an_idle_server_that_no_longer_answers_is_replaced_when_it_is_needed() {
     host.greet();
     host.list();
     let hung = host.server(1);
-    host.stderr_line_with("says nothing to pings");
+    host.stderr_line_with("does not answer pings");
     assert_eq!(host.servers(), [hung], "it hurts nobody");
     assert_eq!(text_of(&host.ask(1, "echo", &json!({"text": "a"}))), "a");
     assert_eq!(host.servers().len(), 2);

@@ -20,14 +20,14 @@ fn text<'t>(told: &'t Value, field: &str) -> &'t str {
 }
 
 #[test]
-fn a_script_with_the_line_ends_of_windows_is_told_as_that() {
+fn a_script_with_windows_line_endings_is_told_as_that() {
     for (first, code) in [("#!/bin/sh\r\n", 126), ("#!/usr/bin/env sh\r\n", 127)] {
         let plan = Plan::new();
         let command = plan.path("server");
         executable(&command, &format!("{first}exit 0\r\n"));
         let mut host = plan.command([&command]).options("--max-restarts 0").start();
         let told = told_of_a_call(&mut host);
-        assert!(text(&told, "message").contains("the line ends of Windows"), "{first:?}: {told}");
+        assert!(text(&told, "message").contains("Windows line endings"), "{first:?}: {told}");
         assert!(text(&told, "hint").contains("sed -i"), "{first:?}: {told}");
         assert_eq!((&told["retryable"], told.get("retry_after_ms")), (&json!(false), None), "{told}");
         assert_eq!(host.finish(), code);
@@ -38,8 +38,8 @@ fn a_script_with_the_line_ends_of_windows_is_told_as_that() {
 fn a_command_line_in_one_word_and_what_nothing_expands_are_named() {
     for (word, message, hint) in [
         ("mcp-nowhere -y server", "a whole command line in one word", r#""command": "mcp-nowhere""#),
-        ("~/bin/mcp-nowhere", "nothing has expanded the ~/", "no shell expands it"),
-        ("${workspaceFolder}/server", "nothing has expanded the ${workspaceFolder}", "no shell expands it"),
+        ("~/bin/mcp-nowhere", "~/ in it was not expanded", "without a shell"),
+        ("${workspaceFolder}/server", "${workspaceFolder} in it was not expanded", "without a shell"),
     ] {
         let mut host = Plan::new().command([word]).start();
         let told = told_of_a_call(&mut host);

@@ -22,7 +22,7 @@ pub(super) fn exit_status() -> Roff {
         (exit_code::CANNOT_LISTEN, "From monitor: the address cannot be listened at"),
         (
             exit_code::OUTPUT_LOST,
-            "What is for the host cannot be written to stdout, as on a disk that is full",
+            "Output for the host cannot be written to stdout, for instance because the disk is full",
         ),
         (
             exit_code::PANICKED,
@@ -146,24 +146,24 @@ pub(super) fn forwarding() -> Roff {
         "from the second start of the server on, the ids of the server's requests, its progress tokens and the \
          requestId in its cancellations carry the number of the start, and lose it again on the way back; not in \
          revision 2026-07-28, where servers ask nothing",
-        "what a server says of the end of its listening streams while a planned restart ends it does not reach the host",
+        "if a server ends its listening streams because of a planned restart, the host is not told",
         "a byte order mark at the start of a line is left out",
         "progress notifications that a repeated request would send backwards, or of a request that the host does not wait \
          for, are left out; a task's go on",
         "an answer whose id comes back in another spelling, such as \"0\" for 0, carries the id as the host wrote it; \
          so do progress tokens, requestId and subscription ids",
-        "a request whose id or progress token the server still owes an answer under, because an earlier request was given \
-         up, is written under an id of the supervisor's, and translated back",
+        "if an earlier request was given up and the server may still answer it, a new request with the same id or progress \
+         token is written under an id of the supervisor's, and translated back",
         "what a restarted server answers to the greeting, the logging level, the subscriptions and the listening \
          streams that it is told again does not reach the host, unless it accepts a stream in another way than before",
         "listChanged is true in the capabilities tools, prompts and resources that an answer to initialize names: the \
          host is told when a restarted server has other lists",
-        "ttlMs is 0 in answers of an earlier run, or of before a crash, that are given again",
+        "ttlMs is 0 in stored answers, from an earlier run or from before a crash",
         "answers that come too late or twice do not reach the host",
         "host notifications that a fresh or dead server must not hear do not reach it",
         "an answer longer than --max-answer is replaced by one that tells its size",
-        "a JSON message with which a line of noise ends is cut out of it, an answer only if none comes by itself within \
-         250 ms; other lines of the server's stdout that are no message go to stderr",
+        "a JSON message at the end of a line of noise is cut out of the line; an answer only if none arrives on its own \
+         line within 250 ms; other lines of the server's stdout that are no message go to stderr",
         "NaN, Infinity and -Infinity become null in what the server says",
         "bytes that are no UTF-8 in an answer or a notification become U+FFFD, as hosts that read such a line at all read \
          it",

@@ -61,11 +61,11 @@ pub(super) fn guidance() -> Roff {
         ("server_timeout", "The call waited longer than --hold, or took longer than --call-timeout"),
         (
             "answer_too_large",
-            "The answer is longer than --max-answer: its size is told, the outcome is unknown",
+            "The answer is longer than --max-answer: its size is given, the outcome is unknown",
         ),
         (
             "answer_unreadable",
-            "The server has answered with a line that is no JSON: its beginning is told, the outcome is unknown",
+            "The server has answered with a line that is not valid JSON: its beginning is quoted, the outcome is unknown",
         ),
         ("session_expired", "The session token is over, or there is none"),
         ("daemon_unavailable", "The API behind the server does not answer"),
@@ -79,7 +79,7 @@ pub(super) fn guidance() -> Roff {
          server. Where known: retry_after_ms, exit, restarts, stderr_tail (masked) and detail (the server's own text). retryable \
          is false, and there is no retry_after_ms, where trying again leads to the same until a person has changed something: \
          the command does not exist or cannot be executed, its package is in no registry, or it has ended six times with the \
-         same exit and the same last words. The tool supervisor_status, which stands in for a list that is not known, is \
+         same exit and the same last output. The tool supervisor_status, which stands in for a list that is not known, is \
          answered at once and without outcome.",
     );
     roff

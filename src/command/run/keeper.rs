@@ -96,8 +96,7 @@ impl Keeper {
         };
         if let Err(error) = threads::start_service("session", threads::ORDINARY, body) {
             // The session is not lost: keeping it starts as soon as a thread is available.
-            let _ =
-                unborn.send(News::Fault(format!("start keeping the session: {error}; it is tried again")));
+            let _ = unborn.send(News::Fault(format!("start keeping the session: {error}; trying again")));
         }
         Self { ended }
     }

@@ -103,7 +103,7 @@ impl Log {
 
     pub(super) fn output_lost(&self, error: &io::Error) {
         let server = &self.server;
-        error!(target: "mcp-supervise", server, "failed to write to stdout: {error}; the host does not get what is for it");
+        error!(target: "mcp-supervise", server, "failed to write to stdout: {error}; messages for the host are lost");
     }
 
     /// Logs what is done without.
@@ -242,7 +242,7 @@ impl Log {
             ),
             Note::Suspect { child } => info!(
                 target: "mcp-supervise:session", server, child = child.0,
-                "the server says nothing to pings; it is asked again before the next request"
+                "the server does not answer pings; it is pinged again before the next request"
             ),
             Note::Hung { child } => warn!(
                 target: "mcp-supervise:session", server, child = child.0, "the server hangs"
@@ -307,11 +307,11 @@ impl Log {
             }
             Note::NumbersMended { child } => warn!(
                 target: "mcp-supervise:session", server, child = child.0,
-                "the server answers with numbers that JSON does not have, such as NaN; the host gets null in their places"
+                "the server sends numbers that JSON does not allow, such as NaN; the host gets null instead"
             ),
             Note::IdRespelled { child, asked, said } => warn!(
                 target: "mcp-supervise:session", server, child = child.0, %asked, %said,
-                "the server answers under another id than it was asked under; the host gets its own"
+                "the server spells the id of its answer differently from the request; the host gets its own spelling"
             ),
             Note::Salvaged { child } => {
                 debug!(target: "mcp-supervise:session", server, child = child.0, "a message was cut out of noise");

@@ -10,7 +10,7 @@ use crate::engine::guidance::signal_name;
 use crate::engine::process::{Exit, SpawnFault};
 
 /// What a shell exits with when it does not find a command.
-const NOT_FOUND: Exit = Exit::Code(127);
+pub(super) const NOT_FOUND: Exit = Exit::Code(127);
 /// What a shell exits with when it cannot execute a command.
 const NOT_EXECUTABLE: Exit = Exit::Code(126);
 /// How many of the last lines must agree for two exits to have the same last words.
@@ -78,8 +78,12 @@ pub(in crate::engine) enum Cause {
     NotFoundInside,
     /// The same, and it cannot be executed.
     NotExecutableInside,
-    /// It ended by itself before it served, and its arguments contain this, which should have been expanded.
+    /// It ended by itself before it served, without a word, and its arguments contain this, which should have been
+    /// expanded.
     UnexpandedArgument(String),
+    /// The same, and its last output may tell another cause: servers expand such text themselves, or take it as a
+    /// template.
+    PerhapsUnexpanded(String),
     /// It ended, and nothing more is known of the cause.
     Ended,
 }
@@ -90,6 +94,7 @@ impl Cause {
         let name = command.words.first().map_or("", String::as_str);
         match fault {
             SpawnFault::NotFound => whole_line(command.words)
+                .or_else(|| line_with_program(command.words, said))
                 .map(Self::WholeLine)
                 .or_else(|| unexpanded(name).map(|what| Self::UnexpandedCommand(what.to_owned())))
                 .unwrap_or(Self::NotFound),
@@ -116,9 +121,12 @@ impl Cause {
             return Self::NotInRegistry(kind, name);
         }
         match (exit, unexpanded_argument(command.words)) {
-            (NOT_FOUND, _) => Self::NotFoundInside,
-            (NOT_EXECUTABLE, _) => Self::NotExecutableInside,
-            (Exit::Code(_), Some(what)) => Self::UnexpandedArgument(what.to_owned()),
+            (NOT_FOUND, _) if says_not_found(tail) => Self::NotFoundInside,
+            (NOT_EXECUTABLE, _) if says_not_executable(tail) => Self::NotExecutableInside,
+            (Exit::Code(_), Some(what)) if tail.trim().is_empty() => {
+                Self::UnexpandedArgument(what.to_owned())
+            }
+            (Exit::Code(_), Some(what)) => Self::PerhapsUnexpanded(what.to_owned()),
             (Exit::Code(_) | Exit::Signal(_), _) => Self::Ended,
         }
     }
@@ -140,6 +148,7 @@ impl Cause {
             | Self::ProcessLimit
             | Self::System
             | Self::UnexpandedArgument(_)
+            | Self::PerhapsUnexpanded(_)
             | Self::Ended => false,
         }
     }
@@ -151,13 +160,13 @@ impl Cause {
             Self::NotExecutable => "its command cannot be executed",
             Self::NoInterpreter => "the interpreter of its script was not found",
             Self::LineEnds => {
-                "its script has the line ends of Windows: a carriage return, CR, is taken for a part of a command's name"
+                "its script has Windows line endings: a carriage return (CR) became part of a command's name"
             }
             Self::WholeLine(_) => {
                 "its command is a whole command line in one word, and there is no such file"
             }
             Self::UnexpandedCommand(what) => {
-                return format!("its command was not found, and nothing has expanded the {what} in it");
+                return format!("its command was not found, and {what} in it was not expanded");
             }
             Self::Busy => "its file is being written",
             Self::Stopping => "its previous container is still being stopped",
@@ -172,9 +181,9 @@ impl Cause {
                 return format!("{ended}: a command that it starts cannot be executed");
             }
             Self::UnexpandedArgument(what) => {
-                return format!("{ended}, and nothing has expanded the {what} in its arguments");
+                return format!("{ended}, and {what} in its arguments was not expanded");
             }
-            Self::Ended => return ended,
+            Self::PerhapsUnexpanded(_) | Self::Ended => return ended,
         };
         plain.to_owned()
     }
@@ -192,13 +201,16 @@ impl Cause {
                 "Install the interpreter that the first line of the script names, or correct that line; it is then started by the next call. The command is: {command}"
             ),
             Self::LineEnds => format!(
-                "Give the script the line ends of Unix, for example with: sed -i 's/\\r$//' FILE. It is then started by the next call. The command is: {command}"
+                "Give the script Unix line endings, for example with: sed -i 's/\\r$//' FILE. It is then started by the next call. The command is: {command}"
             ),
             Self::WholeLine(right) => format!(
-                "Part the words in the host's configuration: {right}. Then start the host again, or the server in it."
+                "Split the command into words in the host's configuration: {right}. Then restart the host, or the server from the host."
             ),
             Self::UnexpandedCommand(what) | Self::UnexpandedArgument(what) => format!(
-                "Write what {what} stands for into the host's configuration: no shell expands it, and this host has not. Then start the host again, or the server in it. The command is: {command}"
+                "Replace {what} by its value in the host's configuration: hosts run commands without a shell, and this host did not expand it. Then restart the host, or the server from the host. The command is: {command}"
+            ),
+            Self::PerhapsUnexpanded(what) => format!(
+                "Read its last output. If it complains about {what} in its arguments, replace {what} by its value in the host's configuration (hosts run commands without a shell), then restart the host, or the server from the host. To see more, run this in a terminal: {command}"
             ),
             Self::ProcessLimit => {
                 "End programs that are not needed, or raise the limit (ulimit -u, TasksMax of the service, --pids-limit of the container); a call then starts the server again.".to_owned()
@@ -207,7 +219,7 @@ impl Cause {
                 "Correct the name or the version of the {kind} in the host's configuration; a private one needs a login first. The command is: {command}"
             ),
             Self::NotFoundInside | Self::NotExecutableInside => format!(
-                "Install the command that its last words name, or set the PATH in which it is found in the host's configuration; it is then started by the next call. To see why, run this in a terminal: {command}"
+                "Install the command that its last output names, or set the PATH in which it is found in the host's configuration; it is then started by the next call. To see why, run this in a terminal: {command}"
             ),
             Self::Busy | Self::Stopping | Self::System | Self::Ended => return None,
         };
@@ -259,30 +271,38 @@ pub(in crate::engine) fn last_words(tail: &str) -> String {
     words
 }
 
-/// The right configuration, if the first word is a whole command line. `None` if it is not.
+/// The right configuration, if the first word is a whole command line by its own words: it begins with a name without a
+/// slash, or with a known launcher. `None` if it does not: a path may have blanks in it.
 pub(in crate::engine) fn whole_line(words: &[String]) -> Option<String> {
+    let program = words.first()?.split_whitespace().next()?;
+    let name = file_name(program);
+    let known = LAUNCHERS.contains(&name)
+        || WRAPPERS.contains(&name)
+        || ["node", "deno", "java", "ruby"].contains(&name)
+        || name.starts_with("python");
+    if known || !program.contains('/') { parted(words, program) } else { None }
+}
+
+/// The right configuration, if the first word begins with the path of a program that exists. What is said of the failed
+/// start ends with that path.
+fn line_with_program(words: &[String], said: &str) -> Option<String> {
+    let first = words.first()?;
+    let mut programs = first.match_indices(char::is_whitespace).map(|(at, _)| &first[..at]);
+    let program =
+        programs.find(|program| said.ends_with(&format!(", but {program} is an executable file")))?;
+    parted(words, program)
+}
+
+/// The configuration with the first word parted after `program`. `None` if there is nothing after it.
+fn parted(words: &[String], program: &str) -> Option<String> {
     let (first, others) = words.split_first()?;
-    let parts: Vec<&str> = first.split_whitespace().collect();
-    let (program, rest) = parts.split_first()?;
+    let rest: Vec<&str> = first.trim_start().strip_prefix(program)?.split_whitespace().collect();
     if rest.is_empty() {
         return None;
     }
-    // A path may have blanks in it.
-    let known = |word: &str| {
-        let name = file_name(word);
-        LAUNCHERS.contains(&name)
-            || WRAPPERS.contains(&name)
-            || ["node", "deno", "java", "ruby"].contains(&name)
-            || name.starts_with("python")
-    };
-    let is_line =
-        !program.contains('/') || known(program) || rest.iter().any(|word| word.starts_with(['-', '/']));
-    if !is_line {
-        return None;
-    }
-    let args: Vec<&str> = rest.iter().copied().chain(others.iter().map(String::as_str)).collect();
+    let args: Vec<&str> = rest.into_iter().chain(others.iter().map(String::as_str)).collect();
     let json = |value: serde_json::Value| value.to_string();
-    Some(format!("\"command\": {}, \"args\": {}", json((*program).into()), json(args.into())))
+    Some(format!("\"command\": {}, \"args\": {}", json(program.into()), json(args.into())))
 }
 
 /// The part of a word that a shell or a host would have expanded: `${...}`, `$NAME`, `%NAME%`, `~/`. `None` if there is
@@ -331,6 +351,20 @@ fn unexpanded_argument(words: &[String]) -> Option<&str> {
 /// Whether a message names a command that ends in a carriage return, as `env` and shells show it.
 fn has_carriage_return(tail: &str) -> bool {
     ["\\r'", "\\r\u{2019}", "$'\\r'", "^M: bad interpreter"].iter().any(|sign| tail.contains(sign))
+}
+
+/// Whether a shell, `env` or the like reports a command that does not exist.
+fn says_not_found(tail: &str) -> bool {
+    let tail = tail.to_lowercase();
+    ["not found", "no such file"].iter().any(|sign| tail.contains(sign))
+}
+
+/// Whether a shell, `env` or the like reports a command that it may not, or cannot, execute.
+fn says_not_executable(tail: &str) -> bool {
+    let tail = tail.to_lowercase();
+    let signs =
+        ["permission denied", "cannot execute", "exec format error", "is a directory", "bad interpreter"];
+    signs.iter().any(|sign| tail.contains(sign))
 }
 
 /// What a package manager or a container engine reports as not found: the kind of thing, and its name.

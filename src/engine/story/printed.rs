@@ -42,7 +42,7 @@ impl Looks {
         let look = format!("run this in a terminal to see why: {command}");
         match self {
             Self::Web => format!(
-                "It printed what a web server prints, and a host speaks with its servers over stdin and stdout: start it in that mode (often --stdio, or --transport stdio), or give the host its URL in the place of a command. The command is: {command}"
+                "Its output looks like a web server's, but a host talks to its servers over stdin and stdout. Start it in that mode (often --stdio, or --transport stdio), or configure its URL in the host instead of a command. The command is: {command}"
             ),
             Self::LogIn => format!(
                 "It seems to wait for somebody to log in: follow the link in its last lines, then try again. If it stays like this, {look}"

@@ -15,6 +15,23 @@ const TAIL_IN_GUIDANCE: usize = 2048;
 /// How many children must have ended with a request for it to count as the cause.
 const KILLER: u8 = 2;
 
+/// What seems to have ended the server, again and again.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Killer {
+    /// This request: once the server had nothing else to work on.
+    Itself,
+    /// This request or another one: each time the server worked on several.
+    OneOfSeveral,
+}
+
+impl Killer {
+    /// `None` if too few servers have ended with this request to tell.
+    fn of(pending: &Pending) -> Option<Self> {
+        let killer = if pending.ended_alone { Self::Itself } else { Self::OneOfSeveral };
+        Some(killer).filter(|_| pending.ended >= KILLER)
+    }
+}
+
 /// As much of the end of a text as guidance carries.
 pub(super) fn last_of(text: &str) -> &str {
     last_lines(text, TAIL_IN_GUIDANCE)
@@ -62,7 +79,9 @@ impl Engine {
         let hopeless = self.is_hopeless();
         let babbler = self.babbler().filter(|_| matches!(why, Why::Held | Why::Asked));
         let (status, retryable) = match why {
-            Why::Restarted => (Status::ServerRestarted, false),
+            Why::Restarted => {
+                (Status::ServerRestarted, again && Killer::of(pending) == Some(Killer::OneOfSeveral))
+            }
             Why::Stopping if outcome == Outcome::Unknown => (Status::ServerRestarted, false),
             Why::Stopping => (Status::ServerUnavailable, false),
             Why::TooLong => (Status::ServerTimeout, false),
@@ -121,17 +140,21 @@ impl Engine {
         match why {
             Why::Restarted => {
                 let words = clause.unwrap_or_else(|| "it ended".to_owned());
-                if pending.ended < KILLER {
-                    return format!(
-                        "The MCP server {name:?} stopped while it ran this request ({words}){effect}."
-                    );
-                }
+                let culprit = match Killer::of(pending) {
+                    None => {
+                        return format!(
+                            "The MCP server {name:?} stopped while it ran this request ({words}){effect}."
+                        );
+                    }
+                    Some(Killer::Itself) => "the call itself seems to end it",
+                    Some(Killer::OneOfSeveral) => "this call or another that ran beside it seems to end it",
+                };
                 let call = pending
                     .name
                     .as_ref()
                     .map_or_else(|| format!("{:?}", pending.method), |tool| format!("call of {tool:?}"));
                 format!(
-                    "The MCP server {name:?} was given this {call} twice, since it may be repeated, and ended both times ({words}): the call itself seems to end it, and whether it took effect is unknown."
+                    "The MCP server {name:?} got this {call} twice, because it is safe to repeat, and ended both times ({words}): {culprit}, and whether it took effect is unknown."
                 )
             }
             Why::Held if self.phase == Phase::Draining => {
@@ -159,7 +182,7 @@ impl Engine {
             Why::TooLong => {
                 let limit = self.config.call_timeout.unwrap_or_default();
                 format!(
-                    "The MCP server {name:?} has not answered within {limit:?}{effect}; it was told to leave it."
+                    "The MCP server {name:?} has not answered within {limit:?}{effect}; the request was cancelled."
                 )
             }
             Why::QueueFull => format!("Too many requests wait for the MCP server {name:?}{because}{effect}."),
@@ -187,9 +210,14 @@ impl Engine {
         let babbler = self.babbler().filter(|_| matches!(why, Why::Held | Why::Asked));
         match why {
             Why::Stopping => return "Connect to the server again.".to_owned(),
-            Why::Restarted if pending.ended >= KILLER => {
+            Why::Restarted if Killer::of(pending) == Some(Killer::OneOfSeveral) => {
                 return format!(
-                    "Do not make the same call again: change what it asks for, or use another tool. The server's last words may tell why; if they do not, {look}"
+                    "Make this call again alone: if the server ends again, this call is the cause. The server's last output may tell more; if it does not, {look}"
+                );
+            }
+            Why::Restarted if Killer::of(pending) == Some(Killer::Itself) => {
+                return format!(
+                    "Do not make the same call again: change what it asks for, or use another tool. The server's last output may tell why; if it does not, {look}"
                 );
             }
             Why::Restarted => return format!("{CHECK}."),
@@ -212,7 +240,7 @@ impl Engine {
             }
             if trouble.is_always_the_same() && again {
                 return format!(
-                    "It ends in the same way each time, so trying again does not help until the cause is gone: read its last words, and {look}"
+                    "It fails in the same way each time, so trying again will not help until the cause is fixed. Read its last output, and {look}"
                 );
             }
         }
@@ -232,14 +260,18 @@ impl Engine {
     pub(in crate::engine) fn answer_too_large(&mut self, id: &Id, len: u64) {
         let name = &self.config.name;
         let limit = self.config.max_answer;
+        // A shorter answer was refused by the limit on what is read, which the engine does not know.
+        let (limit, cut) = if len > limit as u64 {
+            (format!("{limit} bytes (--max-answer)"), " Hosts cut the connection at 10 MiB.")
+        } else {
+            ("--max-line".to_owned(), "")
+        };
         let guidance = Guidance {
             status: Status::AnswerTooLarge,
             message: format!(
-                "The answer of the MCP server {name:?} is {len} bytes long, and hosts cut the connection at 10 MiB, so it was not handed on."
+                "The answer of the MCP server {name:?} is {len} bytes long, more than the limit of {limit}, so the host did not get it."
             ),
-            hint: format!(
-                "Ask for less at once: a smaller range, fewer items, a filter. Answers up to {limit} bytes are handed on (--max-answer)."
-            ),
+            hint: format!("Ask for less at once: a smaller range, fewer items, a filter.{cut}"),
             retryable: false,
             outcome: Some(Outcome::Unknown),
             retry_after_ms: None,

@@ -1,6 +1,6 @@
 //! The last thing that went wrong with the server, as it is kept for later messages.
 
-use super::cause::{Cause, CommandLine, Ending, last_words};
+use super::cause::{Cause, CommandLine, Ending, NOT_FOUND, last_words};
 use crate::engine::guidance::exit_words;
 use crate::engine::process::{Exit, SpawnFault};
 
@@ -60,14 +60,24 @@ impl Trouble {
         self.times = self.times.min(1);
     }
 
+    /// Whether the server ended by itself, and was not ended by us.
+    pub(in crate::engine) fn is_its_own(&self) -> bool {
+        self.fault.is_none() && self.reason.is_none()
+    }
+
     /// Whether another attempt fails in the same way until a person has changed something.
     pub(super) fn is_permanent(&self) -> bool {
         self.cause.is_permanent() || self.is_always_the_same()
     }
 
-    /// Whether a command that it starts was not found, and another `PATH` may have it.
+    /// Whether a command that it starts may not have been found, and another `PATH` may have it. The code alone is no
+    /// proof, but reason enough to look.
     pub(in crate::engine) fn lacks_command(&self) -> bool {
-        self.cause == Cause::NotFoundInside
+        let unexplained = matches!(
+            self.cause,
+            Cause::NotFoundInside | Cause::UnexpandedArgument(_) | Cause::PerhapsUnexpanded(_) | Cause::Ended
+        );
+        unexplained && self.exit == Some(NOT_FOUND)
     }
 
     /// Whether it has ended in the same way so often that it is expected to again.
@@ -85,7 +95,7 @@ impl Trouble {
         };
         let clause = self.cause.clause(ended);
         if self.is_always_the_same() {
-            format!("{clause}, {} times in a row and with the same last words", self.times)
+            format!("{clause}, {} times in a row with the same output", self.times)
         } else {
             clause
         }

@@ -88,17 +88,43 @@ fn a_whole_command_line_in_one_word_is_parted() {
         (&["npx -y @a/server"][..], r#""command": "npx", "args": ["-y","@a/server"]"#),
         (&["npx -y", "server", "a b"], r#""command": "npx", "args": ["-y","server","a b"]"#),
         (&["/usr/bin/node server.js"], r#""command": "/usr/bin/node", "args": ["server.js"]"#),
-        (&["/opt/x/server --stdio"], r#""command": "/opt/x/server", "args": ["--stdio"]"#),
+        (&["/usr/bin/npx -y server"], r#""command": "/usr/bin/npx", "args": ["-y","server"]"#),
+        (&["server /srv/notes"], r#""command": "server", "args": ["/srv/notes"]"#),
         (&["python3.12 -m server"], r#""command": "python3.12", "args": ["-m","server"]"#),
     ] {
         assert_eq!(cause(words), Cause::WholeLine(right.to_owned()), "{words:?}");
     }
-    for words in [&["/Applications/My App/server"][..], &["npx", "-y server"], &["./My Server"], &[""], &[]] {
+    for words in [
+        &["/Applications/My App/server"][..],
+        &["/Applications/My App/server --x"],
+        &["/opt/x/server --stdio"],
+        &["npx", "-y server"],
+        &["./My Server"],
+        &[""],
+        &[],
+    ] {
         assert_eq!(cause(words), Cause::NotFound, "{words:?}");
     }
     assert_eq!(cause(&["~/bin/server"]), Cause::UnexpandedCommand("~/".to_owned()));
     let folder = "${workspaceFolder}";
     assert_eq!(cause(&[&format!("{folder}/server")]), Cause::UnexpandedCommand(folder.to_owned()));
+}
+
+#[test]
+fn a_whole_command_line_is_parted_after_the_program_that_exists() {
+    for (line, program, right) in [
+        ("/opt/x/server --stdio", "/opt/x/server", r#""command": "/opt/x/server", "args": ["--stdio"]"#),
+        (
+            "/Applications/My App/server --x /y",
+            "/Applications/My App/server",
+            r#""command": "/Applications/My App/server", "args": ["--x","/y"]"#,
+        ),
+    ] {
+        let said = format!("{line}: No such file or directory, but {program} is an executable file");
+        let words = [line.to_owned()];
+        let cause = Cause::of_fault(SpawnFault::NotFound, &said, CommandLine { words: &words, script: None });
+        assert_eq!(cause, Cause::WholeLine(right.to_owned()), "{line}");
+    }
 }
 
 #[test]
@@ -122,7 +148,7 @@ fn what_nothing_has_expanded_is_seen() {
     ] {
         assert_eq!(unexpanded(word), what, "{word}");
     }
-    let argument = |line: &str| ended(line, Exit::Code(1), "ENOENT");
+    let argument = |line: &str| ended(line, Exit::Code(1), "");
     assert_eq!(argument("npx server ~/notes"), Cause::UnexpandedArgument("~/".to_owned()));
     assert_eq!(argument("docker run -e ROOT=${HOME} x"), Cause::UnexpandedArgument("${HOME}".to_owned()));
     // A shell and an interpreter expand it themselves.
@@ -130,6 +156,40 @@ fn what_nothing_has_expanded_is_seen() {
         assert_eq!(argument(line), Cause::Ended, "{line}");
     }
     assert!(!argument("npx server ~/notes").is_permanent(), "it may have ended for another reason");
+}
+
+#[test]
+fn a_server_that_says_why_it_ended_is_believed_before_its_arguments() {
+    for (line, what) in [("npx server ~/notes", "~/"), ("npx server --log-format ${time}", "${time}")] {
+        let cause = ended(line, Exit::Code(1), "Error: API key is not set\n");
+        assert_eq!(cause, Cause::PerhapsUnexpanded(what.to_owned()));
+        assert!(!cause.is_permanent());
+        assert_eq!(cause.clause("it exited with code 1".to_owned()), "it exited with code 1");
+        let hint = cause.hint("npx server").unwrap();
+        let (words, condition) = (hint.find("last output"), hint.find("If it"));
+        assert!(words.is_some() && words < condition && hint.contains(what), "{hint}");
+    }
+}
+
+#[test]
+fn a_code_of_a_shell_names_a_cause_only_with_words_that_do() {
+    for tail in [
+        "env: node: No such file or directory",
+        "sh: 1: node: not found",
+        "run: line 2: uv: command not found",
+    ] {
+        assert_eq!(ended("./server", Exit::Code(127), tail), Cause::NotFoundInside, "{tail}");
+    }
+    for tail in ["x: Permission denied", "sh: 1: x: Exec format error", "bash: /srv: Is a directory"] {
+        assert_eq!(ended("./server", Exit::Code(126), tail), Cause::NotExecutableInside, "{tail}");
+    }
+    for tail in ["", "Error: API key is not set"] {
+        for code in [126, 127] {
+            let cause = ended("./server", Exit::Code(code), tail);
+            assert_eq!(cause, Cause::Ended, "{code} {tail}");
+            assert!(!cause.is_permanent());
+        }
+    }
 }
 
 #[test]
