@@ -298,7 +298,7 @@ impl Engine {
         let guidance = Guidance {
             status: Status::AnswerUnreadable,
             message: format!(
-                "The MCP server {name:?} has answered this request with a line that is not valid JSON, so its answer cannot be forwarded."
+                "The MCP server {name:?} has answered this request with a line that is not a valid JSON-RPC message, so its answer cannot be forwarded."
             ),
             hint: hint.to_owned(),
             retryable: again,
