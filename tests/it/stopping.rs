@@ -368,11 +368,14 @@ fn a_reader_that_is_lost_in_the_middle_of_an_answer_ends_it() {
 #[test]
 fn an_answer_that_is_not_read_in_time_is_told_and_is_no_success() {
     for way in [Way::EndOfInput, Way::Sent(Signal::SIGTERM)] {
-        let mut host = Plan::new().server("--drain").start();
+        let mut host = Plan::new().options("--hold 100ms --stop-grace 100ms --term-grace 100ms").start();
         host.greet();
         host.stop_reading();
-        host.send(call(1, "big", &json!({"bytes": 300_000})));
-        host.until_heard(host.server(1), "\"id\":1");
+        for id in 0..8 {
+            host.send(call(id, "big", &json!({"bytes": 1 << 20})));
+        }
+        let server = host.server(1);
+        host.until("the server cannot write", || process::writes_in_vain(server).unwrap_or(true));
         way.take(&mut host);
         assert_eq!(host.exit(), 88, "{way:?}");
         let told = host.all_stderr();
