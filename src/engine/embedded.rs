@@ -88,22 +88,23 @@ impl HeldBack {
         answers.chain(self.questions.values().map(|question| question.at)).min()
     }
 
-    /// Takes out the requests that are due, by the time at which they are due.
-    fn questions_due(&mut self, now: Duration) -> Vec<(Id, Question)> {
-        let mut due: Vec<(Id, Question)> = self.questions.extract_if(.., |_, it| it.at <= now).collect();
-        due.sort_by_key(|(_, question)| question.at);
-        due
+    /// Takes out the answers that are due, by the time at which they are due.
+    fn answers_due(&mut self, now: Duration) -> Vec<(Id, Candidate)> {
+        take_due(&mut self.answers, now, |candidate| candidate.at)
     }
 
-    /// Takes out the answers that are due, by the time at which they are due.
-    fn due(&mut self, now: Duration) -> Vec<(Id, Candidate)> {
-        let ids: Vec<Id> =
-            self.answers.iter().filter(|(_, found)| found.at <= now).map(|(id, _)| id.clone()).collect();
-        let mut due: Vec<(Id, Candidate)> =
-            ids.into_iter().filter_map(|id| Some((id.clone(), self.answers.remove(&id)?))).collect();
-        due.sort_by_key(|(_, doubt)| doubt.at);
-        due
+    /// The same for requests.
+    fn questions_due(&mut self, now: Duration) -> Vec<(Id, Question)> {
+        take_due(&mut self.questions, now, |question| question.at)
     }
+}
+
+fn take_due<T>(held: &mut BTreeMap<Id, T>, now: Duration, at: impl Fn(&T) -> Duration) -> Vec<(Id, T)> {
+    let ids: Vec<Id> = held.iter().filter(|(_, it)| at(it) <= now).map(|(id, _)| id.clone()).collect();
+    let mut due: Vec<(Id, T)> =
+        ids.into_iter().filter_map(|id| held.remove(&id).map(|it| (id, it))).collect();
+    due.sort_by_key(|(_, it)| at(it));
+    due
 }
 
 impl Engine {
@@ -208,7 +209,7 @@ impl Engine {
         let now = self.now.mono;
         let Some(child) = self.child.as_mut() else { return };
         let generation = child.generation;
-        let (answers, questions) = (child.held_back.due(now), child.held_back.questions_due(now));
+        let (answers, questions) = (child.held_back.answers_due(now), child.held_back.questions_due(now));
         self.judge_at_next();
         for (id, doubt) in answers {
             self.judge(generation, &id, doubt);
@@ -232,7 +233,7 @@ impl Engine {
         }
         let Some(child) = self.child.as_mut() else { return };
         let generation = child.generation;
-        for (id, doubt) in child.held_back.due(Duration::MAX) {
+        for (id, doubt) in child.held_back.answers_due(Duration::MAX) {
             if matches!(doubt.found, Found::Embedded(..)) {
                 self.judge(generation, &id, doubt);
             }

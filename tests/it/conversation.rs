@@ -160,7 +160,19 @@ impl Stage {
             }
             Output::LookAtStdin(child) => Some(Input::Stdin { child, read: !self.unread }),
             Output::LookAtGroup(child) => Some(Input::Group { child, empty: !self.helpers }),
-            _ => None,
+            Output::ToHost(..)
+            | Output::ToChild(..)
+            | Output::Noise(..)
+            | Output::UsePath(_)
+            | Output::AskLoginShell
+            | Output::Inspect(_)
+            | Output::Remember(_)
+            | Output::CloseStdin(_)
+            | Output::Signal(..)
+            | Output::Forget { .. }
+            | Output::Session(_)
+            | Output::Note(_)
+            | Output::Exit { .. } => None,
         }
     }
 
