@@ -118,6 +118,21 @@ fn a_server_that_has_to_be_told_twice_leaves_no_helper() {
     }
 }
 
+#[cfg(target_os = "linux")]
+#[test]
+fn a_server_that_begins_a_session_leaves_no_helper_in_the_group_that_it_was_started_in() {
+    for way in WAYS.into_iter().chain([Way::Sent(Signal::SIGKILL)]) {
+        let script = "sleep 1000 >/dev/null 2>&1 & echo \"helper $!\" >&2; exec setsid \"$@\"";
+        let plan = Plan::new().options("--stop-grace 50ms --term-grace 50ms").script(script);
+        let mut host = plan.server("--ignore-eof").start();
+        let family = Family::of(&host, &["helper"]);
+        host.greet();
+        way.take(&mut host);
+        host.exit();
+        family.until_gone(&host);
+    }
+}
+
 #[test]
 fn whoever_holds_the_pipes_from_outside_does_not_hold_us() {
     for (way, options) in [
