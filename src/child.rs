@@ -197,10 +197,8 @@ fn start(mut command: Command, leads: Leads, entry: Option<Entry>) -> io::Result
             let leader = Pid::this();
             numbers.write_runs(leader);
             let family = Family { leader, group, session };
-            if let Some(announcement) = &announcement {
-                announcement.make(family);
-            }
-            sys::die_with(parent, announcement.is_some());
+            let guarded = announcement.as_ref().is_some_and(|announcement| announcement.make(family));
+            sys::die_with(parent, guarded);
             Ok(())
         });
     }

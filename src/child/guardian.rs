@@ -6,7 +6,8 @@
 //!
 //! - a child announces itself on the pipe before it executes its command, so that no moment is left in which it runs and
 //!   is not on the list. The record carries a number that the supervisor chose, because the process id of a child whose
-//!   command could not be executed is never learnt;
+//!   command could not be executed is never learnt. A child that cannot announce itself, because the guardian is gone,
+//!   asks the system for SIGTERM at our end instead;
 //! - the supervisor strikes the family off by that number before it reaps the child, so that the list never holds a process
 //!   id that could have become a stranger's while the supervisor lives. When it is dead, the system reaps what has ended.
 //!   So processes are then signalled one by one, and only those of the announced session, or of the one that the leader
@@ -132,9 +133,9 @@ pub(super) struct Announcement {
 }
 
 impl Announcement {
-    /// Called in the new child, once it is in its session and its group. Makes system calls only. A
-    /// guardian that is gone is no error.
-    pub(super) fn make(&self, family: Family) {
+    /// Called in the new child, once it is in its session and its group. `false` if the guardian does not hear it.
+    /// Makes system calls only.
+    pub(super) fn make(&self, family: Family) -> bool {
         #[expect(
             unsafe_code,
             reason = "Rust has set SIGPIPE back by now, and a guardian that is gone would raise it"
@@ -142,12 +143,13 @@ impl Announcement {
         // SAFETY: both dispositions run no code of ours, and the child has one thread.
         unsafe {
             let _ = signal(Signal::SIGPIPE, SigHandler::SigIgn);
-            self.tell(family);
+            let heard = self.tell(family);
             let _ = signal(Signal::SIGPIPE, SigHandler::SigDfl);
+            heard
         }
     }
 
-    /// The same in a process that ignores SIGPIPE. `false` if the guardian does not hear it.
+    /// The same in a process that ignores SIGPIPE.
     pub(super) fn tell(&self, family: Family) -> bool {
         send(self.pipe.as_fd(), Record::Add { number: self.number, family })
     }

@@ -3,7 +3,7 @@
 //! | | Linux | elsewhere |
 //! |---|---|---|
 //! | the exit is seen by | a pidfd; where the system refuses one, as elsewhere | a thread in `waitid`, and a pipe that it closes |
-//! | the parent dies, and there is no guardian | the child gets SIGTERM | nothing happens |
+//! | the parent dies, and no guardian knows the child | the child gets SIGTERM | nothing happens |
 //! | a child that leads nothing | the leader of its session forks a sibling and keeps the session | it leads its session |
 //! | closing what a fork inherited, at once or on exec | `close_range`; under an old kernel, as elsewhere | one by one |
 
@@ -300,8 +300,9 @@ impl Drop for Place {
     }
 }
 
-/// In a new child: arranges that it gets SIGTERM when the parent dies, unless a guardian sees to that: the guardian
-/// knows what was signalled already. System calls only.
+/// In a new child: arranges that it gets SIGTERM when the parent dies, unless a guardian sees to that. The system would
+/// send it also to a child that has had its SIGTERM and is saving, and that cannot be undone from outside, so a child
+/// that is guarded must not ask for it: the guardian knows what was signalled already. System calls only.
 #[cfg(target_os = "linux")]
 pub(super) fn die_with(parent: Pid, guarded: bool) {
     if !guarded {
@@ -379,12 +380,39 @@ fn descriptor_limit() -> RawFd {
     limit.and_then(|limit| RawFd::try_from(limit).ok()).unwrap_or(65_536).min(1 << 20)
 }
 
-/// Names the calling process in `ps` and `top`.
+/// Names the calling process in `ps` and `top`, also in place of the command line that it has inherited: a pattern that
+/// is to kill us (`pkill -9 -f`) must not match the process that cleans up after us. System calls only.
 pub(super) fn set_name(name: &std::ffi::CStr) {
     #[cfg(target_os = "linux")]
-    let _ = nix::sys::prctl::set_name(name);
+    {
+        let _ = nix::sys::prctl::set_name(name);
+        if let Some(line) = command_line() {
+            let name = name.to_bytes();
+            line.fill(0);
+            // The last byte has to stay 0.
+            let length = name.len().min(line.len().saturating_sub(1));
+            line[..length].copy_from_slice(&name[..length]);
+        }
+    }
     #[cfg(not(target_os = "linux"))]
     let _ = name;
+}
+
+/// The memory that the system shows as our command line. Only a process that never looks at its arguments may call it.
+/// System calls only.
+#[cfg(target_os = "linux")]
+fn command_line() -> Option<&'static mut [u8]> {
+    let mut text = [0; 2048];
+    let length = read_file(c"/proc/self/stat", &mut text)?;
+    let mut words = after_name(&text[..length])?.split(|byte| *byte == b' ');
+    let mut number = |nth| std::str::from_utf8(words.nth(nth)?).ok()?.trim().parse::<usize>().ok();
+    // The first word is the third of the line; these are the 48th and the 49th, `arg_start` and `arg_end`.
+    let (start, end) = (number(45)?, number(0)?);
+    let length = end.checked_sub(start).filter(|length| start > 0 && *length > 0)?;
+    #[expect(unsafe_code, reason = "the memory is not Rust's")]
+    // SAFETY: the system has put the arguments there when the program began; they are writable, and nothing in this copy
+    // of the process refers to them.
+    Some(unsafe { std::slice::from_raw_parts_mut(std::ptr::with_exposed_provenance_mut(start), length) })
 }
 
 /// What `/proc/PID/stat` says after the name, which may contain any character: the state, the parent...

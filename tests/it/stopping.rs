@@ -247,6 +247,41 @@ fn the_guardian_lets_the_group_save_and_signals_nothing_twice() {
     }
 }
 
+#[cfg(target_os = "linux")]
+#[test]
+fn a_server_ends_when_all_that_is_called_like_the_supervisor_is_killed() {
+    // As `pkill -9 -f` does, which kills every process whose command line has the word.
+    let plan = Plan::new().server("--ignore-eof --grandchild");
+    let word = format!("word-{}", std::process::id());
+    let mut host = plan.options(&format!("--name {word}")).start();
+    let family = Family::of(&host, &["grandchild"]);
+    host.greet();
+    host.until("the guardian has its name", || {
+        process::called_with("mcp-sup-guard").contains(&host.guardian())
+    });
+    for pid in process::called_with(&word) {
+        process::kill_hard(pid);
+    }
+    host.exit();
+    family.until_gone(&host);
+}
+
+#[cfg(target_os = "linux")]
+#[test]
+fn a_server_that_was_started_after_the_end_of_the_guardian_ends_with_the_supervisor() {
+    let mut host = Plan::new().tireless().server("--ignore-eof").start();
+    host.greet();
+    let guardian = host.guardian();
+    process::kill_hard(guardian);
+    host.until_gone("the guardian", guardian);
+    process::kill_hard(host.server(1));
+    let server = host.server(2);
+    host.ask(1, "echo", &json!({"text": "a"}));
+    host.signal(Signal::SIGKILL);
+    host.exit();
+    host.until_gone("the server", server);
+}
+
 #[test]
 fn last_answers_and_last_words_arrive() {
     for way in WAYS {
