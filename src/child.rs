@@ -1,14 +1,15 @@
 //! The server's process: starting it, talking to it, signalling it, learning of its end, reaping it.
 //!
-//! A child runs in a session and a process group of its own, and a signal reaches the whole group (`npx` -> `sh` ->
-//! `node`). Where the host has a terminal, the child stays in the host's session, and ignores the signals that would
-//! stop it as a background job of that terminal: a program that reads from `/dev/tty` gets an error at once. Without
-//! any terminal, many programs would read a passphrase from their stdin instead, and take the first message for it. As
-//! under a host, the child leads neither its session nor its group: it may call `setsid` itself, and the command
-//! `setsid` runs its program in place instead of forking. The end of a child is learned from the system and not from
-//! the end of its output, which a grandchild can hold open indefinitely. The exit is observed without reaping: until
-//! [`Process::forget`] the process id, and with it the id of the group, stays taken, so that a signal can never reach
-//! an unrelated process that was given the same number.
+//! A child runs in a session and a process group of its own, and a signal reaches its whole family (`npx` -> `sh` ->
+//! `node`). Where the host has a terminal, the session has a [`Terminal`] too: one of ours, which answers every question
+//! with the end of input. On the host's terminal the child would be a background job, which the system stops as soon as
+//! it, or a shell that it starts, uses the terminal; and without any terminal, many programs read a passphrase from
+//! their stdin instead, and would take the first message for it. As under a host, the child leads neither its session
+//! nor its group: it may call `setsid` itself, and the command `setsid` runs its program in place instead of forking.
+//! The end of a child is learned from the system and not from the end of its output, which a grandchild can hold open
+//! indefinitely. The exit is observed without reaping: until [`Process::forget`] the process id and the ids of the
+//! session and the group stay taken, so that a signal can never reach an unrelated process that was given the same
+//! number.
 //!
 //! ```text
 //! spawn -> Child { process, stdin, stdout, stderr }      four values, so that all of them can be polled
@@ -30,9 +31,9 @@ mod guardian;
 mod login_shell;
 mod reaper;
 mod screen;
-mod shell;
 mod sys;
 mod tail;
+mod terminal;
 #[cfg(test)]
 mod tests;
 
@@ -46,12 +47,13 @@ use std::process::{self, Command, Stdio};
 use std::task::{Context, Poll};
 
 use nix::errno::Errno;
-use nix::sys::signal::{Signal, kill, killpg};
-use nix::unistd::{Pid, setpgid, setsid};
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::{Pid, setsid};
 
 use crate::engine::io::{Exit, GroupSignal, SpawnFault, StoppedBy, Whom};
 use crate::stream::{Sink, Source};
 use container::Container;
+use family::Family;
 #[cfg(target_os = "linux")]
 pub use family::proc_is_ours;
 pub use family::{Left, end, left_of};
@@ -63,6 +65,7 @@ use reaper::{Living, reap};
 pub use reaper::{inherits_orphans, reap_orphans};
 pub use sys::{EndWatch, take_signals};
 pub use tail::Tail;
+use terminal::Terminal;
 
 /// What to start.
 #[derive(Clone, Default)]
@@ -126,8 +129,7 @@ pub fn spawn(spec: &Spec, guardian: Option<&Guardian>) -> Result<Child, SpawnErr
     if let (Some(entry), Some(container)) = (&entry, &container) {
         entry.prepare(&container.prepared());
     }
-    let leads = if shell::is_interactive(argv) { Leads::NothingWithoutTerminal } else { Leads::Nothing };
-    let started = start(command, leads, entry).map_err(|error| fault::explain(spec, &error))?;
+    let started = start(command, Leads::Nothing, entry).map_err(|error| fault::explain(spec, &error))?;
     let Started { mut pipes, living } = started;
     match ends_of(&mut pipes, &living) {
         Ok((exit, stdin, stdout, stderr)) => {
@@ -144,12 +146,10 @@ pub fn spawn(spec: &Spec, guardian: Option<&Guardian>) -> Result<Child, SpawnErr
 /// What a new process leads. It is never a session or group of ours.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Leads {
-    /// Neither its session nor its group. The process that created them exits at once, and a sibling of it continues.
-    /// Where the system has no means for that, or allows no further process, the first process continues and leads
-    /// them.
+    /// Neither its session nor its group. The process that created the session keeps it, and a sibling of it continues.
+    /// Where the system has no means for that, or allows no further process, the first process continues
+    /// and leads them.
     Nothing,
-    /// The same, in a session without a terminal: an interactive shell stops itself in the background of a terminal.
-    NothingWithoutTerminal,
     /// A session, without a terminal. The process inherits only the standard descriptors: what it deliberately leaves
     /// running must not hold descriptors that another program has leaked to us.
     Session,
@@ -167,9 +167,10 @@ fn start(mut command: Command, leads: Leads, entry: Option<Entry>) -> io::Result
     sys::keep_zombies();
 
     let announcement = entry.as_ref().and_then(Entry::announcement);
+    let terminal = if leads == Leads::Nothing { Terminal::new() } else { None };
     let parent = Pid::this();
     let place = sys::Place::new()?;
-    let number = place.writer();
+    let numbers = place.writer();
     #[expect(
         unsafe_code,
         reason = "the guardian must know the child before it runs, and only the child knows in time"
@@ -181,48 +182,51 @@ fn start(mut command: Command, leads: Leads, entry: Option<Entry>) -> io::Result
             // Until exec, this copy of us would run our signal handlers. Signals that we ignore, or inherited as
             // ignored, would stay ignored in the command.
             sys::reset_signals();
-            let group = Pid::this();
-            if leads == Leads::Session {
-                setsid()?;
-                sys::close_on_exec_from(3);
-            } else {
-                if leads == Leads::Nothing && sys::has_terminal() {
-                    setpgid(Pid::from_raw(0), Pid::from_raw(0))?;
-                    sys::ignore_terminal_stops();
-                } else {
-                    setsid()?;
+            let session = setsid()?;
+            let group = match (leads, &terminal) {
+                (Leads::Session, _) => {
+                    sys::close_on_exec_from(3);
+                    session
                 }
-                sys::continue_as_sibling();
-            }
-            number.write(Pid::this());
-            if let Some(announcement) = &announcement {
-                announcement.make(group);
-            }
-            sys::die_with(parent, announcement.is_some());
+                (Leads::Nothing, Some(terminal)) => terminal.enter(numbers)?,
+                (Leads::Nothing, None) => {
+                    terminal::continue_as_sibling();
+                    session
+                }
+            };
+            let leader = Pid::this();
+            numbers.write_runs(leader);
+            let family = Family { leader, group, session };
+            let guarded = announcement.as_ref().is_some_and(|announcement| announcement.make(family));
+            sys::die_with(parent, guarded);
             Ok(())
         });
     }
     // The lock keeps orphans from being collected before the child is listed as ours.
     let mut known = reaper::known();
     let spawned = command.spawn();
-    // The command owns the announcement, and with it the guardian's pipe.
+    // The command owns the announcement, and with it the guardian's pipe, and our ends of the terminal.
     drop(command);
-    let runs = place.read();
+    let (led, runs) = (place.led(), place.runs());
     match spawned {
         Ok(pipes) => {
-            let group = pid_of(&pipes);
-            let pid = runs.unwrap_or(group);
-            if pid != group {
-                reaper::collect(group);
+            let session = pid_of(&pipes);
+            let leader = runs.unwrap_or(session);
+            let group = led.filter(|_| leader != session).unwrap_or(session);
+            let keeper = Some(session).filter(|keeper| *keeper != leader);
+            for pid in keeper.iter().chain([&leader]) {
+                known.add(*pid);
             }
-            known.add(pid);
+            if let Some(led) = led {
+                reaper::collect(led);
+            }
             drop(known);
-            Ok(Started { pipes, living: Living { pid, group, entry } })
+            Ok(Started { pipes, living: Living { family: Family { leader, group, session }, keeper, entry } })
         }
         Err(error) => {
             // The child may have got as far as its announcement. Rust has reaped only the process that it forked
             // itself.
-            if let Some(pid) = runs {
+            for pid in [led, runs].into_iter().flatten() {
                 reaper::collect(pid);
             }
             if let Some(entry) = entry {
@@ -235,8 +239,8 @@ fn start(mut command: Command, leads: Leads, entry: Option<Entry>) -> io::Result
 
 /// The end of a child that has started and cannot be used.
 fn abandon(living: Living) {
-    let _ = killpg(living.group_now(), Signal::SIGKILL);
-    let _ = kill(living.pid, Signal::SIGKILL);
+    let _ = living.family.signal(Signal::SIGKILL);
+    let _ = kill(living.family.leader, Signal::SIGKILL);
     reap(living);
 }
 
@@ -252,12 +256,12 @@ pub struct Process {
 impl Process {
     /// The process id.
     pub fn pid(&self) -> u32 {
-        self.living.pid.as_raw().cast_unsigned()
+        self.living.family.leader.as_raw().cast_unsigned()
     }
 
     /// The id of its process group.
     pub fn group(&self) -> u32 {
-        self.living.group_now().as_raw().cast_unsigned()
+        self.living.family.group_now().as_raw().cast_unsigned()
     }
 
     /// Resolves when the process has ended. Cancel-safe, and may be asked again. It does not reap.
@@ -275,21 +279,21 @@ impl Process {
     /// once it continues, and once it has ended. The query does not consume what [`Process::exited`] waits for. Unless
     /// the process itself is stopped, it takes as long as a look at all processes takes.
     pub fn stopped_by(&self) -> Option<StoppedBy> {
-        let behind = || family::is_stopped(self.living.group_now()).then_some(StoppedBy::Member);
-        sys::stopped_by(self.living.pid).or_else(behind)
+        let behind = || self.living.family.is_stopped().then_some(StoppedBy::Member);
+        sys::stopped_by(self.living.family.leader).or_else(behind)
     }
 
-    /// Sends a signal to the whole group; a group that is gone is none of our errors. With [`GroupSignal::Kill`] a
+    /// Sends a signal to the whole family; a family that is gone is none of our errors. With [`GroupSignal::Kill`] a
     /// container that this child is the client of is ended too, by a process that is started and not waited for.
-    /// An error means that some process of the group cannot be signalled, because it runs as another user.
+    /// An error means that some process of the family cannot be signalled, because it runs as another user.
     pub fn signal(&mut self, signal: GroupSignal) -> io::Result<()> {
         self.send(signal, Whom::Group)
     }
 
-    /// Sends a signal to these processes of the group, on the terms of [`Process::signal`]. Processes that are gone are
+    /// Sends a signal to these processes of the family, on the terms of [`Process::signal`]. Processes that are gone are
     /// no error. [`Whom::Rest`] works on Linux at any time, and elsewhere once the leader has gone.
     pub fn send(&mut self, signal: GroupSignal, whom: Whom) -> io::Result<()> {
-        let (leader, group) = (self.living.pid, self.living.group_now());
+        let family = self.living.family;
         if let (GroupSignal::Kill, Some(container)) = (signal, &mut self.container) {
             container.kill();
         }
@@ -300,11 +304,11 @@ impl Process {
             GroupSignal::Kill => Signal::SIGKILL,
         };
         let sent = match whom {
-            Whom::Leader => kill(leader, signal),
-            // A leader that has ended forks nothing more, so the group can be signalled as a whole.
-            Whom::Rest if sys::has_ended(leader) => killpg(group, signal),
-            Whom::Rest => family::tell_others(group, leader, signal),
-            Whom::Group => killpg(group, signal),
+            Whom::Leader => kill(family.leader, signal),
+            // A leader that has ended hears nothing more, so the groups can be signalled as a whole.
+            Whom::Rest if sys::has_ended(family.leader) => family.signal(signal),
+            Whom::Rest => family.tell_others(signal),
+            Whom::Group => family.signal(signal),
         };
         if let (Signal::SIGTERM, Some(entry)) = (signal, &self.living.entry) {
             entry.told(whom);
@@ -314,26 +318,26 @@ impl Process {
             // What macOS says of a group that is all zombies.
             Err(Errno::EPERM) if cfg!(target_os = "macos") => Ok(()),
             // Linux returns this where only zombies of another user are left.
-            Err(Errno::EPERM) if !family::runs(group) => Ok(()),
+            Err(Errno::EPERM) if !family.runs() => Ok(()),
             Err(errno) => Err(errno.into()),
         }
     }
 
-    /// Whether a process of the group still runs, the leader included. A zombie does not count.
+    /// Whether a process of the family still runs, the leader included. A zombie does not count.
     pub fn group_runs(&self) -> bool {
-        family::runs(self.living.group_now())
+        self.living.family.runs()
     }
 
     /// Sends SIGTERM to the process alone, as most hosts do. One that is gone is none of our errors.
     pub fn terminate_leader(&self) -> io::Result<()> {
-        match kill(self.living.pid, Signal::SIGTERM) {
+        match kill(self.living.family.leader, Signal::SIGTERM) {
             Ok(()) | Err(Errno::ESRCH) => Ok(()),
             Err(errno) => Err(errno.into()),
         }
     }
 
-    /// Done with it: takes the group off the guardian's list, then reaps the process. With `group_left` whatever the
-    /// child left behind may live on; else the group is killed once more, so that nothing outlives the list. Does not
+    /// Done with it: takes the family off the guardian's list, then reaps the process. With `group_left` whatever the
+    /// child left behind may live on; else the family is killed once more, so that nothing outlives the list. Does not
     /// wait: a process that has not ended yet is reaped when it has, on a thread.
     pub fn forget(mut self, group_left: bool) {
         if !group_left {
@@ -374,5 +378,5 @@ fn ends_of(
     let stdin = Sink::owned(OwnedFd::from(pipes.stdin.take().ok_or_else(missing)?))?;
     let stdout = Source::owned_for_long(OwnedFd::from(pipes.stdout.take().ok_or_else(missing)?))?;
     let stderr = Source::owned(OwnedFd::from(pipes.stderr.take().ok_or_else(missing)?))?;
-    Ok((sys::ExitWatch::new(living.pid)?, stdin, stdout, stderr))
+    Ok((sys::ExitWatch::new(living.family.leader)?, stdin, stdout, stderr))
 }

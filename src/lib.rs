@@ -34,7 +34,7 @@
 //! | [`mask`], [`pattern`] | secrets out of texts; a text that the user describes | where the texts go |
 //! | [`threads`] | starts threads, which can fail | what runs on them |
 //! | [`stream`] | inherited and owned descriptors as byte streams | what the bytes mean |
-//! | [`child`] | the server's process: spawn, signals, exit, reaping, stderr tail, the guardian, containers; the login shell's `PATH` | the engine's mind |
+//! | [`child`] | the server's process: spawn, signals, exit, reaping, stderr tail, its terminal, the guardian, containers; the login shell's `PATH` | the engine's mind |
 //! | [`watch`] | tells that files have changed: watched paths, the executable | what follows from it |
 //! | [`lastgood`] | last good greetings and lists on disk, on a thread of its own | when they are needed |
 //! | [`ledger`] | what the notes of a session add up to: its row, its events, how long things took | clocks, disks, who looks |

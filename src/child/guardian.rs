@@ -2,16 +2,20 @@
 //!
 //! A supervisor that gets SIGKILL can do nothing any more, and orphaned servers are what people complain of most. So a
 //! second process is forked before anything else happens. It holds the reading end of a pipe whose writing end only the
-//! supervisor has, and keeps a list of process groups:
+//! supervisor has, and keeps a list of families, that is, of children with all that belongs to them:
 //!
 //! - a child announces itself on the pipe before it executes its command, so that no moment is left in which it runs and
 //!   is not on the list. The record carries a number that the supervisor chose, because the process id of a child whose
-//!   command could not be executed is never learnt;
-//! - the supervisor strikes the group off by that number before it reaps the child, so that the list never holds a process
-//!   id that could have become a stranger's;
+//!   command could not be executed is never learnt. A child that cannot announce itself, because the guardian is gone,
+//!   asks the system for SIGTERM at our end instead;
+//! - the supervisor strikes the family off by that number before it reaps the child, so that the list never holds a process
+//!   id that could have become a stranger's while the supervisor lives. When it is dead, the system reaps what has ended.
+//!   So processes are then signalled one by one, and only those of the announced session, or of the one that the leader
+//!   began: whether the number of a group has become a stranger's cannot be told, and a session's is taken as long as it
+//!   has members;
 //! - the supervisor sends its grace, a note of each SIGTERM, and how to kill a container. The guardian therefore
 //!   signals nothing twice, and finishes what the supervisor was about to do;
-//! - the pipe ends when the supervisor does, however that happens. Each group still on the list then gets SIGTERM, the
+//! - the pipe ends when the supervisor does, however that happens. Each family still on the list then gets SIGTERM, the
 //!   leader first and the others when it has gone or after 200 ms, and after the grace SIGKILL. A child that hangs
 //!   before it has executed its command, as on a file system that does not answer, holds the pipe as well. An orderly
 //!   end is therefore a record of its own; only after a supervisor that was killed do such a child and the guardian
@@ -30,20 +34,21 @@ use std::time::Duration;
 use nix::errno::Errno;
 use nix::fcntl::{FcntlArg, OFlag, fcntl};
 use nix::libc;
-use nix::sys::signal::{SigHandler, Signal, kill, killpg, signal};
+use nix::sys::signal::{SigHandler, Signal, kill, signal};
 use nix::sys::wait::{WaitPidFlag, WaitStatus, waitpid};
 use nix::unistd::{ForkResult, Pid, chdir, fork, read, setsid, write};
 
-use super::{container, family, sys};
+use super::family::Family;
+use super::{container, reaper, sys};
 use crate::engine::io::Whom;
 
 /// Time between SIGTERM and SIGKILL if the supervisor has not sent its grace.
 const GRACE: Duration = Duration::from_millis(500);
 /// Delay before the others of a group are signalled while its leader lives.
 const REST: Duration = Duration::from_millis(200);
-/// Interval at which the guardian checks whether the groups are gone.
+/// Interval at which the guardian checks whether the leaders are gone.
 const STEP: Duration = Duration::from_millis(10);
-/// Every how many of these checks zombies are recognised, which means reading all of `/proc`.
+/// Every how many of these checks it looks whether anything is left, which means going through all of `/proc`.
 const THOROUGH: u32 = 5;
 /// The longest description of a container, in bytes: a pipe takes no more in one piece.
 const LONGEST: usize = 4096 - Record::SIZE;
@@ -95,7 +100,8 @@ impl Guardian {
     }
 
     /// Ends the guardian in an orderly way, and waits until it is gone. It exits at once if every child was forgotten.
-    /// Otherwise it ends their groups first, for which we wait a second or so at most.
+    /// Otherwise it ends their families first, for which we wait a second or so at most. Processes that we have started
+    /// and that are about to end are waited for as well, 50 ms at most.
     pub fn dismiss(self) {
         send(self.pipe.as_fd(), Record::End);
         drop(self.pipe);
@@ -105,9 +111,10 @@ impl Guardian {
         for _ in 0..steps {
             match waitpid(self.process, Some(WaitPidFlag::WNOHANG)) {
                 Ok(WaitStatus::StillAlive) | Err(Errno::EINTR) => std::thread::sleep(step),
-                Ok(_) | Err(_) => return,
+                Ok(_) | Err(_) => break,
             }
         }
+        reaper::finish();
     }
 
     /// The place on the list for the next child. It is taken by the child's announcement.
@@ -126,10 +133,9 @@ pub(super) struct Announcement {
 }
 
 impl Announcement {
-    /// Called in the new child, once it has its group. The child may create another group later, whose id is its
-    /// process id, so both are announced; signalling a group that never comes to exist does no harm. Makes system calls
-    /// only. A guardian that is gone is no error.
-    pub(super) fn make(&self, group: Pid) {
+    /// Called in the new child, once it is in its session and its group. `false` if the guardian does not hear it.
+    /// Makes system calls only.
+    pub(super) fn make(&self, family: Family) -> bool {
         #[expect(
             unsafe_code,
             reason = "Rust has set SIGPIPE back by now, and a guardian that is gone would raise it"
@@ -137,12 +143,15 @@ impl Announcement {
         // SAFETY: both dispositions run no code of ours, and the child has one thread.
         unsafe {
             let _ = signal(Signal::SIGPIPE, SigHandler::SigIgn);
-            send(self.pipe.as_fd(), Record::Add { number: self.number, group: group.as_raw() });
-            if group != Pid::this() {
-                send(self.pipe.as_fd(), Record::Add { number: self.number, group: Pid::this().as_raw() });
-            }
+            let heard = self.tell(family);
             let _ = signal(Signal::SIGPIPE, SigHandler::SigDfl);
+            heard
         }
+    }
+
+    /// The same in a process that ignores SIGPIPE.
+    pub(super) fn tell(&self, family: Family) -> bool {
+        send(self.pipe.as_fd(), Record::Add { number: self.number, family })
     }
 }
 
@@ -185,13 +194,18 @@ impl Entry {
 }
 
 /// A record is shorter than what a pipe writes in one piece. It fails when the guardian is gone, and when it has not read
-/// for 5,000 records: then somebody has stopped it.
-fn send(pipe: BorrowedFd<'_>, record: Record) {
-    send_bytes(pipe, &record.to_bytes());
+/// for 3,000 records: then somebody has stopped it. `false` if it failed.
+fn send(pipe: BorrowedFd<'_>, record: Record) -> bool {
+    send_bytes(pipe, &record.to_bytes())
 }
 
-fn send_bytes(pipe: BorrowedFd<'_>, bytes: &[u8]) {
-    while write(pipe, bytes) == Err(Errno::EINTR) {}
+fn send_bytes(pipe: BorrowedFd<'_>, bytes: &[u8]) -> bool {
+    loop {
+        match write(pipe, bytes) {
+            Err(Errno::EINTR) => {}
+            written => return written.is_ok(),
+        }
+    }
 }
 
 /// What travels on the pipe.
@@ -199,7 +213,7 @@ fn send_bytes(pipe: BorrowedFd<'_>, bytes: &[u8]) {
 enum Record {
     Add {
         number: u32,
-        group: i32,
+        family: Family,
     },
     Strike {
         number: u32,
@@ -222,39 +236,49 @@ enum Record {
 }
 
 impl Record {
-    const SIZE: usize = 12;
+    const SIZE: usize = 20;
 
     fn to_bytes(self) -> [u8; Self::SIZE] {
         let words = match self {
-            Self::Add { number, group } => [1, number, group.cast_unsigned()],
-            Self::Strike { number } => [2, number, 0],
-            Self::End => [3, 0, 0],
-            Self::Grace { millis } => [4, millis, 0],
+            Self::Add { number, family: Family { leader, group, session } } => {
+                let [leader, group, session] = [leader, group, session].map(|id| id.as_raw().cast_unsigned());
+                [1, number, leader, group, session]
+            }
+            Self::Strike { number } => [2, number, 0, 0, 0],
+            Self::End => [3, 0, 0, 0, 0],
+            Self::Grace { millis } => [4, millis, 0, 0, 0],
             Self::Told { number, whom } => {
                 let whom = match whom {
                     Whom::Leader => 0,
                     Whom::Rest => 1,
                     Whom::Group => 2,
                 };
-                [5, number, whom]
+                [5, number, whom, 0, 0]
             }
-            Self::Container { number, length } => [6, number, u32::try_from(length).unwrap_or_default()],
+            Self::Container { number, length } => {
+                [6, number, u32::try_from(length).unwrap_or_default(), 0, 0]
+            }
         };
         let mut bytes = [0; Self::SIZE];
         bytes.copy_from_slice(words.map(u32::to_ne_bytes).as_flattened());
         bytes
     }
 
-    /// `None` for what cannot be a record. 1 and below name no group of a child; for kill they mean everybody.
+    /// `None` for what cannot be a record. 1 and below name no process of a child; for kill they mean everybody.
     fn from_bytes(bytes: [u8; Self::SIZE]) -> Option<Self> {
         let (words, _) = bytes.as_chunks::<4>();
-        let &[kind, number, group] = words else {
+        let &[kind, number, third, group, session] = words else {
             return None;
         };
         let number = u32::from_ne_bytes(number);
-        let (group, last) = (i32::from_ne_bytes(group), u32::from_ne_bytes(group));
+        let last = u32::from_ne_bytes(third);
         match u32::from_ne_bytes(kind) {
-            1 if group > 1 => Some(Self::Add { number, group }),
+            1 => {
+                let ids = [third, group, session].map(i32::from_ne_bytes);
+                let [leader, group, session] = ids.map(Pid::from_raw);
+                let family = Family { leader, group, session };
+                ids.iter().all(|id| *id > 1).then_some(Self::Add { number, family })
+            }
             2 => Some(Self::Strike { number }),
             3 => Some(Self::End),
             4 => Some(Self::Grace { millis: number }),
@@ -273,10 +297,7 @@ impl Record {
 struct Place {
     number: u32,
     /// `None` until it has announced itself.
-    group: Option<i32>,
-    /// The process that was started in the group, and the id of the group that it may create. `None` where it leads
-    /// `group`.
-    leader: Option<i32>,
+    family: Option<Family>,
     /// Whether SIGTERM was sent to the leader, and to the others.
     leader_told: bool,
     rest_told: bool,
@@ -284,7 +305,7 @@ struct Place {
     container: Vec<u8>,
 }
 
-/// The groups to end, the oldest first.
+/// The families to end, the oldest first.
 #[derive(Debug)]
 struct Groups {
     places: [Option<Place>; CAPACITY],
@@ -300,11 +321,9 @@ impl Default for Groups {
 impl Groups {
     fn apply(&mut self, record: Record) {
         match record {
-            Record::Add { number, group } => {
+            Record::Add { number, family } => {
                 if let Some(place) = self.place(number) {
-                    // The child announces its group first, then its process.
-                    let other = place.group.is_some_and(|first| first != group);
-                    *(if other { &mut place.leader } else { &mut place.group }) = Some(group);
+                    place.family = Some(family);
                 }
             }
             Record::Strike { number } => {
@@ -339,25 +358,9 @@ impl Groups {
         Some(free.insert(Place { number, ..Place::default() }))
     }
 
-    /// The leader of each child's group, the group's number, and what else is known.
-    fn each(&self) -> impl Iterator<Item = (Pid, Pid, &Place)> {
-        self.places.iter().flatten().filter_map(|place| {
-            let group = place.group?;
-            Some((Pid::from_raw(place.leader.unwrap_or(group)), Pid::from_raw(group), place))
-        })
-    }
-
-    /// Every group that may exist.
-    fn all(&self) -> impl Iterator<Item = Pid> {
-        self.each().flat_map(|(leader, group, _)| {
-            // A leader may have created a group of its own.
-            [Some(group), (leader != group).then_some(leader)].into_iter().flatten()
-        })
-    }
-
-    /// Whether a process of these groups is left. Only a thorough look recognises zombies.
-    fn any_left(&self, thorough: bool) -> bool {
-        self.all().any(|group| killpg(group, None) != Err(Errno::ESRCH) && (!thorough || family::runs(group)))
+    /// Each family, and what else is known of its child.
+    fn each(&self) -> impl Iterator<Item = (Family, &Place)> {
+        self.places.iter().flatten().filter_map(|place| Some((place.family?, place)))
     }
 }
 
@@ -435,29 +438,26 @@ fn read_all(bytes: &mut [u8]) -> bool {
 
 /// Ends what is still on the list.
 fn end(groups: &Groups) {
-    for (leader, ..) in groups.each().filter(|(.., place)| !place.leader_told) {
-        let _ = kill(leader, Signal::SIGTERM);
+    for (family, _) in groups.each().filter(|(family, place)| !place.leader_told && family.has_leader()) {
+        let _ = kill(family.leader, Signal::SIGTERM);
     }
-    let alone = |leader: Pid| kill(leader, None) == Err(Errno::ESRCH);
     let steps = |time: Duration| u32::try_from(time.as_millis() / STEP.as_millis()).unwrap_or(u32::MAX);
     let mut told = [false; CAPACITY];
     for step in 0..steps(groups.grace) {
-        for ((leader, group, place), told) in groups.each().zip(&mut told) {
-            if !place.rest_told && !*told && (alone(leader) || step >= steps(REST.min(groups.grace / 2))) {
+        for ((family, place), told) in groups.each().zip(&mut told) {
+            let is_time = || !family.has_leader() || step >= steps(REST.min(groups.grace / 2));
+            if !place.rest_told && !*told && is_time() {
                 *told = true;
-                let _ = family::tell_others(group, leader, Signal::SIGTERM);
-                if leader != group {
-                    let _ = family::tell_others(leader, leader, Signal::SIGTERM);
-                }
+                let _ = family.tell_others(Signal::SIGTERM);
             }
         }
-        if !groups.any_left(step.is_multiple_of(THOROUGH)) {
+        if step.is_multiple_of(THOROUGH) && !groups.each().any(|(family, _)| family.runs()) {
             break;
         }
         std::thread::sleep(STEP);
     }
-    for group in groups.all() {
-        let _ = killpg(group, Signal::SIGKILL);
+    for (family, _) in groups.each() {
+        family.end();
     }
     for (.., place) in groups.each().filter(|(.., place)| !place.container.is_empty()) {
         container::end_prepared(&place.container);
@@ -468,20 +468,28 @@ fn end(groups: &Groups) {
 mod tests {
     use std::time::Duration;
 
+    use nix::unistd::Pid;
+
     use super::{CAPACITY, Groups, Record};
+    use crate::child::family::Family;
     use crate::engine::io::Whom;
+
+    fn family(group: i32) -> Family {
+        let [leader, group] = [group + 1, group].map(Pid::from_raw);
+        Family { leader, group, session: group }
+    }
 
     fn groups_after(records: &[Record]) -> Vec<i32> {
         let mut groups = Groups::default();
         for &record in records {
             groups.apply(record);
         }
-        groups.all().map(nix::unistd::Pid::as_raw).collect()
+        groups.each().map(|(family, _)| family.group.as_raw()).collect()
     }
 
     #[test]
     fn groups_are_struck_off_by_the_number_they_came_with() {
-        let add = |number, group| Record::Add { number, group };
+        let add = |number, group| Record::Add { number, family: family(group) };
         let strike = |number| Record::Strike { number };
         assert_eq!(groups_after(&[add(0, 100), add(1, 200), strike(0)]), [200]);
         assert_eq!(groups_after(&[add(0, 100), strike(0), strike(0), strike(7)]), [0; 0]);
@@ -491,8 +499,9 @@ mod tests {
 
     #[test]
     fn a_full_list_lets_the_oldest_go() {
-        let records: Vec<_> =
-            (0..20).map(|number| Record::Add { number, group: 100 + number.cast_signed() }).collect();
+        let records: Vec<_> = (0..20)
+            .map(|number| Record::Add { number, family: family(100 + number.cast_signed()) })
+            .collect();
         let left = groups_after(&records);
         assert_eq!(left.len(), CAPACITY);
         assert_eq!((left.first(), left.last()), (Some(&104), Some(&119)));
@@ -500,7 +509,7 @@ mod tests {
 
     #[test]
     fn records_come_back_as_they_were_sent() {
-        let add = Record::Add { number: u32::MAX, group: 4_194_304 };
+        let add = Record::Add { number: u32::MAX, family: family(4_194_303) };
         let told = [Whom::Leader, Whom::Rest, Whom::Group].map(|whom| Record::Told { number: 7, whom });
         let others = [
             add,
@@ -519,8 +528,8 @@ mod tests {
         let mut groups = Groups::default();
         groups.place(4).unwrap().container = b"how".to_vec();
         for record in [
-            Record::Add { number: 4, group: 100 },
-            Record::Add { number: 5, group: 200 },
+            Record::Add { number: 4, family: family(100) },
+            Record::Add { number: 5, family: family(200) },
             Record::Told { number: 5, whom: Whom::Leader },
             Record::Told { number: 4, whom: Whom::Group },
             Record::Grace { millis: 2000 },
@@ -530,15 +539,20 @@ mod tests {
         let told: Vec<_> = groups.each().map(|(.., it)| (it.leader_told, it.rest_told)).collect();
         assert_eq!(told, [(true, true), (true, false)]);
         assert_eq!(groups.grace, Duration::from_secs(2));
-        assert_eq!(groups.each().next().unwrap().2.container, b"how");
+        assert_eq!(groups.each().next().unwrap().1.container, b"how");
     }
 
     #[test]
     fn a_record_that_would_signal_everybody_is_refused() {
         let long = Record::Container { number: 1, length: 1 << 20 };
         assert_eq!(Record::from_bytes(long.to_bytes()), None);
-        for group in [-5, -1, 0, 1] {
-            assert_eq!(Record::from_bytes(Record::Add { number: 1, group }.to_bytes()), None);
+        for id in [-5, -1, 0, 1].map(Pid::from_raw) {
+            let fine = family(100);
+            for family in
+                [Family { leader: id, ..fine }, Family { group: id, ..fine }, Family { session: id, ..fine }]
+            {
+                assert_eq!(Record::from_bytes(Record::Add { number: 1, family }.to_bytes()), None);
+            }
         }
         assert_eq!(Record::from_bytes([0; Record::SIZE]), None);
     }

@@ -376,5 +376,5 @@ fn look_up() -> oneshot::Receiver<PathBuf> {
 /// Our ends of what the shell has, ready to be polled.
 fn ends_of(pipes: &mut process::Child, living: &Living) -> io::Result<(sys::ExitWatch, Source)> {
     let stdout = pipes.stdout.take().ok_or_else(|| io::Error::other("a pipe is missing"))?;
-    Ok((sys::ExitWatch::new(living.pid)?, Source::owned(OwnedFd::from(stdout))?))
+    Ok((sys::ExitWatch::new(living.family.leader)?, Source::owned(OwnedFd::from(stdout))?))
 }

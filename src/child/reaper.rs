@@ -5,16 +5,24 @@
 //! those of our descendants; nothing else collects them. A child of ours must not be collected as an orphan, because
 //! its exit would be lost. This module therefore lists the children that are not collected yet.
 
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use nix::errno::Errno;
 use nix::sys::wait::{WaitPidFlag, WaitStatus, waitpid};
-use nix::unistd::{Pid, getpgid};
+use nix::unistd::Pid;
 
 #[cfg(target_os = "linux")]
 use super::family;
+use super::family::Family;
 use super::guardian::Entry;
 use crate::threads;
+
+/// How many threads wait for a process that has not ended yet.
+static WAITING: AtomicUsize = AtomicUsize::new(0);
+/// How long we wait for them when we exit: the number of steps, and their length.
+const PATIENCE: (u32, Duration) = (50, Duration::from_millis(1));
 
 /// The children that are not collected yet: a few at a time.
 static KNOWN: Mutex<Vec<Pid>> = Mutex::new(Vec::new());
@@ -22,23 +30,12 @@ static KNOWN: Mutex<Vec<Pid>> = Mutex::new(Vec::new());
 /// A process that is not collected yet.
 #[derive(Debug)]
 pub(super) struct Living {
-    pub(super) pid: Pid,
-    /// The group in which it was started. The number cannot be reused while the process is in the group and not
-    /// collected.
-    pub(super) group: Pid,
+    pub(super) family: Family,
+    /// The process that leads the session in which it was started, and keeps its number taken also when the process
+    /// leaves it (`setsid`). It ends by itself. `None` if the process leads its session.
+    pub(super) keeper: Option<Pid>,
     /// `None` where no guardian knows it.
     pub(super) entry: Option<Entry>,
-}
-
-impl Living {
-    /// The group that it is in now: its own if it has made itself the leader of a session.
-    pub(super) fn group_now(&self) -> Pid {
-        match getpgid(Some(self.pid)) {
-            Ok(group) if group == self.pid => group,
-            // A group of another process is never signalled, even if this process has joined it.
-            Ok(_) | Err(_) => self.group,
-        }
-    }
 }
 
 /// The locked list of our children.
@@ -59,12 +56,15 @@ impl Known {
     }
 }
 
-/// Removes the process from the guardian's list, then collects it: from then on its number can be another process's.
+/// Removes the process from the guardian's list, then collects it and its keeper: from then on the numbers can be another
+/// process's.
 pub(super) fn reap(living: Living) {
     if let Some(entry) = living.entry {
         entry.strike();
     }
-    reap_later(living.pid);
+    for pid in living.keeper.into_iter().chain([living.family.leader]) {
+        reap_later(pid);
+    }
 }
 
 /// Collects a process now if it has ended, otherwise on a thread when it ends. Without a thread it stays a zombie until
@@ -72,7 +72,26 @@ pub(super) fn reap(living: Living) {
 pub(super) fn reap_later(pid: Pid) {
     known().remove(pid);
     if waitpid(pid, Some(WaitPidFlag::WNOHANG)) == Ok(WaitStatus::StillAlive) {
-        let _ = threads::start("reaper", threads::SMALL, move || collect(pid));
+        WAITING.fetch_add(1, Ordering::Relaxed);
+        let started = threads::start("reaper", threads::SMALL, move || {
+            collect(pid);
+            WAITING.fetch_sub(1, Ordering::Release);
+        });
+        if started.is_err() {
+            WAITING.fetch_sub(1, Ordering::Relaxed);
+        }
+    }
+}
+
+/// Waits for what is about to end to be collected, 50 ms at most: the keeper of a session ends right after the last
+/// process of it. After our exit it would be a zombie for ever where process 1 collects none.
+pub(super) fn finish() {
+    let (steps, step) = PATIENCE;
+    for _ in 0..steps {
+        if WAITING.load(Ordering::Acquire) == 0 {
+            break;
+        }
+        std::thread::sleep(step);
     }
 }
 

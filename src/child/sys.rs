@@ -3,8 +3,8 @@
 //! | | Linux | elsewhere |
 //! |---|---|---|
 //! | the exit is seen by | a pidfd; where the system refuses one, as elsewhere | a thread in `waitid`, and a pipe that it closes |
-//! | the parent dies, and there is no guardian | the child gets SIGTERM | nothing happens |
-//! | a child that leads nothing | the leader of its session forks a sibling and exits | it leads its session |
+//! | the parent dies, and no guardian knows the child | the child gets SIGTERM | nothing happens |
+//! | a child that leads nothing | the leader of its session forks a sibling and keeps the session | it leads its session |
 //! | closing what a fork inherited, at once or on exec | `close_range`; under an old kernel, as elsewhere | one by one |
 
 use std::io;
@@ -137,7 +137,7 @@ fn wait(pid: Pid, options: libc::c_int) -> Result<Option<(libc::c_int, libc::c_i
 }
 
 #[cfg(target_os = "linux")]
-fn pidfd(pid: Pid) -> io::Result<OwnedFd> {
+pub(super) fn pidfd(pid: Pid) -> io::Result<OwnedFd> {
     use std::os::fd::FromRawFd as _;
     #[expect(unsafe_code, reason = "the call has no wrapper in a library that we use")]
     // SAFETY: the call takes two numbers and returns a new descriptor, close-on-exec, which is ours alone.
@@ -197,60 +197,42 @@ pub(super) fn reset_signals() {
     }
 }
 
-/// Whether our session has a terminal. System calls only.
-pub(super) fn has_terminal() -> bool {
-    #[expect(unsafe_code, reason = "the descriptor needs no owner for so short a time")]
-    // SAFETY: the path is a C string, and the descriptor is closed here and known to nothing else.
-    unsafe {
-        let terminal = libc::open(c"/dev/tty".as_ptr(), libc::O_RDWR | libc::O_NOCTTY | libc::O_CLOEXEC);
-        terminal >= 0 && libc::close(terminal) == 0
-    }
+/// In a new child: forks a process that is a child of our own parent, in the same session and group. Gives its id, and
+/// `None` in it. With `CLONE_PIDFD` among the flags, `handle` becomes its pidfd. System calls only.
+#[cfg(target_os = "linux")]
+pub(super) fn fork_sibling(flags: libc::c_int, handle: &mut RawFd) -> Result<Option<Pid>, Errno> {
+    let flags = libc::c_long::from(libc::CLONE_PARENT | libc::SIGCHLD | flags);
+    #[expect(unsafe_code, reason = "no library knows a fork whose child has our parent")]
+    // SAFETY: without a stack of its own and without shared memory it is a fork. Both copies make system calls only. The
+    // third argument is written to only with CLONE_PIDFD.
+    let forked = unsafe { Errno::result(libc::syscall(libc::SYS_clone, flags, 0, &raw mut *handle, 0, 0))? };
+    // The system's ids have 22 bits at most.
+    Ok(i32::try_from(forked).ok().filter(|id| *id > 0).map(Pid::from_raw))
 }
 
-/// In a new child: keeps it and its descendants from being stopped for using the terminal in the background. System
-/// calls only.
-pub(super) fn ignore_terminal_stops() {
-    for stop in [Signal::SIGTTIN, Signal::SIGTTOU] {
-        #[expect(unsafe_code, reason = "signal dispositions have no safe interface")]
-        // SAFETY: ignoring a signal runs no code of ours.
-        unsafe {
-            let _ = signal(stop, SigHandler::SigIgn);
-        }
-    }
-}
+/// Memory shared with a forked child, for the ids of processes that it forks.
+pub(super) struct Place(NonNull<Numbers>);
 
-/// In a new child that leads a session or group: a sibling continues from here, and the leader exits. The sibling is a
-/// child of our own parent, is in the same session and group, and leads neither. Where the system refuses a sibling,
-/// the leader continues. System calls only.
-pub(super) fn continue_as_sibling() {
-    #[cfg(target_os = "linux")]
-    {
-        let flags = libc::CLONE_PARENT | libc::SIGCHLD;
-        #[expect(unsafe_code, reason = "no library knows a fork whose child has our parent")]
-        // SAFETY: without a stack of its own and without shared memory it is a fork. Both copies make system calls only.
-        let sibling = unsafe { libc::syscall(libc::SYS_clone, flags, 0, 0, 0, 0) };
-        if sibling > 0 {
-            exit_now(libc::EXIT_SUCCESS);
-        }
-    }
+/// Each is 0 until it is known.
+#[derive(Debug)]
+struct Numbers {
+    led: AtomicI32,
+    runs: AtomicI32,
 }
-
-/// Memory shared with a forked child, for the id of the process that executes the command.
-pub(super) struct Place(NonNull<AtomicI32>);
 
 /// The child's view of a [`Place`]. The child writes to it between fork and exec; our own process does not use it.
 #[derive(Clone, Copy)]
-pub(super) struct PlaceWriter(NonNull<AtomicI32>);
+pub(super) struct PlaceWriter(NonNull<Numbers>);
 
 #[expect(unsafe_code, reason = "a pointer says nothing of threads")]
-// SAFETY: it points to an atomic, which may be written from anywhere, in memory that outlives the start of the child.
+// SAFETY: it points to atomics, which may be written from anywhere, in memory that outlives the start of the child.
 unsafe impl Send for PlaceWriter {}
 #[expect(unsafe_code, reason = "a pointer says nothing of threads")]
 // SAFETY: as above.
 unsafe impl Sync for PlaceWriter {}
 
 impl Place {
-    const SIZE: NonZeroUsize = NonZeroUsize::new(size_of::<AtomicI32>()).expect("it has a size");
+    const SIZE: NonZeroUsize = NonZeroUsize::new(size_of::<Numbers>()).expect("it has a size");
 
     pub(super) fn new() -> io::Result<Self> {
         let readable = ProtFlags::PROT_READ | ProtFlags::PROT_WRITE;
@@ -264,21 +246,47 @@ impl Place {
         PlaceWriter(self.0)
     }
 
-    /// The id that the child has written. `None` if no child has got that far.
-    pub(super) fn read(&self) -> Option<Pid> {
+    /// The process that has created a group for the command, and has ended. `None` if there is none.
+    pub(super) fn led(&self) -> Option<Pid> {
+        read(&self.numbers().led)
+    }
+
+    /// The process that executes the command. `None` if the child has not got that far.
+    pub(super) fn runs(&self) -> Option<Pid> {
+        read(&self.numbers().runs)
+    }
+
+    fn numbers(&self) -> &Numbers {
         #[expect(unsafe_code, reason = "the memory is not Rust's")]
         // SAFETY: it is mapped for as long as this value lives.
-        let number = unsafe { self.0.as_ref() }.load(Ordering::Acquire);
-        (number > 0).then(|| Pid::from_raw(number))
+        unsafe {
+            self.0.as_ref()
+        }
     }
 }
 
+fn read(number: &AtomicI32) -> Option<Pid> {
+    let number = number.load(Ordering::Acquire);
+    (number > 0).then(|| Pid::from_raw(number))
+}
+
+/// In a new child. They make no system call at all.
 impl PlaceWriter {
-    /// In a new child. Makes no system call at all.
-    pub(super) fn write(self, pid: Pid) {
+    #[cfg(target_os = "linux")]
+    pub(super) fn write_led(self, pid: Pid) {
+        self.numbers().led.store(pid.as_raw(), Ordering::Release);
+    }
+
+    pub(super) fn write_runs(self, pid: Pid) {
+        self.numbers().runs.store(pid.as_raw(), Ordering::Release);
+    }
+
+    fn numbers(&self) -> &Numbers {
         #[expect(unsafe_code, reason = "the memory is not Rust's")]
         // SAFETY: the child has a mapping of its own, which nothing undoes before it executes its command.
-        unsafe { self.0.as_ref() }.store(pid.as_raw(), Ordering::Release);
+        unsafe {
+            self.0.as_ref()
+        }
     }
 }
 
@@ -292,8 +300,9 @@ impl Drop for Place {
     }
 }
 
-/// In a new child: arranges that it gets SIGTERM when the parent dies, unless a guardian sees to that: the guardian
-/// knows what was signalled already. System calls only.
+/// In a new child: arranges that it gets SIGTERM when the parent dies, unless a guardian sees to that. The system would
+/// send it also to a child that has had its SIGTERM and is saving, and that cannot be undone from outside, so a child
+/// that is guarded must not ask for it: the guardian knows what was signalled already. System calls only.
 #[cfg(target_os = "linux")]
 pub(super) fn die_with(parent: Pid, guarded: bool) {
     if !guarded {
@@ -371,10 +380,60 @@ fn descriptor_limit() -> RawFd {
     limit.and_then(|limit| RawFd::try_from(limit).ok()).unwrap_or(65_536).min(1 << 20)
 }
 
-/// Names the calling process in `ps` and `top`.
+/// Names the calling process in `ps` and `top`, also in place of the command line that it has inherited: a pattern that
+/// is to kill us (`pkill -9 -f`) must not match the process that cleans up after us. System calls only.
 pub(super) fn set_name(name: &std::ffi::CStr) {
     #[cfg(target_os = "linux")]
-    let _ = nix::sys::prctl::set_name(name);
+    {
+        let _ = nix::sys::prctl::set_name(name);
+        if let Some(line) = command_line() {
+            let name = name.to_bytes();
+            line.fill(0);
+            // The last byte has to stay 0.
+            let length = name.len().min(line.len().saturating_sub(1));
+            line[..length].copy_from_slice(&name[..length]);
+        }
+    }
     #[cfg(not(target_os = "linux"))]
     let _ = name;
+}
+
+/// The memory that the system shows as our command line. Only a process that never looks at its arguments may call it.
+/// System calls only.
+#[cfg(target_os = "linux")]
+fn command_line() -> Option<&'static mut [u8]> {
+    let mut text = [0; 2048];
+    let length = read_file(c"/proc/self/stat", &mut text)?;
+    let mut words = after_name(&text[..length])?.split(|byte| *byte == b' ');
+    let mut number = |nth| std::str::from_utf8(words.nth(nth)?).ok()?.trim().parse::<usize>().ok();
+    // The first word is the third of the line; these are the 48th and the 49th, `arg_start` and `arg_end`.
+    let (start, end) = (number(45)?, number(0)?);
+    let length = end.checked_sub(start).filter(|length| start > 0 && *length > 0)?;
+    #[expect(unsafe_code, reason = "the memory is not Rust's")]
+    // SAFETY: the system has put the arguments there when the program began; they are writable, and nothing in this copy
+    // of the process refers to them.
+    Some(unsafe { std::slice::from_raw_parts_mut(std::ptr::with_exposed_provenance_mut(start), length) })
+}
+
+/// What `/proc/PID/stat` says after the name, which may contain any character: the state, the parent...
+#[cfg(target_os = "linux")]
+pub(super) fn after_name(stat: &[u8]) -> Option<&[u8]> {
+    stat.get(stat.iter().rposition(|byte| *byte == b')')? + 2..)
+}
+
+/// Reads the beginning of a file. System calls only.
+#[cfg(target_os = "linux")]
+pub(super) fn read_file(path: &std::ffi::CStr, into: &mut [u8]) -> Option<usize> {
+    #[expect(unsafe_code, reason = "the descriptor needs no owner for so short a time")]
+    // SAFETY: the path is a C string, the buffer is as long as is said, and the descriptor is closed here and known to
+    // nothing else.
+    let length = unsafe {
+        let file = libc::open(path.as_ptr(), libc::O_RDONLY | libc::O_CLOEXEC);
+        let length = if file < 0 { -1 } else { libc::read(file, into.as_mut_ptr().cast(), into.len()) };
+        if file >= 0 {
+            libc::close(file);
+        }
+        length
+    };
+    usize::try_from(length).ok()
 }

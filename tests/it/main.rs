@@ -29,6 +29,7 @@ mod slow_start;
 mod soak;
 mod stopping;
 mod support;
+mod terminal;
 mod tidy;
 mod told;
 mod traps;

@@ -118,6 +118,21 @@ fn a_server_that_has_to_be_told_twice_leaves_no_helper() {
     }
 }
 
+#[cfg(target_os = "linux")]
+#[test]
+fn a_server_that_begins_a_session_leaves_no_helper_in_the_group_that_it_was_started_in() {
+    for way in WAYS.into_iter().chain([Way::Sent(Signal::SIGKILL)]) {
+        let script = "sleep 1000 >/dev/null 2>&1 & echo \"helper $!\" >&2; exec setsid \"$@\"";
+        let plan = Plan::new().options("--stop-grace 50ms --term-grace 50ms").script(script);
+        let mut host = plan.server("--ignore-eof").start();
+        let family = Family::of(&host, &["helper"]);
+        host.greet();
+        way.take(&mut host);
+        host.exit();
+        family.until_gone(&host);
+    }
+}
+
 #[test]
 fn whoever_holds_the_pipes_from_outside_does_not_hold_us() {
     for (way, options) in [
@@ -230,6 +245,41 @@ fn the_guardian_lets_the_group_save_and_signals_nothing_twice() {
         host.until_gone("the guardian", guardian);
         assert_eq!(host.file("said"), "heard\nsaved\n", "{first:?}");
     }
+}
+
+#[cfg(target_os = "linux")]
+#[test]
+fn a_server_ends_when_all_that_is_called_like_the_supervisor_is_killed() {
+    // As `pkill -9 -f` does, which kills every process whose command line has the word.
+    let plan = Plan::new().server("--ignore-eof --grandchild");
+    let word = format!("word-{}", std::process::id());
+    let mut host = plan.options(&format!("--name {word}")).start();
+    let family = Family::of(&host, &["grandchild"]);
+    host.greet();
+    host.until("the guardian has its name", || {
+        process::called_with("mcp-sup-guard").contains(&host.guardian())
+    });
+    for pid in process::called_with(&word) {
+        process::kill_hard(pid);
+    }
+    host.exit();
+    family.until_gone(&host);
+}
+
+#[cfg(target_os = "linux")]
+#[test]
+fn a_server_that_was_started_after_the_end_of_the_guardian_ends_with_the_supervisor() {
+    let mut host = Plan::new().tireless().server("--ignore-eof").start();
+    host.greet();
+    let guardian = host.guardian();
+    process::kill_hard(guardian);
+    host.until_gone("the guardian", guardian);
+    process::kill_hard(host.server(1));
+    let server = host.server(2);
+    host.ask(1, "echo", &json!({"text": "a"}));
+    host.signal(Signal::SIGKILL);
+    host.exit();
+    host.until_gone("the server", server);
 }
 
 #[test]

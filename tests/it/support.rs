@@ -29,6 +29,7 @@ use std::sync::Arc;
 use std::thread;
 
 use nix::fcntl::OFlag;
+use nix::pty::PtyMaster;
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use serde_json::{Value, json};
@@ -49,6 +50,7 @@ pub(crate) struct Host {
     /// The reading end of its stdout. `None` where stdout is a file.
     stdout: Option<Reader<Lines>>,
     stderr: Reader<Text>,
+    _terminal: Option<PtyMaster>,
     status: Option<ExitStatus>,
 }
 
@@ -260,6 +262,12 @@ impl Host {
     pub(crate) fn guardian(&self) -> i32 {
         let found = eventually(|| process::children(self.pid(), "mcp-sup-guard").first().copied());
         found.unwrap_or_else(|| self.fail("there is no guardian"))
+    }
+
+    /// The process that keeps the terminal of the server, once it calls itself so.
+    pub(crate) fn keeper(&self) -> i32 {
+        let found = eventually(|| process::children(self.pid(), "mcp-sup-tty").first().copied());
+        found.unwrap_or_else(|| self.fail("nothing keeps a terminal"))
     }
 
     /// The processes of the servers that have started so far.

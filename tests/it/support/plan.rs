@@ -3,12 +3,13 @@
 use std::env;
 use std::ffi::{OsStr, OsString};
 use std::fs::File;
-#[cfg(target_os = "linux")]
 use std::os::unix::process::CommandExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::sync::{Arc, Once};
 
+use nix::fcntl::OFlag;
+use nix::pty::PtyMaster;
 use nix::sys::signal::{SigHandler, Signal};
 use tempfile::TempDir;
 
@@ -27,6 +28,8 @@ pub(crate) struct Started {
     /// `None` where stdout is a file.
     pub(crate) stdout: Option<File>,
     pub(crate) stderr: File,
+    /// Where the person sits at whose terminal it runs. `None` where it was not to have one.
+    pub(crate) terminal: Option<PtyMaster>,
     /// What the plan shares with its clones.
     pub(crate) dir: Arc<TempDir>,
 }
@@ -55,6 +58,7 @@ pub(crate) struct Plan {
     /// As whom, and with how few processes, the supervisor is run.
     #[cfg(target_os = "linux")]
     tenant: Option<Tenant>,
+    at_terminal: bool,
     /// The working directory. `None` for that of the test.
     folder: Option<PathBuf>,
     /// What only the supervisor sees, and what it starts. `None` where it sees what the test sees.
@@ -81,6 +85,7 @@ impl Plan {
             heir: false,
             #[cfg(target_os = "linux")]
             tenant: None,
+            at_terminal: false,
             folder: None,
             #[cfg(target_os = "linux")]
             disk: None,
@@ -191,6 +196,12 @@ impl Plan {
         self
     }
 
+    /// The supervisor leads a session that has a terminal, and nobody is at it.
+    pub(crate) fn at_terminal(mut self) -> Self {
+        self.at_terminal = true;
+        self
+    }
+
     /// A file in the folder that the host will have.
     pub(crate) fn path(&self, name: &str) -> PathBuf {
         self.dir.path().join(name)
@@ -218,6 +229,7 @@ impl Plan {
             stdin: started.stdin,
             stdout: started.stdout.map(reader),
             stderr: Reader::new(started.stderr, unread),
+            _terminal: started.terminal,
             dir: started.dir,
             status: None,
         }
@@ -229,6 +241,7 @@ impl Plan {
         let (stdin, host_stdin) = ends::stdin(&self.stdin);
         let (stdout, host_stdout) = ends::stdout(&self.stdout);
         let (stderr, host_stderr) = ends::stdout(&self.stderr);
+        let terminal = self.at_terminal.then(|| sit_at(&mut command));
         command.stdin(Stdio::from(stdin)).stdout(Stdio::from(stdout)).stderr(Stdio::from(stderr));
         let child = command.spawn().expect("the program was built for this test");
         // The supervisor's ends must not stay open in here.
@@ -238,6 +251,7 @@ impl Plan {
             stdin: host_stdin,
             stdout: host_stdout,
             stderr: host_stderr.expect("stderr is no file"),
+            terminal,
             dir: self.dir,
         }
     }
@@ -313,6 +327,28 @@ impl Plan {
         }
         command
     }
+}
+
+/// Has the command begin a session with a terminal.
+fn sit_at(command: &mut Command) -> PtyMaster {
+    let flags = OFlag::O_RDWR | OFlag::O_NOCTTY | OFlag::O_CLOEXEC;
+    let master = nix::pty::posix_openpt(flags).expect("the system has terminals");
+    nix::pty::grantpt(&master).expect("it is ours");
+    nix::pty::unlockpt(&master).expect("it is ours");
+    #[expect(unsafe_code, reason = "the safe way is not on every system")]
+    // SAFETY: no other thread asks for a name.
+    let path = PathBuf::from(unsafe { nix::pty::ptsname(&master) }.expect("it has a name"));
+    #[expect(unsafe_code, reason = "there is no safe way to a controlling terminal")]
+    // SAFETY: the calls are safe between fork and exec. The path was made before.
+    unsafe {
+        command.pre_exec(move || {
+            nix::unistd::setsid()?;
+            // The first terminal that the leader of a session opens is the session's.
+            nix::fcntl::open(&path, OFlag::O_RDWR | OFlag::O_CLOEXEC, nix::sys::stat::Mode::empty())?;
+            Ok(())
+        });
+    }
+    master
 }
 
 /// Makes a file that can be executed. Another process writes it: a descriptor of ours, open for writing, could for a moment

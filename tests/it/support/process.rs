@@ -114,13 +114,26 @@ pub(crate) fn children(parent: i32, name: &str) -> Vec<i32> {
     all.filter_map(|entry| entry.ok()?.file_name().to_str()?.parse().ok()).filter(mine).collect()
 }
 
-/// The living processes whose command line, or that of the process that they are copies of, contains this. None where the
-/// system does not tell.
+/// The living processes whose command line or environment, or that of the process that they are copies of, contains
+/// this. None where the system does not tell.
 pub(crate) fn mentioning(part: &str) -> Vec<i32> {
+    telling(&["cmdline", "environ"], part)
+}
+
+/// The living processes whose command line contains this, as `pkill -f` finds them. None where the system does not tell.
+pub(crate) fn called_with(part: &str) -> Vec<i32> {
+    telling(&["cmdline"], part)
+}
+
+/// The living processes of which the system tells this in one of these files.
+fn telling(files: &[&str], part: &str) -> Vec<i32> {
     let Ok(all) = fs::read_dir("/proc") else { return Vec::new() };
     let mentions = |pid: &i32| {
-        let words = fs::read(format!("/proc/{pid}/cmdline")).unwrap_or_default();
-        String::from_utf8_lossy(&words).contains(part) && !is_gone(*pid)
+        let tells = |file: &&str| {
+            let words = fs::read(format!("/proc/{pid}/{file}")).unwrap_or_default();
+            String::from_utf8_lossy(&words).contains(part)
+        };
+        files.iter().any(tells) && !is_gone(*pid)
     };
     all.filter_map(|entry| entry.ok()?.file_name().to_str()?.parse().ok()).filter(mentions).collect()
 }
