@@ -1,7 +1,7 @@
 //! The server's process: starting it, talking to it, signalling it, learning of its end, reaping it.
 //!
 //! A child runs in a session and a process group of its own, and a signal reaches its whole family (`npx` -> `sh` ->
-//! `node`). Where the host has a terminal, the session has a [`Terminal`] too: one of ours, which answers every question
+//! `node`). Where the host has a terminal, the session has a `Terminal` too: one of ours, which answers every question
 //! with the end of input. On the host's terminal the child would be a background job, which the system stops as soon as
 //! it, or a shell that it starts, uses the terminal; and without any terminal, many programs read a passphrase from
 //! their stdin instead, and would take the first message for it. As under a host, the child leads neither its session
