@@ -25,6 +25,8 @@
 //! stopped or given up, and nothing in here waits for a child on the caller's thread.
 
 mod container;
+#[cfg(target_os = "linux")]
+mod copied;
 mod family;
 mod fault;
 mod guardian;
@@ -168,6 +170,7 @@ fn start(mut command: Command, leads: Leads, entry: Option<Entry>) -> io::Result
 
     let announcement = entry.as_ref().and_then(Entry::announcement);
     let terminal = if leads == Leads::Nothing { Terminal::new() } else { None };
+    let (terminal, wanted) = terminal.unzip();
     let parent = Pid::this();
     let place = sys::Place::new()?;
     let numbers = place.writer();
@@ -221,7 +224,8 @@ fn start(mut command: Command, leads: Leads, entry: Option<Entry>) -> io::Result
                 reaper::collect(led);
             }
             drop(known);
-            Ok(Started { pipes, living: Living { family: Family { leader, group, session }, keeper, entry } })
+            let family = Family { leader, group, session };
+            Ok(Started { pipes, living: Living { family, keeper, wanted, entry } })
         }
         Err(error) => {
             // The child may have got as far as its announcement. Rust has reaped only the process that it forked
@@ -321,6 +325,11 @@ impl Process {
             Err(Errno::EPERM) if !family.runs() => Ok(()),
             Err(errno) => Err(errno.into()),
         }
+    }
+
+    /// The server serves: takes the terminal away that it had while it started, where it had one.
+    pub fn leave_terminal(&mut self) {
+        self.living.wanted = None;
     }
 
     /// Whether a process of the family still runs, the leader included. A zombie does not count.

@@ -13,10 +13,11 @@ use nix::errno::Errno;
 use nix::sys::wait::{WaitPidFlag, WaitStatus, waitpid};
 use nix::unistd::Pid;
 
-#[cfg(target_os = "linux")]
 use super::family;
 use super::family::Family;
 use super::guardian::Entry;
+#[cfg(target_os = "linux")]
+use super::terminal::Wanted;
 use crate::threads;
 
 /// How many threads wait for a process that has not ended yet.
@@ -34,6 +35,8 @@ pub(super) struct Living {
     /// The process that leads the session in which it was started, and keeps its number taken also when the process
     /// leaves it (`setsid`). It ends by itself. `None` if the process leads its session.
     pub(super) keeper: Option<Pid>,
+    /// `None` where the session has no terminal, or no longer.
+    pub(super) wanted: Option<Wanted>,
     /// `None` where no guardian knows it.
     pub(super) entry: Option<Entry>,
 }

@@ -9,7 +9,11 @@
 //!
 //! - one that asks for a passphrase reads the end of input at once, as if a person had typed Ctrl-D, and goes on;
 //! - one that changes the terminal's mode (`stty -echo`) changes that of this terminal, and not the host's;
-//! - an interactive shell (`bash -ic`) finds the terminal that it insists on, and has job control.
+//! - an interactive shell (`bash -ic "npx server"`) finds the terminal that it looks for.
+//!
+//! The terminal is there while the server starts. Once it serves, the terminal is taken away: whatever opens one gets an
+//! error at once then, as under a host that has none. Otherwise a process in a group of its own would be stopped at it, and
+//! one that reads single keys would never see the input end.
 //!
 //! The keeper holds one end of input ready whenever nothing is queued, and discards what is printed. The system tells it
 //! when something was read, printed or flushed, so it sleeps until then. It must not end early: the system hangs up the
@@ -34,6 +38,15 @@ use std::os::fd::OwnedFd;
 pub(super) struct Terminal {
     master: OwnedFd,
     slave: OwnedFd,
+    /// Ends when [`Wanted`] is dropped.
+    wanted: OwnedFd,
+}
+
+/// The terminal stays for as long as this lives: a pipe in which nothing is written.
+#[derive(Debug)]
+pub(super) struct Wanted {
+    #[cfg(target_os = "linux")]
+    _pipe: OwnedFd,
 }
 
 /// Elsewhere a process cannot have a sibling forked, and no child has a terminal.
@@ -50,7 +63,7 @@ pub(super) fn continue_as_sibling() {}
 
 #[cfg(not(target_os = "linux"))]
 impl Terminal {
-    pub(super) fn new() -> Option<Self> {
+    pub(super) fn new() -> Option<(Self, Wanted)> {
         None
     }
 
@@ -72,14 +85,17 @@ mod keeper {
     use nix::pty::{posix_openpt, unlockpt};
     use nix::unistd::{Pid, getpid, getsid, setpgid};
 
+    use super::super::copied;
     use super::super::family::proc_is_ours;
     use super::super::sys::{self, PlaceWriter, exit_now, fork_sibling};
-    use super::Terminal;
+    use super::{Terminal, Wanted};
 
-    /// The keeper's descriptors: both ends of the terminal, and the process whose end it waits for.
+    /// The keeper's descriptors: both ends of the terminal, the process whose end it waits for, and the pipe that ends
+    /// when the terminal is no longer wanted.
     const MASTER: RawFd = 0;
     const SLAVE: RawFd = 1;
     const WATCHED: RawFd = 2;
+    const WANTED: RawFd = 3;
     /// Between two looks at the terminal where nothing has told that something happened, in milliseconds: the first, and
     /// the last of those that get longer.
     const LOOKS: (libc::c_int, libc::c_int) = (20, 4000);
@@ -95,13 +111,14 @@ mod keeper {
     impl Terminal {
         /// A new terminal. `None` where our own session has none, or where the system refuses a terminal or what its
         /// keeper needs.
-        pub(in super::super) fn new() -> Option<Self> {
+        pub(in super::super) fn new() -> Option<(Self, Wanted)> {
             if !has_terminal() || !proc_is_ours() || sys::pidfd(Pid::this()).is_err() {
                 return None;
             }
             let flags = OFlag::O_RDWR | OFlag::O_NOCTTY | OFlag::O_CLOEXEC;
             let master = posix_openpt(flags).ok()?;
             unlockpt(&master).ok()?;
+            let (wanted, pipe) = io::pipe().ok()?;
             #[expect(unsafe_code, reason = "the calls have no wrapper in a library that we use")]
             // SAFETY: the first call returns a new descriptor, which is ours alone; the second reads a plain value.
             unsafe {
@@ -109,7 +126,8 @@ mod keeper {
                 let slave = OwnedFd::from_raw_fd(Errno::result(slave).ok()?);
                 let size = libc::winsize { ws_row: 24, ws_col: 80, ws_xpixel: 0, ws_ypixel: 0 };
                 libc::ioctl(slave.as_raw_fd(), libc::TIOCSWINSZ, &raw const size);
-                Some(Self { master: OwnedFd::from(master), slave })
+                let terminal = Self { master: OwnedFd::from(master), slave, wanted: wanted.into() };
+                Some((terminal, Wanted { _pipe: pipe.into() }))
             }
         }
 
@@ -119,6 +137,7 @@ mod keeper {
         pub(in super::super) fn enter(&self, place: PlaceWriter) -> io::Result<Pid> {
             let own = getpid();
             let (master, slave) = (self.master.as_raw_fd(), self.slave.as_raw_fd());
+            let wanted = self.wanted.as_raw_fd();
             #[expect(unsafe_code, reason = "there is no safe way to a controlling terminal")]
             // SAFETY: it takes two numbers.
             if unsafe { libc::ioctl(slave, libc::TIOCSCTTY, 0) } != 0 {
@@ -135,7 +154,7 @@ mod keeper {
             place.write_led(group);
             let mut handle = -1;
             match fork_sibling(libc::CLONE_PIDFD, &mut handle) {
-                Ok(Some(child)) => keep(Some((master, slave, group)), handle, child),
+                Ok(Some(child)) => keep(Some(([master, slave, wanted], group)), handle, child),
                 Ok(None) => setpgid(Pid::from_raw(0), group).map(|()| group).map_err(io::Error::from),
                 Err(_) => Ok(leave(slave, own)),
             }
@@ -183,15 +202,16 @@ mod keeper {
         own
     }
 
-    /// The whole life of the keeper: of a session, and of both ends of its terminal with the group to have the foreground,
-    /// if it has one. `watched` tells of the end of `child`.
-    fn keep(terminal: Option<(RawFd, RawFd, Pid)>, watched: RawFd, child: Pid) -> ! {
+    /// The whole life of the keeper: of a session, and of its terminal, if it has one: both ends, the pipe that tells
+    /// whether it is wanted, and the group to have the foreground. `watched` tells of the end of `child`.
+    fn keep(terminal: Option<([RawFd; 3], Pid)>, watched: RawFd, child: Pid) -> ! {
         block_signals();
-        let Some((master, slave, group)) = terminal else {
+        let Some(([master, slave, wanted], group)) = terminal else {
             keep_number(watched, child);
         };
-        let events = prepare(master, slave, watched);
+        let events = prepare(master, slave, watched, wanted);
         sys::set_name(c"mcp-sup-tty");
+        copied::give_back();
         let mut taken = None;
         let (mut look, mut rest) = (LOOKS.0, RESTS.0);
         loop {
@@ -199,20 +219,34 @@ mod keeper {
             if has_ended(WATCHED) && !watch_next(child) {
                 exit_now(libc::EXIT_SUCCESS);
             }
+            if has_ended(WANTED) {
+                take_away();
+                keep_number(WATCHED, child);
+            }
             let printed = discard();
             let answered = answer();
             taken = regain(group, taken);
             if printed || answered {
                 look = LOOKS.0;
                 // The end of what is watched interrupts it.
-                poll(WATCHED, libc::POLLIN, rest);
-                rest = if answered { RESTS.1.min(rest * 2) } else { rest };
+                poll(WATCHED, libc::POLLIN, if answered { rest } else { RESTS.0 });
+                rest = if answered { RESTS.1.min(rest * 2) } else { RESTS.0 };
             } else if woken {
                 look = LOOKS.0;
             } else {
                 look = if taken.is_some() { LOOKS.0 } else { LOOKS.1.min(look * 2) };
                 rest = RESTS.0;
             }
+        }
+    }
+
+    /// Takes the terminal away from the session. The system sends SIGHUP to the foreground then, which is the keeper.
+    fn take_away() {
+        set_foreground(SLAVE, getpid());
+        #[expect(unsafe_code, reason = "there is no safe way to a controlling terminal")]
+        // SAFETY: it takes two numbers.
+        unsafe {
+            libc::ioctl(SLAVE, libc::TIOCNOTTY);
         }
     }
 
@@ -228,6 +262,7 @@ mod keeper {
             sys::close_from(WATCHED + 1);
         }
         sys::set_name(c"mcp-sup-session");
+        copied::give_back();
         loop {
             poll(WATCHED, libc::POLLIN, -1);
             if has_ended(WATCHED) && !watch_next(child) {
@@ -236,18 +271,19 @@ mod keeper {
         }
     }
 
-    /// Cuts every tie to the process of which this is a copy, but the three descriptors. Gives the one that tells when
+    /// Cuts every tie to the process of which this is a copy, but the four descriptors. Gives the one that tells when
     /// something has happened at the terminal; -1 if the system refuses it.
-    fn prepare(master: RawFd, slave: RawFd, watched: RawFd) -> RawFd {
+    fn prepare(master: RawFd, slave: RawFd, watched: RawFd, wanted: RawFd) -> RawFd {
         #[expect(unsafe_code, reason = "the descriptors have no owners in this copy of the process")]
-        // SAFETY: the three are above the standard ones, which are the child's and never used in this process again; the
+        // SAFETY: the four are above the standard ones, which are the child's and never used in this process again; the
         // pointers are to values that outlive the calls.
         unsafe {
             libc::chdir(c"/".as_ptr());
-            for (from, to) in [(master, MASTER), (slave, SLAVE), (watched, WATCHED)] {
+            // The last may be there already, or in its place is one that has been copied.
+            for (from, to) in [(master, MASTER), (slave, SLAVE), (watched, WATCHED), (wanted, WANTED)] {
                 libc::dup2(from, to);
             }
-            sys::close_from(WATCHED + 1);
+            sys::close_from(WANTED + 1);
             // Tells of a flush, as programs make before they ask: it drops the end of input that is ready.
             let on: libc::c_int = 1;
             libc::ioctl(MASTER, libc::TIOCPKT, &raw const on);
@@ -262,13 +298,14 @@ mod keeper {
         }
     }
 
-    /// Waits until the terminal or the watched process has something to tell, or for this long.
+    /// Waits until the terminal, the watched process or the pipe has something to tell, or for this long.
     fn wait(events: RawFd, milliseconds: libc::c_int) -> bool {
-        let mut fds = [watch(events, libc::POLLIN), watch(WATCHED, libc::POLLIN)];
+        let mut fds =
+            [watch(events, libc::POLLIN), watch(WATCHED, libc::POLLIN), watch(WANTED, libc::POLLIN)];
         #[expect(unsafe_code, reason = "descriptors that have no owner in this process")]
-        // SAFETY: the array has two members, and the event has room for one.
+        // SAFETY: the array has three members, and the event has room for one.
         unsafe {
-            let woken = libc::poll(fds.as_mut_ptr(), 2, milliseconds) > 0;
+            let woken = libc::poll(fds.as_mut_ptr(), 3, milliseconds) > 0;
             let mut event: libc::epoll_event = mem::zeroed();
             libc::epoll_wait(events, &raw mut event, 1, 0);
             woken
@@ -278,10 +315,14 @@ mod keeper {
     /// Waits for the end of another process of the session. `false` if there is none.
     fn watch_next(child: Pid) -> bool {
         while let Some(other) = other_of_session(child) {
-            let Ok(handle) = sys::pidfd(other) else {
-                // It has ended since, or the system refuses: there is another look, and not at once.
-                poll(-1, 0, LOOKS.0);
-                return true;
+            let handle = match sys::pidfd(other) {
+                Ok(handle) => handle,
+                Err(error) => {
+                    // It has ended since, or the system refuses: there is another look, and not at once.
+                    let ended = error.raw_os_error() == Some(libc::ESRCH);
+                    poll(-1, 0, if ended { LOOKS.0 } else { LOOKS.1 });
+                    return true;
+                }
             };
             // The number may have become another's since.
             if getsid(Some(other)) == getsid(None) {
@@ -401,13 +442,14 @@ mod keeper {
         }
     }
 
-    /// Gives the foreground back to the child's group, where another has had it for too long. Gives which has it now, and
-    /// since when; `None` if it is the child's.
+    /// Gives the foreground back to the child's group, where one has had it for too long of which no process is left.
+    /// Gives which has it now, and since when; `None` if it is the child's, or if it is in use.
     fn regain(group: Pid, taken: Option<(libc::pid_t, i64)>) -> Option<(libc::pid_t, i64)> {
         #[expect(unsafe_code, reason = "descriptors that have no owner in this process")]
         // SAFETY: it takes a number.
         let now = unsafe { libc::tcgetpgrp(SLAVE) };
-        if now == group.as_raw() || now < 0 {
+        let is_used = |group: libc::pid_t| Errno::result(group_exists(group)).is_ok();
+        if now == group.as_raw() || now <= 0 || is_used(now) || !is_used(group.as_raw()) {
             return None;
         }
         let clock = milliseconds();
@@ -418,6 +460,14 @@ mod keeper {
             }
             Some((before, since)) if before == now => Some((now, since)),
             _ => Some((now, clock)),
+        }
+    }
+
+    fn group_exists(group: libc::pid_t) -> libc::c_int {
+        #[expect(unsafe_code, reason = "the keeper takes plain numbers")]
+        // SAFETY: it sends nothing.
+        unsafe {
+            libc::killpg(group, 0)
         }
     }
 

@@ -266,8 +266,9 @@ impl Host {
 
     /// The process that keeps the terminal of the server, once it calls itself so.
     pub(crate) fn keeper(&self) -> i32 {
-        let found = eventually(|| process::children(self.pid(), "mcp-sup-tty").first().copied());
-        found.unwrap_or_else(|| self.fail("nothing keeps a terminal"))
+        let kept = |name: &str| process::children(self.pid(), name).first().copied();
+        let found = eventually(|| kept("mcp-sup-tty").or_else(|| kept("mcp-sup-session")));
+        found.unwrap_or_else(|| self.fail("nothing keeps the session"))
     }
 
     /// The processes of the servers that have started so far.

@@ -96,7 +96,7 @@ fn a_command_may_begin_a_session() {
 #[test]
 fn a_server_gets_no_descriptor_of_its_terminal() {
     let mut host = Plan::new().at_terminal().start();
-    let server = greet(&mut host);
+    let server = host.server(1);
     let keeper = host.keeper();
     let is_terminal = |pid: i32| {
         let open = process::descriptors(pid);
@@ -104,7 +104,30 @@ fn a_server_gets_no_descriptor_of_its_terminal() {
     };
     assert!(is_terminal(keeper));
     assert!(!is_terminal(server) && !is_terminal(host.pid()));
-    host.until("the keeper holds nothing else", || process::descriptors(keeper).len() == 4);
+    host.until("the keeper holds nothing else", || process::descriptors(keeper).len() == 5);
+    greet(&mut host);
+    host.until("the keeper waits for its end only", || process::descriptors(keeper).len() == 1);
+    assert_eq!(host.finish(), 0);
+}
+
+#[test]
+fn a_server_that_serves_has_no_terminal_any_more() {
+    // The first opens a terminal from a group of its own; the second has it open before.
+    let asks = "import os, time
+while True:
+    try: os.close(os.open(\"/dev/tty\", os.O_RDWR)); time.sleep(0.02)
+    except OSError: break
+print(\"no terminal\")";
+    let script = format!(
+        "set -m; python3 -c '{asks}' >&2 & set +m
+        ( exec 3<>/dev/tty; while read -r line <&3 || [ -c /dev/tty ] && true 2>/dev/null </dev/tty; do sleep 0.02; done
+          echo 'nothing to read' >&2 ) &
+        exec \"$@\""
+    );
+    let mut host = at_terminal(&script).start();
+    greet(&mut host);
+    host.stderr_line("no terminal");
+    host.stderr_line("nothing to read");
     assert_eq!(host.finish(), 0);
 }
 

@@ -70,6 +70,26 @@ async fn the_number_of_a_session_that_was_left_stays_taken() {
 }
 
 #[tokio::test]
+async fn who_keeps_the_session_keeps_no_copy_of_our_memory() {
+    let held = vec![1_u8; 32 << 20];
+    let mut child = shell("read never");
+    let keeper = child.process.living.family.session;
+    let anonymous = || {
+        let status = std::fs::read_to_string(format!("/proc/{keeper}/status")).unwrap_or_default();
+        let line =
+            status.lines().find_map(|line| line.strip_prefix("RssAnon:").map(str::trim).map(String::from));
+        line.and_then(|line| line.strip_suffix(" kB")?.parse::<u64>().ok()).expect("it is known")
+    };
+    while anonymous() > 8 << 10 {
+        yield_now().await;
+    }
+    assert!(held.iter().all(|byte| *byte == 1), "ours is as it was");
+    drop(child.stdin.take());
+    child.process.exited().await;
+    child.process.forget(false);
+}
+
+#[tokio::test]
 async fn the_guardian_leaves_a_stranger_alone_that_has_the_number_of_a_group() {
     let gone = {
         let child = shell("exit 0");

@@ -291,7 +291,7 @@ impl Ear {
             changed = self.watch.changed() => News::Input(Input::Changed(changed)),
             fault = self.watch.fault() => news_of_watch(&fault),
             fault = fault => News::Fault(fault.to_string()),
-            fault = self.control.answer() => News::Fault(fault),
+            news = self.control.answer() => news,
             answer = shell => News::Input(Input::LoginPath(answer)),
         };
         match news {

@@ -9,6 +9,7 @@ use std::time::Duration;
 use tokio::net::UnixListener;
 use tokio::sync::{mpsc, oneshot};
 
+use super::beside::News;
 use super::memory;
 use crate::control::{Door, Fault, Service};
 use crate::engine::io::Order;
@@ -102,16 +103,16 @@ impl Control {
         }
     }
 
-    /// Lets whoever knocks be answered. Resolves when something goes wrong with it, with a text that fits after
-    /// "failed to". Cancel-safe.
-    pub(super) async fn answer(&mut self) -> String {
+    /// Answers the clients of the socket. Resolves with the news when something goes wrong. Cancel-safe.
+    pub(super) async fn answer(&mut self) -> News {
         loop {
             match &mut self.state {
                 Opening::Awaits(..) => {
                     let state = std::mem::replace(&mut self.state, Opening::Closed);
                     if let Opening::Awaits(error, opened) = state {
                         self.state = Opening::Opens(opened);
-                        return format!("open the control socket: {error}; it is tried again");
+                        let text = format!("failed to open the control socket: {error}; trying again");
+                        return News::Warning(text);
                     }
                 }
                 Opening::Opens(opens) => {
@@ -119,9 +120,9 @@ impl Control {
                     self.state = Opening::Closed;
                     match opened.map(|opened| opened.map(listening)) {
                         Ok(Ok(Some(open))) => self.state = open,
-                        Ok(Ok(None)) => return "listen on the control socket".to_owned(),
-                        Ok(Err(fault)) => return fault.to_string(),
-                        Err(_) => return Fault::Panicked.to_string(),
+                        Ok(Ok(None)) => return News::Fault("listen on the control socket".to_owned()),
+                        Ok(Err(fault)) => return News::Fault(fault.to_string()),
+                        Err(_) => return News::Fault(Fault::Panicked.to_string()),
                     }
                 }
                 Opening::Open { listener, .. } => match listener.accept().await {
@@ -135,7 +136,8 @@ impl Control {
                             self.state = Opening::Closed;
                         }
                         if !std::mem::replace(&mut self.told, true) {
-                            return format!("take a connection on the control socket: {error}");
+                            let text = format!("take a connection on the control socket: {error}");
+                            return News::Fault(text);
                         }
                     }
                 },

@@ -496,6 +496,9 @@ impl Relay {
                     {
                         beside.watch_executable(&self.spec);
                     }
+                    if let (Note::Phase { to: Phase::Serving, .. }, Some(child)) = (&note, &mut self.child) {
+                        child.process.leave_terminal();
+                    }
                     self.shared.note(self.now.mono, self.now.wall, &note);
                     self.log.note(&note);
                 }
