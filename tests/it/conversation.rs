@@ -149,31 +149,21 @@ impl Stage {
 
     /// What the engine learns at once from what it has put out.
     fn reply(&mut self, output: &Output) -> Option<Input> {
-        match *output {
-            Output::Quote(from) => Some(Input::Quoted { from, text: self.stderr.clone() }),
-            Output::Spawn(child) => {
-                self.child = child;
-                Some(match self.spawn_fault.pop_front() {
-                    Some((fault, reason)) => Input::SpawnFailed(child, fault, reason),
-                    None => Input::Spawned(child, 1000 + child.0),
-                })
-            }
-            Output::LookAtStdin(child) => Some(Input::Stdin { child, read: !self.unread }),
-            Output::LookAtGroup(child) => Some(Input::Group { child, empty: !self.helpers }),
-            Output::ToHost(..)
-            | Output::ToChild(..)
-            | Output::Noise(..)
-            | Output::UsePath(_)
-            | Output::AskLoginShell
-            | Output::Inspect(_)
-            | Output::Remember(_)
-            | Output::CloseStdin(_)
-            | Output::Signal(..)
-            | Output::Forget { .. }
-            | Output::Session(_)
-            | Output::Note(_)
-            | Output::Exit { .. } => None,
+        if let Output::Quote(from) = *output {
+            return Some(Input::Quoted { from, text: self.stderr.clone() });
         }
+        if let Output::LookAtStdin(child) = *output {
+            return Some(Input::Stdin { child, read: !self.unread });
+        }
+        if let Output::LookAtGroup(child) = *output {
+            return Some(Input::Group { child, empty: !self.helpers });
+        }
+        let Output::Spawn(child) = *output else { return None };
+        self.child = child;
+        Some(match self.spawn_fault.pop_front() {
+            Some((fault, reason)) => Input::SpawnFailed(child, fault, reason),
+            None => Input::Spawned(child, 1000 + child.0),
+        })
     }
 
     fn show(&mut self, output: &Output) {

@@ -425,7 +425,11 @@ fn an_answer_that_is_not_read_in_time_is_told_and_is_no_success() {
             host.send(call(id, "big", &json!({"bytes": 1 << 20})));
         }
         let server = host.server(1);
-        host.until("the server cannot write", || process::writes_in_vain(server).unwrap_or(true));
+        // A pipe holds 64 KiB.
+        host.until("the host's pipe is full, and the server cannot write", || {
+            process::unread_output(host.pid()).is_none_or(|bytes| bytes > 60_000)
+                && process::writes_in_vain(server).unwrap_or(true)
+        });
         way.take(&mut host);
         assert_eq!(host.exit(), 88, "{way:?}");
         let told = host.all_stderr();

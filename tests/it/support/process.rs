@@ -204,6 +204,26 @@ pub(crate) fn writes_in_vain(pid: i32) -> Option<bool> {
     known
 }
 
+/// How many bytes are in the pipe that is the process's stdout. `None` where the system does not tell.
+#[cfg(target_os = "linux")]
+pub(crate) fn unread_output(pid: i32) -> Option<i32> {
+    use std::os::fd::AsRawFd as _;
+    use std::os::unix::fs::OpenOptionsExt as _;
+    let path = format!("/proc/{pid}/fd/1");
+    let pipe = fs::File::options().read(true).custom_flags(nix::libc::O_NONBLOCK).open(path).ok()?;
+    let mut count = 0;
+    #[expect(unsafe_code, reason = "the call has no wrapper in a library that we use")]
+    // SAFETY: it fills the number, and the descriptor is open.
+    let told = unsafe { nix::libc::ioctl(pipe.as_raw_fd(), nix::libc::FIONREAD, &raw mut count) };
+    (told == 0).then_some(count)
+}
+
+/// How many bytes are in the pipe that is the process's stdout. `None` where the system does not tell.
+#[cfg(not(target_os = "linux"))]
+pub(crate) fn unread_output(_pid: i32) -> Option<i32> {
+    None
+}
+
 /// Whether a thread of the process waits inside a write to its stdout. `None` where the system does not tell.
 #[cfg(not(target_os = "linux"))]
 pub(crate) fn writes_in_vain(_pid: i32) -> Option<bool> {
