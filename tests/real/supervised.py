@@ -29,6 +29,10 @@ class Place:
     """Lines that came out of the supervisor as they went in."""
 
 
+HELPER = "mcp-sup-"
+"""How the names of the supervisor's own processes beside it begin."""
+
+
 class Supervised:
     """One run of the supervisor with its server, seen from outside. Its name is in its arguments and in no others'."""
 
@@ -48,24 +52,29 @@ class Supervised:
         self.said: list[str] = []
         """What the server itself is known to write to stderr, in lines."""
         self.groups: set[int] = set()
-        """The process groups that its servers have led."""
+        """The process groups of its servers."""
+        self.helpers: set[int] = set()
+        """The supervisor's own processes beside it: the guardian, and those that keep the sessions of its servers."""
 
     def left(self) -> list[Process]:
         """What still runs of the servers' groups."""
         return [process for process in processes() if process.group in self.groups and process.state != "Z"]
 
     def gone(self) -> bool | None:
-        """Whether neither the supervisor nor its guardian runs. `None` if one does."""
+        """Whether neither the supervisor nor a helper of it runs. `None` if one does."""
         mark = f" --name {self.name} "
-        return None if any(mark in process.command for process in processes()) else True
+        everyone = processes()
+        runs = any(mark in process.command or process.pid in self.helpers for process in everyone if process.state != "Z")
+        return None if runs else True
 
     def find(self) -> Process | None:
         """The living server. `None` if none runs just now, or it still has the supervisor's arguments."""
         mark = f"{self.place.binary} --name {self.name} "
         everyone = processes()
         parents = {process.pid for process in everyone if process.command.startswith(mark)}
+        self.helpers |= {it.pid for it in everyone if it.parent in parents and it.command.startswith(HELPER)}
         for process in everyone:
-            own = process.parent in parents and process.command and not process.command.startswith(mark)
+            own = process.parent in parents and process.command and not process.command.startswith((mark, HELPER))
             if own and process.pid not in self.killed:
                 self.groups.add(process.group)
                 return process
