@@ -398,8 +398,16 @@ pub(super) fn set_name(name: &std::ffi::CStr) {
     let _ = name;
 }
 
-/// The memory that the system shows as our command line. Only a process that never looks at its arguments may call it.
-/// System calls only.
+#[cfg(target_os = "linux")]
+#[expect(unsafe_code, reason = "no library knows the name")]
+unsafe extern "C" {
+    /// Our first argument, where the C library has found it.
+    static program_invocation_name: *const libc::c_char;
+}
+
+/// The memory that the system shows as our command line. `None` where it is not where the C library has found our
+/// arguments: under a checker of memory or an emulator it belongs to that. Only a process that never looks at its
+/// arguments may call it. System calls only.
 #[cfg(target_os = "linux")]
 fn command_line() -> Option<&'static mut [u8]> {
     let mut text = [0; 2048];
@@ -408,7 +416,10 @@ fn command_line() -> Option<&'static mut [u8]> {
     let mut number = |nth| std::str::from_utf8(words.nth(nth)?).ok()?.trim().parse::<usize>().ok();
     // The first word is the third of the line; these are the 48th and the 49th, `arg_start` and `arg_end`.
     let (start, end) = (number(45)?, number(0)?);
-    let length = end.checked_sub(start).filter(|length| start > 0 && *length > 0)?;
+    #[expect(unsafe_code, reason = "the variable is not Rust's")]
+    // SAFETY: it is set before `main`, and nothing changes it.
+    let first = unsafe { program_invocation_name }.addr();
+    let length = end.checked_sub(start).filter(|length| start == first && *length > 0)?;
     #[expect(unsafe_code, reason = "the memory is not Rust's")]
     // SAFETY: the system has put the arguments there when the program began; they are writable, and nothing in this copy
     // of the process refers to them.
