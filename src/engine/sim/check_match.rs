@@ -225,6 +225,10 @@ impl Checker {
 
     /// The same for a line that never left us.
     pub(super) fn unrenamed(&self, child: u32, line: &str) -> String {
+        if let Some(elements) = parse::elements(line) {
+            let own: Vec<String> = elements.iter().map(|element| self.unrenamed(child, element)).collect();
+            return format!("[{}]", own.join(","));
+        }
         let alias = parse::message(line).and_then(|message| message.id);
         let own = alias.and_then(|alias| self.kids[&child].aliases.get(&alias));
         own.and_then(|own| self.open.get(own))
