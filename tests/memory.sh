@@ -35,6 +35,22 @@ valgrind)
    ...
 }
 {
+   service-of-a-forked-copy
+   Memcheck:Leak
+   match-leak-kinds: definite
+   ...
+   fun:*threads*start_service*
+   ...
+}
+{
+   last-good-answers-of-a-forked-copy
+   Memcheck:Leak
+   match-leak-kinds: definite
+   ...
+   fun:*lastgood*room*
+   ...
+}
+{
    batch-that-a-thread-of-a-forked-copy-has-taken
    Memcheck:Leak
    match-leak-kinds: definite
