@@ -7,7 +7,7 @@
 //!
 //! The same holds for an embedded request of the server. Methods that hosts use too are never taken out of noise.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -18,7 +18,7 @@ use super::io::{Exit, Gen, Output};
 use super::note::Note;
 use super::timers::Timer;
 use super::{Doom, Engine, Greeting, len_of, planted};
-use crate::wire::{Id, Message, Notification, Request, remains_of, salvage};
+use crate::wire::{Id, Message, Notification, Request, edit, remains_of, salvage};
 
 /// How long an embedded answer is held back while a line of its own may come for its id.
 const EMBEDDED: Duration = Duration::from_millis(250);
@@ -30,8 +30,6 @@ const EXCERPT: (usize, usize) = (4096, 200);
 /// An answer that is held back.
 #[derive(Clone, Debug)]
 struct Candidate {
-    /// When it is judged.
-    at: Duration,
     /// The number of the host's request that it answers. `None` for a request of ours.
     seq: Option<u64>,
     found: Found,
@@ -48,28 +46,68 @@ enum Found {
 /// A request of a child that is held back.
 #[derive(Clone, Debug)]
 struct Question {
-    /// When it is judged.
-    at: Duration,
     bytes: Bytes,
     message: Box<Message>,
+}
+
+/// What is held back, by ids, and when each of it is judged.
+#[derive(Debug)]
+struct Held<T> {
+    by_id: BTreeMap<Id, (Duration, T)>,
+    order: BTreeSet<(Duration, Id)>,
+}
+
+impl<T> Default for Held<T> {
+    fn default() -> Self {
+        Self { by_id: BTreeMap::new(), order: BTreeSet::new() }
+    }
+}
+
+impl<T> Held<T> {
+    /// Holds this back, in place of what is held under the same id. The first of several decides how long the host
+    /// waits.
+    fn insert(&mut self, id: Id, at: Duration, what: T) {
+        let at = self.remove(&id).map_or(at, |(earlier, _)| at.min(earlier));
+        self.order.insert((at, id.clone()));
+        self.by_id.insert(id, (at, what));
+    }
+
+    fn get(&self, id: &Id) -> Option<&T> {
+        self.by_id.get(id).map(|(_, what)| what)
+    }
+
+    fn remove(&mut self, id: &Id) -> Option<(Duration, T)> {
+        let (at, what) = self.by_id.remove(id)?;
+        self.order.remove(&(at, id.clone()));
+        Some((at, what))
+    }
+
+    /// When the first is judged.
+    fn next(&self) -> Option<Duration> {
+        self.order.first().map(|(at, _)| *at)
+    }
+
+    /// Takes out the first that is due.
+    fn due(&mut self, now: Duration) -> Option<(Id, T)> {
+        let (_, id) = self.order.first().filter(|(at, _)| *at <= now)?.clone();
+        let (_, what) = self.remove(&id)?;
+        Some((id, what))
+    }
 }
 
 /// What is held back of one child.
 #[derive(Debug, Default)]
 pub(super) struct HeldBack {
     /// Answers, by the ids under which the child was asked.
-    answers: BTreeMap<Id, Candidate>,
+    answers: Held<Candidate>,
     /// Requests, by the ids that the child gave them.
-    questions: BTreeMap<Id, Question>,
+    questions: Held<Question>,
 }
 
 impl HeldBack {
     /// A whole line has come for this id. Returns the embedded answer that turns out to be a quotation.
     pub(super) fn dispel(&mut self, id: &Id) -> Option<Bytes> {
-        if self.answers.is_empty() {
-            return None;
-        }
-        match self.answers.remove(id)?.found {
+        match self.answers.remove(id)?.1.found {
             Found::Embedded(bytes, _) => Some(bytes),
             Found::Damaged(_) => None,
         }
@@ -77,34 +115,12 @@ impl HeldBack {
 
     /// A whole line has come with this request of the child. Returns the embedded one, which is a quotation.
     pub(super) fn dispel_question(&mut self, id: &Id) -> Option<Bytes> {
-        if self.questions.is_empty() {
-            return None;
-        }
-        self.questions.remove(id).map(|question| question.bytes)
+        self.questions.remove(id).map(|(_, question)| question.bytes)
     }
 
     fn next(&self) -> Option<Duration> {
-        let answers = self.answers.values().map(|doubt| doubt.at);
-        answers.chain(self.questions.values().map(|question| question.at)).min()
+        self.answers.next().into_iter().chain(self.questions.next()).min()
     }
-
-    /// Takes out the answers that are due, by the time at which they are due.
-    fn answers_due(&mut self, now: Duration) -> Vec<(Id, Candidate)> {
-        take_due(&mut self.answers, now, |candidate| candidate.at)
-    }
-
-    /// The same for requests.
-    fn questions_due(&mut self, now: Duration) -> Vec<(Id, Question)> {
-        take_due(&mut self.questions, now, |question| question.at)
-    }
-}
-
-fn take_due<T>(held: &mut BTreeMap<Id, T>, now: Duration, at: impl Fn(&T) -> Duration) -> Vec<(Id, T)> {
-    let ids: Vec<Id> = held.iter().filter(|(_, it)| at(it) <= now).map(|(id, _)| id.clone()).collect();
-    let mut due: Vec<(Id, T)> =
-        ids.into_iter().filter_map(|id| held.remove(&id).map(|it| (id, it))).collect();
-    due.sort_by_key(|(_, it)| at(it));
-    due
 }
 
 impl Engine {
@@ -179,22 +195,18 @@ impl Engine {
         let seq = own.and_then(|own| self.inflight.get(own)).map(|pending| pending.seq);
         let Some(current) = &mut self.child else { return };
         current.spoke = true;
-        let before = current.held_back.answers.get(&id);
-        let at = match (before.map(|doubt| (&doubt.found, doubt.at)), &found) {
-            (Some((Found::Embedded(..), _)), Found::Damaged(_)) => return,
-            // The first of several decides how long the host waits.
-            (Some((_, earlier)), _) => at.min(earlier),
-            (None, _) => at,
-        };
-        current.held_back.answers.insert(id, Candidate { at, seq, found });
+        let before = current.held_back.answers.get(&id).map(|doubt| &doubt.found);
+        if matches!((before, &found), (Some(Found::Embedded(..)), Found::Damaged(_))) {
+            return;
+        }
+        current.held_back.answers.insert(id, at, Candidate { seq, found });
         self.judge_at_next();
     }
 
     fn hold_back_question(&mut self, id: Id, bytes: Bytes, message: Message) {
         let at = self.now.mono + EMBEDDED;
         let Some(current) = &mut self.child else { return };
-        let at = current.held_back.questions.get(&id).map_or(at, |earlier| earlier.at);
-        current.held_back.questions.insert(id, Question { at, bytes, message: Box::new(message) });
+        current.held_back.questions.insert(id, at, Question { bytes, message: Box::new(message) });
         self.judge_at_next();
     }
 
@@ -204,21 +216,22 @@ impl Engine {
         }
     }
 
-    /// Judges the answers that have been held back long enough.
+    /// Judges what has been held back long enough.
     pub(super) fn judge_embedded(&mut self) {
-        let now = self.now.mono;
-        let Some(child) = self.child.as_mut() else { return };
-        let generation = child.generation;
-        let (answers, questions) = (child.held_back.answers_due(now), child.held_back.questions_due(now));
-        self.judge_at_next();
-        for (id, doubt) in answers {
+        let (now, generation) = (self.now.mono, self.generation);
+        while let Some((id, doubt)) = self.held_back().and_then(|held| held.answers.due(now)) {
             self.judge(generation, &id, doubt);
         }
-        for (id, question) in questions {
+        while let Some((id, question)) = self.held_back().and_then(|held| held.questions.due(now)) {
             if !self.asked.is_live(generation, &id) {
                 self.believe(generation, &question.bytes, &question.message);
             }
         }
+        self.judge_at_next();
+    }
+
+    fn held_back(&mut self) -> Option<&mut HeldBack> {
+        self.child.as_mut().map(|child| &mut child.held_back)
     }
 
     /// The child's output is over. Answers that it has embedded in noise count now, and damaged ones are lost. A child
@@ -231,9 +244,8 @@ impl Engine {
         if self.child.as_ref().is_some_and(fails) && !planted!(self, BelieveQuotations) {
             return;
         }
-        let Some(child) = self.child.as_mut() else { return };
-        let generation = child.generation;
-        for (id, doubt) in child.held_back.answers_due(Duration::MAX) {
+        let generation = self.generation;
+        while let Some((id, doubt)) = self.held_back().and_then(|held| held.answers.due(Duration::MAX)) {
             if matches!(doubt.found, Found::Embedded(..)) {
                 self.judge(generation, &id, doubt);
             }
@@ -248,7 +260,7 @@ impl Engine {
             return;
         }
         match (doubt.found, own) {
-            (Found::Embedded(bytes, message), _) => self.believe(child, &bytes, &message),
+            (Found::Embedded(bytes, message), _) => self.believe_answer(child, id, &bytes, *message),
             (Found::Damaged(beginning), own) => {
                 let greeting =
                     self.child.as_ref().is_some_and(|child| child.greeting == Greeting::Sent(id.clone()));
@@ -262,6 +274,20 @@ impl Engine {
                 }
             }
         }
+    }
+
+    /// Handles an embedded answer like any other. If it came under the twin of its id, the host may have used that for
+    /// another request meanwhile.
+    fn believe_answer(&mut self, child: Gen, id: &Id, bytes: &Bytes, mut message: Message) {
+        let mut bytes = bytes.clone();
+        if let Message::Response(response) = &mut message
+            && let Some(said) = &response.id
+            && self.awaited(child, said).as_ref() != Some(id)
+        {
+            bytes = edit::replace(&bytes, &["id"], &id.to_json());
+            response.id = Some(id.clone());
+        }
+        self.believe(child, &bytes, &message);
     }
 
     /// Handles a message that was found in a line like any other.

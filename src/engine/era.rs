@@ -163,15 +163,16 @@ impl Engine {
             self.serve();
         }
         loop {
-            let stream = self.listens.unwritten(&self.inflight);
+            let gate = self.gate();
+            if gate == Gate::Shut {
+                return;
+            }
             let inflight = &self.inflight;
-            let soon = |id: &Id| inflight.get(id).is_some_and(|pending| answers_soon(&pending.method));
-            let next = match self.gate() {
-                Gate::Shut => return,
-                Gate::Soon => stream.or_else(|| self.queue.pop_request_if(soon)),
-                Gate::Open => stream.or_else(|| self.queue.pop_request_if(|_| true)),
+            let passes = |id: &Id| {
+                gate == Gate::Open || inflight.get(id).is_some_and(|pending| answers_soon(&pending.method))
             };
-            let Some(id) = next else { return };
+            let stream = self.listens.unwritten(inflight);
+            let Some(id) = stream.or_else(|| self.queue.pop_request_if(passes)) else { return };
             self.write_to_unproven(&id);
         }
     }

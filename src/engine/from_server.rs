@@ -135,7 +135,8 @@ impl Engine {
     fn answers_strays(&mut self, child: Gen, elements: &[Element]) -> bool {
         let stray = |element: &Element| match &element.message {
             Ok(Message::Response(response)) => {
-                response.id.as_ref().is_none_or(|id| !self.inflight.contains(id) && !is_ours(id))
+                let is_known = |id: &Id| self.inflight.contains(id) || self.awaited(child, id).is_some();
+                response.id.as_ref().is_none_or(|id| !is_known(id) && !is_ours(id))
             }
             Ok(Message::Request(_) | Message::Notification(_)) | Err(_) => false,
         };

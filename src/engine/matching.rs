@@ -125,7 +125,7 @@ impl Engine {
         let token = pending.wire_token().cloned();
         child.owed_tokens.extend(token.clone());
         let own = match &*pending.method {
-            DISCOVER => Own::Discover,
+            DISCOVER if !pending.cancelled => Own::Discover,
             method if book::is_list(method) && !pending.cancelled => {
                 Own::Page { method: pending.method.clone(), cursor: pending.detail.clone() }
             }

@@ -485,7 +485,10 @@ impl Checker {
                 }
                 (Some(_), "") | (_, "notifications/progress" | "notifications/cancelled") => {}
                 (None, "notifications/subscriptions/acknowledged") if modern => {
-                    if self.memory.acknowledged.as_ref().is_some_and(|(_, hears)| *hears) {
+                    // Of a stream that the host has closed, and whose id it has used again.
+                    let named = message.params["_meta"]["io.modelcontextprotocol/subscriptionId"].to_string();
+                    let is_another = self.open.get(&named).is_some_and(|request| !request.stream);
+                    if self.memory.acknowledged.as_ref().is_some_and(|(_, hears)| *hears) && !is_another {
                         violated!("what a child says reaches the host", "{inner}");
                     }
                 }

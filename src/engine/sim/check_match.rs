@@ -190,7 +190,8 @@ impl Checker {
         let own = |request: &&super::books::Request| {
             request.at != Some(child) && Self::as_written(line, request) == request.line
         };
-        let request = self.open.values().find(own)?;
+        // Of those that differ in nothing but their ids the oldest is written first.
+        let request = self.open.values().filter(own).min_by_key(|request| request.number)?;
         let (message, line) = (request.message.clone(), request.line.clone());
         self.cover.hit("request written under an id of ours");
         self.kid().aliases.insert(alias, message.id.clone()?);
