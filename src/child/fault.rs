@@ -53,7 +53,7 @@ pub(super) fn explain(spec: &Spec, error: &io::Error) -> SpawnError {
         return match locate(name, &path) {
             None if name.is_empty() || has_slash(name) => match program_of(name) {
                 Some(program) => said(
-                    SpawnFault::NotFound,
+                    SpawnFault::WholeLine(program.as_os_str().len()),
                     &format!("{}, but {} is an executable file", errno.desc(), program.display()),
                 ),
                 None => said(SpawnFault::NotFound, errno.desc()),

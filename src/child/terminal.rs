@@ -1,7 +1,7 @@
 //! The session of a child: the process that keeps it, and its terminal, which answers every question with the end of input.
 //!
 //! The process that leads the session keeps it: the keeper. It keeps the session's number taken, also when the child leaves
-//! the session (`setsid`), so that nobody takes a stranger for a member. It ends when the session's last other process
+//! the session (`setsid`), so that no stranger can get it and pass for a member. It ends when the session's last other process
 //! has ended, and not before, also when we are killed.
 //!
 //! A terminal exists only where our own session has one. There a server, or a program that it starts, may open `/dev/tty`

@@ -291,7 +291,7 @@ async fn a_command_that_cannot_be_started_is_explained() {
     assert_eq!(error.to_string(), format!("{server} --x /y: No such file or directory"));
     program(&dir.path().join("My App"), "server", "#!/bin/sh\n").await;
     let error = refused(&[&format!("{server} --x /y")]);
-    assert_eq!(error.fault, SpawnFault::NotFound);
+    assert_eq!(error.fault, SpawnFault::WholeLine(server.len()));
     let said = format!("{server} --x /y: No such file or directory, but {server} is an executable file");
     assert_eq!(error.to_string(), said);
 

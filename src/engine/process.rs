@@ -47,6 +47,9 @@ impl fmt::Display for Exit {
 pub enum SpawnFault {
     /// No such command: a shell would say 127.
     NotFound,
+    /// The same, and so many bytes of it, which end before a blank, are the path of an executable file: it is a whole
+    /// command line.
+    WholeLine(usize),
     /// There is something, but it cannot be executed (a directory, no permission, no interpreter): a shell would say 126.
     NotExecutable,
     /// The file is being written (`ETXTBSY`): worth another try in a moment.

@@ -77,7 +77,14 @@ impl Engine {
         let reason = self.config.mask.apply(reason).into_owned();
         self.note(Note::SpawnFailed { child, fault, reason: reason.clone() });
         self.away_since.get_or_insert(self.now.mono);
-        self.exit_code = if fault == SpawnFault::NotFound { 127 } else { 126 };
+        self.exit_code = match fault {
+            SpawnFault::NotFound | SpawnFault::WholeLine(_) => 127,
+            SpawnFault::NotExecutable
+            | SpawnFault::Busy
+            | SpawnFault::Stopping
+            | SpawnFault::ProcessLimit
+            | SpawnFault::System => 126,
+        };
         self.trouble = Some(Trouble::spawn(fault, reason, self.config.command_line()));
         self.end_if_owed_nothing();
         if self.phase == Phase::Stopping {
@@ -93,7 +100,7 @@ impl Engine {
             // The file may be half of what it will be.
             _ if self.may_be_half() => self.set_phase(Phase::Waiting),
             SpawnFault::NotFound if self.look_up_command() => {}
-            SpawnFault::NotFound | SpawnFault::NotExecutable => self.degrade(),
+            SpawnFault::NotFound | SpawnFault::WholeLine(_) | SpawnFault::NotExecutable => self.degrade(),
             SpawnFault::Busy | SpawnFault::Stopping | SpawnFault::ProcessLimit | SpawnFault::System => {
                 if self.trying { self.degrade() } else { self.restart_or_degrade() }
             }

@@ -90,7 +90,9 @@ pub(super) mod tale {
     /// The system's own words may quote the command, so these stand in their place.
     fn unstarted(fault: SpawnFault) -> &'static str {
         match fault {
-            SpawnFault::NotFound => "could not be started: its command was not found",
+            SpawnFault::NotFound | SpawnFault::WholeLine(_) => {
+                "could not be started: its command was not found"
+            }
             SpawnFault::NotExecutable => "could not be started: its command cannot be executed",
             SpawnFault::Busy => "could not be started yet: its file is being written",
             SpawnFault::Stopping => "could not be started yet: its previous container is still being stopped",

@@ -164,13 +164,13 @@ impl Desk {
         mem::take(&mut state.hints)
     }
 
-    /// Lets hints gather for this long, unless something else is to be watched or nobody wants to know any more.
+    /// Lets hints gather for this long, unless the watched paths change or the receiver is dropped.
     pub(super) fn gather(&self, time: Duration) {
         let gathers = |state: &mut State| !state.hints.closed && state.hints.asked.is_empty();
         drop(self.bell.wait_timeout_while(self.state(), time, gathers));
     }
 
-    /// Waits for this long, unless something else is to be watched or nobody wants to know any more. What else is to be watched.
+    /// Waits for this long, unless the watched paths change or the receiver is dropped. What else is to be watched.
     pub(super) fn quiet(&self, time: Duration) -> Vec<(Changed, PathBuf)> {
         let quiet = |state: &mut State| !state.hints.closed && state.hints.asked.is_empty();
         let waited = self.bell.wait_timeout_while(self.state(), time, quiet);

@@ -149,7 +149,7 @@ impl<W: Watcher> Keeper<W> {
 
     /// What has changed. When it returns, everything that can be watched is.
     pub(super) fn heed(&mut self, hints: &Hints) -> BTreeSet<Changed> {
-        // A tree that is not wholly watched is compared instead: a change is told once.
+        // A tree that is not wholly watched is compared instead, so that a change is reported once.
         let hit = hints.hit.iter().map(|target| &self.targets[*target]);
         let mut changed: BTreeSet<_> =
             hit.filter(|target| target.digest.is_none()).map(|target| target.kind).collect();

@@ -13,7 +13,7 @@
 //! listening stream), `last-good ERA VERSION METHOD CURSOR RESULT` (`recall` hands all of them to the engine together;
 //! `-` for no cursor), `login-path PATH`, `login-fails REASON`, `changed watched`, `changed executable`, `stopped
 //! SIGTTIN` (or another signal, or `behind` for another process of its group) and `running` (the child's process is
-//! inspected), `changing DURATION` (the watched files change every 100 ms), `spawn-fails KIND TEXT` (the next spawn),
+//! inspected), `changing DURATION` (the watched files change every 100 ms), `spawn-fails KIND TEXT` (the next spawn; a number says how much of the command is a program),
 //! `times N DIRECTIVE`, `unseen DIRECTIVE` (without what the engine puts out), `mute`, `deaf`, `eof`, `gone`, `stop
 //! [TERM|INT|HUP]`, `orphaned nobody|other|unknown` (the process that started us is gone; the word says which process
 //! holds the other end of our stdin), `restart [now]`, `helpers on` and `helpers off` (whether the server's group has
@@ -314,7 +314,7 @@ impl Stage {
                     "process-limit" => SpawnFault::ProcessLimit,
                     "busy" => SpawnFault::Busy,
                     "stopping" => SpawnFault::Stopping,
-                    other => panic!("no such fault: {other}"),
+                    other => SpawnFault::WholeLine(other.parse().expect("a fault, or a number of bytes")),
                 };
                 self.spawn_fault.push_back((fault, reason.to_owned()));
             }

@@ -65,7 +65,7 @@ fn a_call_of_a_stopped_server_is_answered_after_three_intervals() {
     stop(stopped);
     // It cannot have read this one: it is sent to the next server, or again, for it only reads.
     host.send(call("safe", "pid", &json!({})));
-    let told = guidance(&host.answer("unsafe")).expect("nobody else can answer it");
+    let told = guidance(&host.answer("unsafe")).expect("no server can answer it");
     assert_eq!((&told["status"], &told["outcome"]), (&json!("server_restarted"), &json!("unknown")));
     assert!(told["message"].as_str().is_some_and(|text| text.contains("SIGSTOP")), "{told}");
     let next = host.server(2).to_string();

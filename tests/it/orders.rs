@@ -39,18 +39,24 @@ fn ask(host: &Host, method: &str, path: &str) -> String {
     answer(host, format!("{method} {path} HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n").as_bytes())
 }
 
-#[test]
-fn a_restart_lets_calls_finish_and_the_host_notices_nothing() {
-    let plan = Plan::new();
+/// A host whose first server, the second result, works on the call of this id until the file appears.
+fn busy(plan: &Plan, id: &str) -> (Host, i32, PathBuf) {
     let mut host = plan.clone().start();
     host.greet();
     host.list();
     let first = host.server(1);
     // Its socket is opened beside everything else, and may be later than its first answers.
-    running(&plan, &host, "serving");
+    running(plan, &host, "serving");
     let until = plan.path("until");
-    host.send(call("slow", "compute", &json!({"until": until})));
-    host.until_heard(first, "\"slow\"");
+    host.send(call(id, "compute", &json!({"until": until})));
+    host.until_heard(first, &format!("\"{id}\""));
+    (host, first, until)
+}
+
+#[test]
+fn a_restart_lets_calls_finish_and_the_host_notices_nothing() {
+    let plan = Plan::new();
+    let (mut host, first, until) = busy(&plan, "slow");
     let (code, told, stderr) = ours(&plan, &["restart", "fixture-server"]);
     assert_eq!((code, &*stderr), (0, ""));
     assert_eq!(told, "fixture-server is started anew as soon as it has done what it does\n");
@@ -119,14 +125,7 @@ fn names_and_ids_that_fit_nothing_or_too_much_are_told_with_what_would() {
 fn a_restart_now_lets_calls_finish_and_then_waits_for_no_end_of_the_server_itself() {
     // It does not end with its input, and without a hurry it would have longer for that than this test waits.
     let plan = Plan::new().server_with("--first", "--ignore-eof").options("--stop-grace 10m");
-    let mut host = plan.clone().start();
-    host.greet();
-    host.list();
-    let first = host.server(1);
-    running(&plan, &host, "serving");
-    let until = plan.path("until");
-    host.send(call("old", "compute", &json!({"until": until})));
-    host.until_heard(first, "\"old\"");
+    let (mut host, first, until) = busy(&plan, "old");
     let told = ours(&plan, &["restart", "--now", "fixture-server"]);
     let expected = "fixture-server is started anew as soon as it has done what it does\n";
     assert_eq!((told.0, &*told.1, &*told.2), (0, expected, ""));

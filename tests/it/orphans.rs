@@ -54,7 +54,7 @@ fn orphans_that_the_supervisor_inherits_are_no_zombies_and_its_own_children_are_
         host.until("it has inherited the orphans", || orphans().len() == 3);
         fs::write(&go, "").expect("the folder is ours");
         host.until("none of them is left", || orphans().is_empty());
-        // How its own child ended is nobody else's to learn.
+        // The exit of its own child is not collected as an orphan's.
         host.send(call("hang", "hang", &json!({})));
         host.until("the call was read", || host.file("log").contains("\"hang\""));
         let server = children(supervisor, "fixture-server");
@@ -65,7 +65,7 @@ fn orphans_that_the_supervisor_inherits_are_no_zombies_and_its_own_children_are_
         process::kill_hard(server[0]);
         host.until_gone("the server", server[0]);
         signal(supervisor, Signal::SIGCONT);
-        let told = guidance(&host.answer("hang")).expect("nobody else can answer it");
+        let told = guidance(&host.answer("hang")).expect("no server can answer it");
         assert_eq!(told["exit"], "signal 9", "{told}");
         assert_eq!(text_of(&host.ask("after", "echo", &json!({"text": "a"}))), "a");
         assert_eq!(host.finish(), 0);

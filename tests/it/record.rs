@@ -267,7 +267,7 @@ fn twenty_supervisors_at_once_are_all_told() {
     let (_, json, _) = ours(&plan, &["status", "--json", "--recent", "100"]);
     let found: Value = serde_json::from_str(&json).expect("it is JSON");
     let recent = found["recent"].as_array().expect("it is a list");
-    // A disk that is slower than an end may be is told, and then all that was written before is there, which may be nothing.
+    // The supervisor reports a disk that is too slow at its end. All that was written before is there, which may be nothing.
     let known = recent.len() + found["running"].as_array().map_or(0, Vec::len);
     assert!(known <= 20 && known + late >= 20, "{known} are known: {told:?}: {found}");
     let whole =

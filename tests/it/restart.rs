@@ -45,7 +45,7 @@ fn a_host_does_not_notice_twenty_kills() {
         assert_eq!(text_of(&host.answer(id("echo"))), "a");
         let count = host.answer(id("count"));
         assert!(text_of(&count) == "1" || guidance(&count).is_some(), "{count}");
-        let told = guidance(&host.answer(id("hang"))).expect("nobody else can answer it");
+        let told = guidance(&host.answer(id("hang"))).expect("no server can answer it");
         assert_eq!((&told["status"], &told["outcome"]), (&json!("server_restarted"), &json!("unknown")));
         assert_eq!(told["exit"], "signal 9");
         assert_eq!(text_of(&host.answer(id("look"))), "slept 20 ms");

@@ -1,4 +1,4 @@
-//! A host that runs on a terminal, as Claude Code does, and servers that use a terminal: they get one at which nobody is.
+//! A host that runs on a terminal, as Claude Code does, and servers that use a terminal: they get one without a person.
 
 #![cfg(target_os = "linux")]
 

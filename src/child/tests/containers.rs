@@ -1,11 +1,11 @@
 //! Clients of containers that are killed, end by themselves, or do not reach their daemon.
 
 use std::fs;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use nix::sys::signal::{Signal, kill};
-use tokio::io::{AsyncBufReadExt as _, BufReader};
+use tokio::io::{AsyncBufReadExt as _, BufReader, Lines};
 use tokio::task::yield_now;
 
 use super::super::{Guardian, spawn};
@@ -14,7 +14,8 @@ use crate::engine::io::{Exit, GroupSignal, SpawnFault};
 use crate::stream::Source;
 use crate::threads;
 
-/// A container client as far as we can tell: it writes the id where it is told, and tells a FIFO how it is called to kill.
+/// A container client as far as we can tell: it writes the id to the file that its arguments name, and the arguments
+/// of a kill to a FIFO.
 const FAKE_DOCKER: &str = r#"#!/bin/sh
 dir=$(dirname "$0")
 case "$*" in
@@ -33,14 +34,20 @@ case "$*" in
 esac
 "#;
 
-#[tokio::test]
-async fn killing_the_client_of_a_container_kills_the_container_once() {
+/// The client in a directory of its own, and the lines that it writes for each kill.
+async fn fake_docker() -> (tempfile::TempDir, PathBuf, Lines<BufReader<Source>>) {
     let dir = tempfile::tempdir().unwrap();
     let docker = program(dir.path(), "docker", FAKE_DOCKER).await;
     let calls = dir.path().join("calls");
     nix::unistd::mkfifo(&calls, nix::sys::stat::Mode::S_IRWXU).unwrap();
     let reader = fs::File::options().read(true).write(true).open(&calls).unwrap();
-    let mut calls = BufReader::new(Source::owned(reader.into()).unwrap()).lines();
+    let lines = BufReader::new(Source::owned(reader.into()).unwrap()).lines();
+    (dir, docker, lines)
+}
+
+#[tokio::test]
+async fn killing_the_client_of_a_container_kills_the_container_once() {
+    let (_dir, docker, mut calls) = fake_docker().await;
 
     let mut child =
         spawn(&spec(&[docker.to_str().unwrap(), "--context", "far", "run", "-i", "image"]), None).unwrap();
@@ -63,12 +70,7 @@ async fn killing_the_client_of_a_container_kills_the_container_once() {
 
 #[tokio::test]
 async fn a_cidfile_of_the_persons_own_goes_with_its_container() {
-    let dir = tempfile::tempdir().unwrap();
-    let docker = program(dir.path(), "docker", FAKE_DOCKER).await;
-    let calls = dir.path().join("calls");
-    nix::unistd::mkfifo(&calls, nix::sys::stat::Mode::S_IRWXU).unwrap();
-    let reader = fs::File::options().read(true).write(true).open(&calls).unwrap();
-    let mut calls = BufReader::new(Source::owned(reader.into()).unwrap()).lines();
+    let (dir, docker, mut calls) = fake_docker().await;
     let file = dir.path().join("cid");
     let argv = [docker.to_str().unwrap(), "--debug", "run", "--cidfile", file.to_str().unwrap(), "image"];
     let start = || async {

@@ -89,7 +89,7 @@ impl Control {
         let (session, ..) = record.shared.look();
         let (tell, opened) = oneshot::channel();
         let body = move || {
-            // Where nobody waits for it any more it is removed again.
+            // Without a receiver the door is dropped, which removes the socket again.
             let _ = tell.send(Door::open(&dir, &session.id));
         };
         let state = match threads::start_service("door", threads::ORDINARY, body) {

@@ -93,8 +93,11 @@ impl Cause {
     pub(in crate::engine) fn of_fault(fault: SpawnFault, said: &str, command: CommandLine<'_>) -> Self {
         let name = command.words.first().map_or("", String::as_str);
         match fault {
+            SpawnFault::WholeLine(program) => name
+                .get(..program)
+                .and_then(|program| parted(command.words, program))
+                .map_or(Self::NotFound, Self::WholeLine),
             SpawnFault::NotFound => whole_line(command.words)
-                .or_else(|| line_with_program(command.words, said))
                 .map(Self::WholeLine)
                 .or_else(|| unexpanded(name).map(|what| Self::UnexpandedCommand(what.to_owned())))
                 .unwrap_or(Self::NotFound),
@@ -281,16 +284,6 @@ pub(in crate::engine) fn whole_line(words: &[String]) -> Option<String> {
         || ["node", "deno", "java", "ruby"].contains(&name)
         || name.starts_with("python");
     if known || !program.contains('/') { parted(words, program) } else { None }
-}
-
-/// The right configuration, if the first word begins with the path of a program that exists. What is said of the failed
-/// start ends with that path.
-fn line_with_program(words: &[String], said: &str) -> Option<String> {
-    let first = words.first()?;
-    let mut programs = first.match_indices(char::is_whitespace).map(|(at, _)| &first[..at]);
-    let program =
-        programs.find(|program| said.ends_with(&format!(", but {program} is an executable file")))?;
-    parted(words, program)
 }
 
 /// The configuration with the first word parted after `program`. `None` if there is nothing after it.

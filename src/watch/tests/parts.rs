@@ -216,7 +216,7 @@ async fn while_no_watch_is_left_it_looks_and_asks_again() {
     assert_eq!(within("in the tree", watch.changed()).await, Changed::Watched);
     drop(File::create(&file).unwrap());
     assert_eq!(within("the file", watch.changed()).await, Changed::Executable);
-    assert_eq!(at_once(watch.changed()).await, None, "each is told once");
+    assert_eq!(at_once(watch.changed()).await, None, "each is reported once");
 
     FULL.store(false, Ordering::Relaxed);
     let granted = async {

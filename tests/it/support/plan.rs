@@ -196,7 +196,7 @@ impl Plan {
         self
     }
 
-    /// The supervisor leads a session that has a terminal, and nobody is at it.
+    /// The supervisor leads a session that has a terminal, at which no person types.
     pub(crate) fn at_terminal(mut self) -> Self {
         self.at_terminal = true;
         self
@@ -256,7 +256,7 @@ impl Plan {
         }
     }
 
-    /// The program, where whoever runs it can reach it.
+    /// The program, in a place that the user who runs it can reach.
     fn binary(&self) -> PathBuf {
         #[cfg(target_os = "linux")]
         if let Some(tenant) = &self.tenant {
@@ -265,7 +265,7 @@ impl Plan {
         env!("CARGO_BIN_EXE_mcp-supervise").into()
     }
 
-    /// The program for another command, run by whoever runs the supervisor.
+    /// The program for another command, run by the user who runs the supervisor.
     pub(super) fn beside(&self) -> Command {
         #[expect(clippy::disallowed_methods, reason = "the program under test")]
         let mut command = Command::new(self.binary());

@@ -19,10 +19,10 @@ use nix::unistd::geteuid;
 use super::Plan;
 use super::plan::fixture;
 
-/// Whoever runs a supervisor.
+/// The user who runs a supervisor.
 #[derive(Clone, Debug)]
 pub(crate) struct Tenant {
-    /// `None` for whoever runs the tests.
+    /// `None` for the user who runs the tests.
     user: Option<u32>,
     pub(crate) program: PathBuf,
     fixture: PathBuf,
@@ -76,7 +76,10 @@ impl Tenant {
         self.run(&mut trial);
         let told = trial.args(&ids).args(["id", "-ru"]).output().expect("it was made");
         if String::from_utf8_lossy(&told.stdout).trim_end() != other.to_string() {
-            let _ = writeln!(io::stderr(), "nobody becomes another user here ({told:?}): not tested");
+            let _ = writeln!(
+                io::stderr(),
+                "the system lets no process become another user here ({told:?}): not tested"
+            );
             return None;
         }
         let words = [vec![becomes.into_os_string()], ids.map(OsString::from).to_vec()].concat();

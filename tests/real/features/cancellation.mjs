@@ -145,7 +145,7 @@ export async function givenUp(talk) {
     const unsafe = await begin(talk, 'act');
     await journal(talk, ['act']);
     // What a server reports after that is no longer handed on.
-    await until(() => talk.wire.notes('notifications/progress').length === 2, 'its progress is told');
+    await until(() => talk.wire.notes('notifications/progress').length === 2, 'its progress arrives');
     await unsafe.giveUp();
     await journal(talk, ['act', 'act cancelled']);
     talk.openGate();

@@ -120,9 +120,9 @@ fn a_whole_command_line_is_parted_after_the_program_that_exists() {
             r#""command": "/Applications/My App/server", "args": ["--x","/y"]"#,
         ),
     ] {
-        let said = format!("{line}: No such file or directory, but {program} is an executable file");
         let words = [line.to_owned()];
-        let cause = Cause::of_fault(SpawnFault::NotFound, &said, CommandLine { words: &words, script: None });
+        let fault = SpawnFault::WholeLine(program.len());
+        let cause = Cause::of_fault(fault, "", CommandLine { words: &words, script: None });
         assert_eq!(cause, Cause::WholeLine(right.to_owned()), "{line}");
     }
 }
