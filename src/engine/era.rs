@@ -167,9 +167,13 @@ impl Engine {
             if gate == Gate::Shut {
                 return;
             }
+            let Some(child) = &self.child else { return };
             let inflight = &self.inflight;
+            let token = child.token;
             let passes = |id: &Id| {
-                gate == Gate::Open || inflight.get(id).is_some_and(|pending| answers_soon(&pending.method))
+                inflight.get(id).is_none_or(|pending| {
+                    (gate == Gate::Open || answers_soon(&pending.method)) && !pending.needs_other_than(token)
+                })
             };
             let stream = self.listens.unwritten(inflight);
             let Some(id) = stream.or_else(|| self.queue.pop_request_if(passes)) else { return };

@@ -10,6 +10,7 @@ use std::time::Duration;
 use bytes::Bytes;
 
 use super::era::answers_soon;
+use super::inject::Refusal;
 use super::io::Gen;
 use super::listen::LISTEN;
 use super::tally::Tally;
@@ -22,7 +23,6 @@ use crate::wire::{Id, Method, Request};
 const KEPT: usize = 16 * 1024 * 1024;
 /// Up to this length, in bytes, a request that is kept is copied out of the buffer that it was read into.
 const SMALL: usize = 16 * 1024;
-
 /// The most tokens of tasks that are remembered.
 const TASKS: usize = 1024;
 
@@ -87,8 +87,8 @@ pub(super) struct Pending {
     pub(super) edition: Edition,
     /// The edition of the child before that one, in case only that child can have read it.
     edition_before: Edition,
-    /// What that result says. `None` if there was none.
-    pub(super) refused: Option<Box<str>>,
+    /// That result. `None` if there was none.
+    pub(super) refused: Option<Refusal>,
 }
 
 impl Pending {
@@ -338,11 +338,11 @@ impl Inflight {
 
     /// The child has answered, and its answer is withheld: only what this says of it is kept, and the request, which counts
     /// with those that are written.
-    pub(super) fn withhold(&mut self, id: &Id, said: Box<str>) {
+    pub(super) fn withhold(&mut self, id: &Id, refusal: Refusal) {
         self.change(id, |pending| {
             pending.written = None;
             pending.withheld = true;
-            pending.refused = Some(said);
+            pending.refused = Some(refusal);
         });
     }
 
@@ -537,7 +537,7 @@ mod tests {
     use bytes::Bytes;
     use proptest::prelude::*;
 
-    use super::{Duration, Ends, Gen, Id, Inflight, KEPT, Pending, Tally};
+    use super::{Duration, Ends, Gen, Id, Inflight, KEPT, Pending, Refusal, Tally};
     use crate::wire::{Frame, Message, Parsed};
 
     fn request(number: u8, size: usize) -> Pending {
@@ -559,7 +559,7 @@ mod tests {
             0..3 if !table.contains(&id) => table.register(request(number, KEPT / 3)),
             0..3 => table.written(&id, Gen(1), 0, what > 0, Ends::default()),
             3 => table.wait_until(&id, time),
-            4 => table.withhold(&id, "no".into()),
+            4 => table.withhold(&id, Refusal::default()),
             5 => table.doubt(&id, time),
             6 => _ = table.requeue(&id, Some(time)),
             7 => table.cancel(&id),

@@ -45,6 +45,22 @@ pub(super) struct Injection {
     suspected: Option<TokenId>,
 }
 
+/// A result that says that the token was refused.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Refusal {
+    /// Its words, fit for the chat. Empty if there are none.
+    said: Box<str>,
+    /// The token of the child that has said it.
+    token: Option<TokenId>,
+}
+
+impl Pending {
+    /// Whether it was refused with this token, and waits for a child with another one.
+    pub(super) fn needs_other_than(&self, token: Option<TokenId>) -> bool {
+        self.is_made_again() && self.refused.as_ref().is_some_and(|refusal| refusal.token == token)
+    }
+}
+
 impl Engine {
     pub(super) fn injects(&self) -> Option<&Inject> {
         self.config.session.as_ref()?.inject.as_ref()
@@ -82,15 +98,18 @@ impl Engine {
         }
     }
 
-    /// A child that has another token than the next one would get is replaced when it has nothing to do; `now`, if a call
-    /// has shown that it needs it. One that is starting is not disturbed, for it may take longer than tokens live, unless its
-    /// token is known to be refused, or it has none.
-    pub(super) fn rotate(&mut self, now: bool) {
+    /// A child that has another token than the next one would get is replaced when it has nothing to do, and at once if a
+    /// call has shown that its token is refused. One that is starting is not disturbed, for it may take longer than tokens
+    /// live, unless its token was refused, or it has none.
+    pub(super) fn rotate(&mut self) {
         let Some(child) = &self.child else { return };
         if child.token == self.injection.token || child.doom.is_some() {
             return;
         }
-        let now = now || self.inflight.made_again().len() > 0;
+        let needs_another =
+            |id: &Id| self.inflight.get(id).is_some_and(|pending| pending.needs_other_than(child.token));
+        let now = child.token.is_some() && child.token == self.injection.suspected
+            || self.inflight.made_again().any(needs_another);
         let starting =
             self.phase == Phase::Starting && (now || child.token.is_none()) && !self.runs_first_calls();
         if !(starting || self.phase == Phase::Serving) || planted!(self, KeepOldToken) {
@@ -130,8 +149,9 @@ impl Engine {
         }
         let (request, again) = (RequestId(pending.seq), pending.refused.is_some());
         self.note(Note::Refused { id: id.clone(), again });
-        self.inflight.withhold(id, self.as_detail(&text).unwrap_or_default().into());
         let token = self.child.as_ref().and_then(|child| child.token);
+        let said = self.as_detail(&text).unwrap_or_default().into();
+        self.inflight.withhold(id, Refusal { said, token });
         let certain = token.is_some() && self.injection.suspected == token;
         self.injection.suspected = token;
         let Some(lease) = &mut self.lease else { return false };
@@ -188,7 +208,7 @@ impl Engine {
             self.requeue(&ids);
         }
         if verdicts.values().any(Option::is_some) {
-            self.rotate(true);
+            self.rotate();
         }
     }
 
@@ -213,7 +233,8 @@ impl Engine {
         let Some(pending) = self.inflight.get(id) else { return };
         let over = self.lease.as_ref().is_none_or(|lease| !lease.is_trusted());
         let state = if over { State::Expired } else { state };
-        let detail = pending.refused.as_deref().filter(|said| !said.is_empty()).map(str::to_owned);
+        let said = pending.refused.as_ref().map(|refusal| &*refusal.said);
+        let detail = said.filter(|said| !said.is_empty()).map(str::to_owned);
         let guidance = Guidance { detail, ..self.upstream_guidance(pending, state) };
         self.answer_with_guidance(id, &guidance);
     }

@@ -1,8 +1,8 @@
 //! The ladders by which a child is stopped, as data: which step comes when, for which processes, and when the stop is
 //! complete. No I/O, no engine.
 //!
-//! A ladder begins when the child's stdin is closed. What follows depends on why the child is stopped (`Way`), and
-//! another reason that comes meanwhile can only make it quicker:
+//! A ladder begins when the child's stdin is closed, or when a signal to us is forwarded. What follows depends on why the
+//! child is stopped (`Way`), and another reason that comes meanwhile can only make it quicker:
 //!
 //! | way | SIGTERM after | SIGKILL after that |
 //! |---|---|---|
@@ -11,9 +11,11 @@
 //! | a planned restart in a hurry | 1 s | 5 s |
 //! | an unusable child | at once | 2 s |
 //!
-//! A signal to us is forwarded as it is. SIGKILL follows after 1.5 s or `--term-grace`, whichever is less. If the
-//! signal was not SIGTERM, SIGTERM follows after half of that time. SIGKILL is never the first signal that a child
-//! gets.
+//! A signal to us is forwarded as it is. The child's stdin is closed 150 ms later, and a signal that comes when it has
+//! just been closed waits as long: a server whose input ends in the same moment may never act on the signal (a Python
+//! program looks for signals before it reads and not before it sleeps), or leave without the work that it does for one.
+//! SIGKILL follows after 1.5 s or `--term-grace`, whichever is less. If the signal was not SIGTERM, SIGTERM follows after
+//! half of that time. SIGKILL is never the first signal that a child gets.
 //!
 //! Signals go to the leader of the group first. The others get each signal once, when the leader has gone or 200 ms
 //! later: wrappers such as `sh` forward signals themselves, and others such as `npx` do not. The grace belongs to the
@@ -26,6 +28,9 @@ use super::process::Exit;
 
 /// How long an exit is waited for after SIGKILL: a process in an uninterruptible sleep must not keep us.
 const KILL_GRACE: Duration = Duration::from_millis(450);
+/// The least time between a signal that is forwarded and the end of the child's input, whichever comes first. A server on a
+/// busy machine has noticed the first by then, and a host that goes from SIGINT to SIGTERM in 100 ms is not held up.
+const APART: Duration = Duration::from_millis(150);
 /// Delay before the rest of the group gets a signal while the leader lives.
 const REST: Duration = Duration::from_millis(200);
 /// The longest time from a signal to us to SIGKILL: hosts send us SIGKILL 2 s after their own SIGTERM.
@@ -68,6 +73,8 @@ pub(super) enum Way {
 /// What is due.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Step {
+    /// Close the child's stdin.
+    CloseStdin,
     /// Send this signal.
     Tell(GroupSignal, Whom),
     /// SIGKILL to the whole group.
@@ -82,6 +89,12 @@ pub(super) enum Step {
 #[derive(Debug)]
 pub(super) struct Ladder {
     begun: Duration,
+    /// When the child's stdin is to be closed. `None` if that is not planned, or was done.
+    close: Option<Duration>,
+    /// When it was closed.
+    closed: Option<Duration>,
+    /// When the leader was last sent a signal.
+    told: Option<Duration>,
     /// Signals to us that are still to be forwarded, and when, the oldest first.
     handed: Vec<(Duration, GroupSignal)>,
     /// When SIGTERM of our own comes. `None` if none is planned, or it was sent.
@@ -104,10 +117,13 @@ pub(super) struct Ladder {
 }
 
 impl Ladder {
-    /// Begins a stop: the child's stdin is closed now. [`Ladder::take`] adds what follows.
+    /// Begins a stop. [`Ladder::take`] adds what it consists of.
     pub(super) fn new(now: Duration) -> Self {
         Self {
             begun: now,
+            close: None,
+            closed: None,
+            told: None,
             handed: Vec::new(),
             term: None,
             kill: Duration::MAX,
@@ -125,17 +141,23 @@ impl Ladder {
 
     /// Adds a reason to stop the child. There may be others already.
     pub(super) fn take(&mut self, way: Way, now: Duration, graces: Graces) {
+        if !matches!(way, Way::Signalled(_, after) if after.is_zero()) {
+            self.close_by(now);
+        }
         match way {
             Way::HostEnd => self.plan(now + graces.stop, graces.term),
             Way::Planned => self.plan(now + graces.stop, PLANNED),
             Way::Hurried => self.plan((self.begun + HURRIED.min(graces.stop)).max(now), PLANNED),
             Way::Unfit => self.plan(now, UNFIT),
             Way::Signalled(signal, after) => {
-                // An earlier signal that still waits is sent now, so that this one does not overtake it.
-                for (at, _) in &mut self.handed {
-                    *at = now;
+                let at = self.closed.map_or(now, |closed| now.max(closed + APART)) + after;
+                // An earlier signal that still waits is sent before it.
+                for (earlier, _) in &mut self.handed {
+                    *earlier = at.min(*earlier);
                 }
-                let at = now + after;
+                if self.closed.is_none() && after.is_zero() {
+                    self.close = Some(now + APART);
+                }
                 let grace = HANDED.min(graces.term);
                 self.handed.push((at, signal));
                 self.kill = self.kill.min(at + grace);
@@ -143,6 +165,14 @@ impl Ladder {
                     self.term = Some(self.term.map_or(at + grace / 2, |term| term.min(at + grace / 2)));
                 }
             }
+        }
+    }
+
+    /// Closes the child's stdin at this time or before, but not in the moment of a signal.
+    fn close_by(&mut self, at: Duration) {
+        if self.closed.is_none() {
+            let at = self.told.map_or(at, |told| at.max(told + APART));
+            self.close = Some(self.close.map_or(at, |planned| planned.min(at)));
         }
     }
 
@@ -166,6 +196,8 @@ impl Ladder {
         self.leader_gone = true;
         self.give_up = None;
         self.over = self.killed;
+        // Nobody is left who could mistake one for the other.
+        self.close = self.close.map(|_| now);
         if self.sent.is_empty() {
             for (at, _) in &mut self.handed {
                 *at = now;
@@ -197,6 +229,10 @@ impl Ladder {
             return None;
         }
         let is_due = |at: Duration| at <= now;
+        if self.close.take_if(|at| is_due(*at)).is_some() {
+            self.closed = Some(now);
+            return Some(Step::CloseStdin);
+        }
         if !self.killed {
             if self.handed.first().is_some_and(|(at, _)| is_due(*at)) {
                 let (_, signal) = self.handed.remove(0);
@@ -230,6 +266,7 @@ impl Ladder {
         if self.leader_gone {
             return Step::Tell(signal, Whom::Rest);
         }
+        self.told = Some(now);
         if !self.rest.iter().any(|(_, waits)| *waits == signal) {
             // It comes before SIGKILL in any case.
             self.rest.push((now + REST.min(self.kill.saturating_sub(now) / 2), signal));
@@ -246,7 +283,7 @@ impl Ladder {
             return self.give_up;
         }
         let first = |signals: &[(Duration, GroupSignal)]| signals.first().map(|(at, _)| *at);
-        let times = [first(&self.handed), self.term, first(&self.rest), Some(self.kill), self.look];
+        let times = [self.close, first(&self.handed), self.term, first(&self.rest), Some(self.kill), self.look];
         times.into_iter().flatten().min()
     }
 
@@ -272,6 +309,12 @@ impl Ladder {
             let number = signal.number();
             exit == Exit::Signal(number) || exit == Exit::Code(128 + number)
         })
+    }
+
+    /// Closes the child's stdin now. Only for planted bugs.
+    #[cfg(test)]
+    pub(super) fn close_now(&mut self, now: Duration) {
+        self.close = self.close.map(|_| now);
     }
 
     /// Makes SIGKILL due now. Only for planted bugs.
@@ -314,6 +357,12 @@ mod tests {
         ladder
     }
 
+    const CLOSED: (u128, Step) = (0, Step::CloseStdin);
+
+    fn end(kill: u128) -> [(u128, Step); 2] {
+        [(kill, Step::Kill), (kill + 450, Step::GiveUp)]
+    }
+
     fn tell(at: u128, signal: super::GroupSignal) -> [(u128, Step); 2] {
         [(at, Step::Tell(signal, Leader)), (at + 200, Step::Tell(signal, Rest))]
     }
@@ -325,12 +374,10 @@ mod tests {
             (Way::Planned, 5000, 10_000),
             (Way::Hurried, 1000, 6000),
             (Way::Unfit, 0, 2000),
-            (Way::Signalled(Term, Duration::ZERO), 0, 1500),
             (Way::Signalled(Term, ms(500)), 500, 2000),
         ] {
-            let [leader, rest] = tell(term, Term);
-            let end = [(kill, Step::Kill), (kill + 450, Step::GiveUp)];
-            assert_eq!(climbed(&mut ladder(way)), [leader, rest, end[0], end[1]], "{way:?}");
+            let steps = [&[CLOSED][..], &tell(term, Term), &end(kill)].concat();
+            assert_eq!(climbed(&mut ladder(way)), steps, "{way:?}");
         }
     }
 
@@ -338,22 +385,39 @@ mod tests {
     fn a_signal_that_is_not_sigterm_is_followed_by_it() {
         for signal in [Int, Hup] {
             let steps = climbed(&mut ladder(Way::Signalled(signal, Duration::ZERO)));
-            let end = [(1500, Step::Kill), (1950, Step::GiveUp)];
-            assert_eq!(steps, [&tell(0, signal)[..], &tell(750, Term), &end].concat());
+            let [leader, rest] = tell(0, signal);
+            let first = [leader, (150, Step::CloseStdin), rest];
+            assert_eq!(steps, [&first[..], &tell(750, Term), &end(1500)].concat());
         }
     }
 
     #[test]
     fn further_signals_are_handed_on_in_their_order_and_give_no_more_time() {
         let mut ladder = ladder(Way::Signalled(Int, ms(500)));
-        assert_eq!(ladder.due(ms(100)), None);
+        assert_eq!((ladder.due(ms(0)), ladder.due(ms(100))), (Some(Step::CloseStdin), None));
         ladder.take(Way::Signalled(Term, Duration::ZERO), ms(100), GRACES);
         ladder.take(Way::Signalled(Term, Duration::ZERO), ms(100), GRACES);
         let steps = climbed(&mut ladder);
-        let (told, rest): (Vec<_>, Vec<_>) = steps.into_iter().partition(|(at, _)| *at == 100);
-        assert_eq!(told, [Int, Term, Term].map(|signal| (100, Step::Tell(signal, Leader))));
-        assert_eq!(rest[..2], [Int, Term].map(|signal| (300, Step::Tell(signal, Rest))), "once");
-        assert_eq!(rest[2..], [(1600, Step::Kill), (2050, Step::GiveUp)]);
+        let (told, rest): (Vec<_>, Vec<_>) = steps.into_iter().partition(|(at, _)| *at == 150);
+        assert_eq!(told, [Int, Term, Term].map(|signal| (150, Step::Tell(signal, Leader))));
+        assert_eq!(rest[..2], [Int, Term].map(|signal| (350, Step::Tell(signal, Rest))), "once");
+        assert_eq!(rest[2..], end(1650));
+    }
+
+    #[test]
+    fn a_signal_and_the_end_of_input_come_apart() {
+        let mut both = ladder(Way::HostEnd);
+        assert_eq!(both.due(ms(0)), Some(Step::CloseStdin));
+        both.take(Way::Signalled(Term, Duration::ZERO), ms(3), GRACES);
+        assert_eq!((both.due(ms(3)), both.next()), (None, Some(ms(150))));
+        let mut both = ladder(Way::Signalled(Int, Duration::ZERO));
+        assert_eq!(both.due(ms(0)), Some(Step::Tell(Int, Leader)));
+        both.take(Way::HostEnd, ms(3), GRACES);
+        assert_eq!((both.due(ms(3)), both.next()), (None, Some(ms(150))));
+        both.take(Way::Signalled(Term, Duration::ZERO), ms(99), GRACES);
+        assert_eq!(both.due(ms(99)), Some(Step::Tell(Term, Leader)));
+        assert_eq!(both.due(ms(248)), Some(Step::Tell(Int, Rest)));
+        assert_eq!((both.due(ms(248)), both.due(ms(249))), (None, Some(Step::CloseStdin)));
     }
 
     #[test]
@@ -361,6 +425,7 @@ mod tests {
         let mut ladder = ladder(Way::Signalled(Term, Duration::ZERO));
         assert_eq!(ladder.due(ms(0)), Some(Step::Tell(Term, Leader)));
         ladder.leader_goes(ms(30), GRACES);
+        assert_eq!(ladder.due(ms(30)), Some(Step::CloseStdin));
         assert_eq!(ladder.due(ms(30)), Some(Step::Tell(Term, Rest)));
         assert_eq!(ladder.due(ms(30)), Some(Step::Look));
         let mut now = ms(30);
@@ -374,6 +439,7 @@ mod tests {
     #[test]
     fn a_group_that_is_empty_ends_it() {
         let mut ladder = ladder(Way::Unfit);
+        assert_eq!(ladder.due(ms(0)), Some(Step::CloseStdin));
         assert_eq!(ladder.due(ms(0)), Some(Step::Tell(Term, Leader)));
         ladder.leader_goes(ms(30), GRACES);
         while ladder.due(ms(30)) != Some(Step::Look) {}
@@ -384,6 +450,7 @@ mod tests {
     #[test]
     fn a_leader_that_dies_unasked_leaves_others_a_word_and_time() {
         let mut ladder = ladder(Way::HostEnd);
+        assert_eq!(ladder.due(ms(0)), Some(Step::CloseStdin));
         ladder.leader_goes(ms(1000), GRACES);
         assert_eq!(ladder.due(ms(1000)), Some(Step::Tell(Term, Rest)));
         assert_eq!(ladder.due(ms(1000)), Some(Step::Look));

@@ -354,7 +354,7 @@ impl Engine {
         self.judge_doubted();
         self.greet();
         self.open();
-        self.rotate(false);
+        self.rotate();
         self.flush();
         self.compare();
         self.ask_of_doubted();
@@ -401,7 +401,7 @@ impl Engine {
             self.changes_are_over();
         }
         if self.timers.fired(Timer::Rotate, now) {
-            self.rotate(false);
+            self.rotate();
         }
         if self.timers.fired(Timer::Drain, now) {
             self.drained();

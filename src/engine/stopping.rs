@@ -55,14 +55,13 @@ impl Engine {
     /// Adds a reason to stop the child. There may be others already.
     pub(super) fn descend(&mut self, way: Way) {
         let Some(child) = self.child.as_mut().filter(|child| !child.has_ended()) else { return };
-        if child.ladder.is_none() {
-            self.outputs.push_back(Output::CloseStdin(child.generation));
-        }
         let ladder = child.ladder.get_or_insert_with(|| Ladder::new(self.now.mono));
         ladder.take(way, self.now.mono, self.config.graces);
         #[cfg(test)]
-        if self.planted == Some(super::sim::Bug::KillFirst) && matches!(way, Way::Signalled(..)) {
-            ladder.kill_now(self.now.mono);
+        match self.planted.filter(|_| matches!(way, Way::Signalled(..))) {
+            Some(super::sim::Bug::KillFirst) => ladder.kill_now(self.now.mono),
+            Some(super::sim::Bug::CloseWithSignal) => ladder.close_now(self.now.mono),
+            _ => {}
         }
         self.descend_further();
     }
@@ -81,6 +80,7 @@ impl Engine {
                 break;
             };
             match step {
+                Step::CloseStdin => self.outputs.push_back(Output::CloseStdin(generation)),
                 Step::Kill | Step::GiveUp if planted!(self, NeverKill) => {}
                 Step::Tell(signal, whom) => {
                     self.outputs.push_back(Output::Signal(generation, signal, whom));

@@ -123,6 +123,8 @@ pub(super) struct Kid {
     /// It was to show whether the degraded phase can be left.
     pub trying: bool,
     pub greeted: Greeted,
+    /// When the greeting was written.
+    pub greeted_at: Duration,
     pub serving_since: Option<Duration>,
     pub expected: VecDeque<Expected>,
     pub own: BTreeSet<String>,
@@ -179,6 +181,7 @@ impl Kid {
             spawned,
             trying,
             greeted: Greeted::No,
+            greeted_at: spawned,
             serving_since: None,
             expected: VecDeque::new(),
             own: BTreeSet::new(),

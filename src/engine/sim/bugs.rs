@@ -55,6 +55,7 @@ pub(in crate::engine) enum Bug {
     KillFirst,
     KeepSignal,
     SwallowSecondSignal,
+    CloseWithSignal,
     GraceOfTheLeader,
     IgnoreTwins,
     ReuseOwedIds,
@@ -73,7 +74,7 @@ pub(in crate::engine) enum Bug {
 }
 
 /// Each bug and the invariants of which one is to tell it.
-const BUGS: [(Bug, &[&str]); 64] = [
+const BUGS: [(Bug, &[&str]); 65] = [
     (Bug::SpawnCountsAsServing, &["restarts back off"]),
     (Bug::ForwardReplayedGreeting, &["only answers that it waits for reach the host"]),
     (Bug::ForgetInitialized, &["a greeted child is told what its predecessor knew"]),
@@ -128,6 +129,7 @@ const BUGS: [(Bug, &[&str]); 64] = [
     (Bug::RepeatUnasked, &["only what is safe is written to a second child"]),
     (Bug::KillFirst, &["SIGKILL is never the first"]),
     (Bug::KeepSignal, &["a signal to us is handed on"]),
+    (Bug::CloseWithSignal, &["a signal and the end of input come apart"]),
     (Bug::SwallowSecondSignal, &["a signal to us is handed on"]),
     (Bug::GraceOfTheLeader, &["the grace is the group's", "SIGKILL is never the first"]),
     (Bug::IgnoreTwins, &["what a child answers reaches the host"]),

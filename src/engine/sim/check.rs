@@ -75,6 +75,8 @@ pub(super) struct Checker {
 
     pub open: BTreeMap<String, Request>,
     pub closed: BTreeSet<String>,
+    /// The last answer of a server under each id.
+    pub told_before: BTreeMap<String, String>,
     /// Ids under which a second request was made while the first was in flight.
     pub doubled: BTreeSet<String>,
     pub next_request: u64,
@@ -140,6 +142,7 @@ impl Checker {
             living: 0,
             open: BTreeMap::new(),
             closed: BTreeSet::new(),
+            told_before: BTreeMap::new(),
             doubled: BTreeSet::new(),
             passing: BTreeMap::new(),
             opened: Opened::Nothing,

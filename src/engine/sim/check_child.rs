@@ -219,7 +219,8 @@ impl Checker {
         let Some(message) = parse::message(line).filter(Message::is_request) else {
             let cancels =
                 parse::message(line).is_some_and(|message| message.method() == "notifications/cancelled");
-            if !self.kid().heard || !cancels {
+            let served = self.kid().serving_since.is_some();
+            if !self.kid().heard || !cancels && !served {
                 violated!("the first that a child hears is a request", "child {child}: {line}");
             }
             return Ok(());
@@ -261,6 +262,7 @@ impl Checker {
         let waits = |request: &&Request| {
             request.at.is_none()
                 && !request.cancelled
+                && (request.refused == 0 || request.refused_with != kid.token)
                 && request.withheld.is_none()
                 && !request.greets
                 // An answer of our own may wait for the report of what the child has printed.
@@ -368,7 +370,7 @@ impl Checker {
         let written = request.clone();
         self.is_made_again(child, &written)?;
         if written.greets {
-            self.kid().greeted = Greeted::Sent(id.to_owned());
+            (self.kid().greeted, self.kid().greeted_at) = (Greeted::Sent(id.to_owned()), now);
         }
         if probes {
             self.kid().probed = true;
@@ -385,7 +387,7 @@ impl Checker {
     /// What a fresh child is told again.
     fn child_is_asked_by_us(&mut self, child: u32, message: &Message, line: &str) -> Checked {
         let id = message.id.clone().unwrap();
-        let greeting = self.greeting.clone();
+        let (now, greeting) = (self.now, self.greeting.clone());
         let told = self.told.clone();
         let kid = self.kid();
         if !kid.own.insert(id.clone()) {
@@ -407,7 +409,7 @@ impl Checker {
             if line != expected {
                 violated!("a child is greeted in the host's words", "{line} is not {expected}");
             }
-            kid.greeted = Greeted::Sent(id);
+            (kid.greeted, kid.greeted_at) = (Greeted::Sent(id), now);
             return Ok(());
         }
         if id.contains(":sign:") {

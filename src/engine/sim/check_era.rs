@@ -228,10 +228,11 @@ impl Checker {
     fn may_hear(&self, kind: &str) -> bool {
         match self.opened {
             Opened::Modern => !self.streams_with(kind).is_empty(),
-            Opened::Legacy => {
+            // A bare host may have greeted in between, and been told.
+            Opened::Legacy | Opened::Bare => {
                 self.told.is_some() && self.told_result["capabilities"][kind]["listChanged"] == true
             }
-            Opened::Nothing | Opened::Probe | Opened::Bare => false,
+            Opened::Nothing | Opened::Probe => false,
         }
     }
 
@@ -321,7 +322,9 @@ impl Checker {
             if large {
                 self.kid().compares.remove(&id);
             }
-            if let Some(request) = self.kid().late.remove(&id).filter(|_| !large) {
+            // A later request under the same id is known to the child by another.
+            let renamed = self.alias_of(child, &id).is_some_and(|alias| said.line.contains(&alias));
+            if let Some(request) = self.late_answer(&id, renamed).filter(|_| !large) {
                 self.cover.hit("late answer kept");
                 self.memory.late = Some(id.clone());
                 if request.message.method() == "server/discover" {
@@ -338,6 +341,10 @@ impl Checker {
                 self.compares(child, &method, page, result);
             }
         }
+    }
+
+    fn late_answer(&mut self, id: &str, renamed: bool) -> Option<Request> {
+        if renamed { None } else { self.kid().late.remove(id) }
     }
 
     fn compares(&mut self, child: u32, method: &str, page: usize, result: &Value) {
@@ -366,7 +373,7 @@ impl Checker {
             violated!("a list is told to have changed only if it has", "{line}");
         }
         match (&stream, self.opened) {
-            (None, Opened::Legacy) => {}
+            (None, Opened::Legacy | Opened::Bare) => {}
             (Some(stream), Opened::Modern) if self.streams_with(&kind).contains(stream) => {}
             _ => violated!("a change is told in the way of the era", "{line}"),
         }

@@ -343,8 +343,10 @@ impl Checker {
             }
             return self.strays(line);
         };
-        // Of two requests under one id, or under twins, the checker cannot tell which one is answered.
-        if !self.doubled.contains(id) && !self.rules.twins {
+        // Of two requests under one id, or under twins, the checker cannot tell which one is answered. Nor can anybody if
+        // the host uses an id again that was answered, and the server says that answer a second time.
+        let repeats = self.told_before.insert(id.to_owned(), line.to_owned()).is_some_and(|told| told == line);
+        if !self.doubled.contains(id) && !self.rules.twins && !repeats {
             Self::answers_this(message, request.message.method(), line)?;
         }
         if let Some(token) = request.message.params["_meta"].get("progressToken")
@@ -411,6 +413,7 @@ impl Checker {
             let edition = self.kids[&child].edition;
             self.tools.insert(tool["name"].as_str().unwrap().to_owned(), Tool { safe, typed, edition });
         }
+        let recalled = self.disk_has(method, None).is_some();
         let pages = self.lists.entry(method.to_owned()).or_default();
         pages.seen.push(result.clone());
         let member = match method {
@@ -422,6 +425,10 @@ impl Checker {
         let Some(list) = result[member].as_array() else { return };
         if list.is_empty() {
             self.cover.hit("empty list of a server");
+            if cursor.is_empty() && pages.by_cursor.is_empty() && !recalled {
+                // Other pages of this child belong to it.
+                pages.from = child;
+            }
             return;
         }
         if cursor.is_empty() {

@@ -137,17 +137,17 @@ impl Checker {
         if child != self.living || self.kid().gone {
             return;
         }
-        let known = said.inner.iter().any(|line| {
-            parse::message(line).is_some_and(|it| it.id.is_some_and(|id| self.known_as(child, &id).is_some()))
-        });
+        let ids: Vec<String> =
+            said.inner.iter().filter_map(|line| parse::message(line)).filter_map(|it| it.id).collect();
+        let known = ids.iter().any(|id| id == OLDER || self.known_as(child, id).is_some());
         self.is_felt();
-        for id in said.inner.iter().filter_map(|line| parse::message(line)).filter_map(|message| message.id) {
-            self.is_answered_by(&id, false);
+        for id in &ids {
+            self.is_answered_by(id, false);
         }
         let at = self.now + EMBEDDED;
         let kid = self.kid();
+        kid.spoke |= known;
         if known {
-            kid.spoke = true;
             kid.glued.push((at, said.clone()));
         }
     }
@@ -164,6 +164,7 @@ impl Checker {
             violated!("an answer behind noise waits for its own line", "{line}");
         };
         self.cover.hit("answer behind noise believed");
+        self.kid().pulse.works_no_more();
         Ok((child, self.kid().glued.remove(found).1))
     }
 
@@ -257,13 +258,14 @@ impl Checker {
         self.kid().strays += count;
     }
 
-    /// An answer that belongs to no request has reached the host.
+    /// An answer that belongs to no request has reached the host, or several in one line.
     pub(super) fn strays(&mut self, line: &str) -> Checked {
+        let answers = parse::elements(line).map_or(1, |elements| elements.len());
         let kid = self.kid();
-        if kid.strays == 0 {
+        if kid.strays < answers {
             violated!("only answers that it waits for reach the host", "{line}");
         }
-        kid.strays -= 1;
+        kid.strays -= answers;
         self.cover.hit("answer to what could not be read");
         Ok(())
     }
@@ -283,7 +285,10 @@ impl Checker {
         let said = matches!(&self.current, Seen::Child(child, said)
             if *child == self.living && said.line.trim() == line);
         let value: serde_json::Value = serde_json::from_str(line).unwrap_or_default();
-        said && value["jsonrpc"] == "2.0" && (value.get("result").is_some() || value.get("error").is_some())
+        let answers = |value: &serde_json::Value| {
+            value["jsonrpc"] == "2.0" && (value.get("result").is_some() || value.get("error").is_some())
+        };
+        said && value.as_array().map_or_else(|| answers(&value), |all| all.iter().all(answers))
     }
 
     /// An error without id, which may be the answer to an unreadable line.

@@ -193,7 +193,10 @@ impl Checker {
             Some(page) => stale(page) == *result,
             None if result["tools"][0]["name"] == STATUS_TOOL => !known && cursor.is_empty(),
             // Nothing but empty lists, or pages without a first one, has ever been seen.
-            None => !known && pages.is_some_and(|pages| pages.seen.iter().any(|page| stale(page) == *result)),
+            None => pages.is_some_and(|pages| {
+                (!known || of_this_run && !pages.by_cursor.contains_key(""))
+                    && pages.seen.iter().any(|page| stale(page) == *result)
+            }),
         };
         if !good {
             violated!("a list that we serve is the last good one and never empty", "{line}");

@@ -42,6 +42,11 @@ impl Pulse {
     pub(super) fn is_examined(&self, now: Duration) -> bool {
         self.examined.is_some_and(|since| now < since + SIGN)
     }
+
+    /// What it worked on when it was told to leave it has been answered.
+    pub(super) fn works_no_more(&mut self) {
+        self.told_to_leave = None;
+    }
 }
 
 /// How the server has taken pings so far.
@@ -85,9 +90,11 @@ impl Checker {
             pulse.told_to_leave = None;
             pulse.may_work = pulse.may_work.filter(|_| !plain);
         }
+        let pings = pulse.unanswered.len();
         pulse.unanswered.retain(|asked| asked != id);
         let unanswered = !pulse.unanswered.is_empty();
-        self.manners.answers |= ping;
+        // A server may also repeat an id that one before it was asked under.
+        self.manners.answers |= pulse.unanswered.len() < pings;
         self.manners.may_ignore |= unanswered && !ping;
     }
 

@@ -13,6 +13,8 @@ use crate::engine::phase::Phase;
 const TERM_GRACE: Duration = Duration::from_secs(2);
 /// From a signal that is forwarded to SIGKILL.
 const HANDED: Duration = Duration::from_millis(1500);
+/// The least time between a forwarded signal and the end of the child's input.
+const APART: Duration = Duration::from_millis(150);
 /// How long a server that still owes answers may go on before it gets the signal.
 const OWING: Duration = Duration::from_millis(500);
 /// The least time that a serving server has from the end of its input to SIGTERM.
@@ -31,6 +33,8 @@ pub(super) struct Stop {
     /// From when on SIGKILL may come because of a signal to us.
     may_kill: Option<Duration>,
     killed: bool,
+    /// A signal to us was or is to be forwarded.
+    forwarded: bool,
     /// It can no longer be used.
     pub unfit: bool,
     pub empty: bool,
@@ -47,9 +51,13 @@ impl Checker {
         if kid.exit.is_some() && (!kid.laddered || left || kid.stop.empty) {
             return;
         }
-        let at = now + if owes && !kid.laddered { OWING } else { Duration::ZERO };
+        let at = match kid.stop.closed {
+            Some(closed) => now.max(closed + APART),
+            None if owes && !kid.laddered => now + OWING,
+            None => now,
+        };
         for (due, _) in &mut kid.stop.due {
-            *due = now;
+            *due = at.min(*due);
         }
         if !kid.stop.due.is_empty() || !kid.stop.sent.is_empty() {
             self.cover.hit("signal after signal");
@@ -57,6 +65,7 @@ impl Checker {
         let kid = self.kid();
         kid.stop.due.push_back((at, signal));
         let may = at + HANDED;
+        kid.stop.forwarded = true;
         kid.stop.may_kill = Some(kid.stop.may_kill.map_or(may, |earlier| earlier.min(may)));
     }
 
@@ -64,8 +73,12 @@ impl Checker {
         self.speaks_of(child)?;
         let now = self.now;
         let kid = self.kid();
-        if kid.laddered {
+        if kid.stop.closed.is_some() {
             violated!("stdin is closed once", "child {child}");
+        }
+        let told = kid.stop.sent.last().map(|(at, _)| *at).filter(|_| kid.exit.is_none());
+        if told.is_some_and(|told| now < told + APART) {
+            violated!("a signal and the end of input come apart", "child {child}, told at {told:?}");
         }
         kid.laddered = true;
         kid.stop.closed = Some(now);
@@ -82,8 +95,13 @@ impl Checker {
             kid.stop.killed = true;
             return Ok(());
         }
-        if !kid.laddered {
+        let forwards = kid.stop.due.front().is_some_and(|(at, due)| *due == signal && *at <= now);
+        if !kid.laddered && !forwards {
             violated!("the end of its input comes before a signal", "child {child}: {signal:?}");
+        }
+        kid.laddered = true;
+        if forwards && !gone && kid.stop.closed.is_some_and(|closed| now < closed + APART) {
+            violated!("a signal and the end of input come apart", "child {child}: {signal:?}");
         }
         if signal == GroupSignal::Kill {
             return self.kills(child);
@@ -162,6 +180,10 @@ impl Checker {
             return Ok(());
         };
         let left = kid.stop.sent.is_empty() && matches!(kid.exit, Some(Exit::Code(_)));
+        let told = kid.stop.sent.last().map(|(at, _)| *at).filter(|_| kid.stop.forwarded && !kid.stop.killed);
+        if kid.stop.closed.is_none() && kid.exit.is_none() && told.is_some_and(|told| now > told + APART) {
+            violated!("a signal to us ends the child's input", "told at {told:?}");
+        }
         if let Some((at, signal)) = kid.stop.due.front().filter(|(at, _)| *at <= now && !left) {
             violated!("a signal to us is handed on", "{signal:?} of {at:?}");
         }
