@@ -7,9 +7,10 @@ holds the programs of Cargo's examples. Words choose the pairs whose names hold 
   what it gives is the same with the supervisor as without;
 - so is every line on the wire between the two, in both directions, byte for byte; and the same lines leave the supervisor
   as enter it, in both directions, in the same order;
-- again with the server killed between every two requests: the same answers, and no other handshake than the first;
-- with `--whole` only, because of the time it takes: kills for `mcpdo` with servers that are slow to start, and for the
-  Inspector more than the lists and two calls of these;
+- again with the server killed between requests: the same answers, and no other handshake than the first;
+- with `--whole` only, because of the time it takes: a kill between every two requests (else before every second one, and
+  before every third of a server that is slow to start), and the command lines of the Inspector, which are a process for
+  each request, with more than two servers;
 - in the end no process is left, and stderr tells of the kills and of nothing that is not heard without the supervisor.
 
 What may differ: `listChanged` in the answer to `initialize`, which the supervisor sets; and what a step of `steps.py`
@@ -88,9 +89,11 @@ class Record:
 class Pair:
     """A client and a server."""
 
-    def __init__(self, place: Place, client: Client, server: Server, brief: bool) -> None:
+    def __init__(self, place: Place, client: Client, server: Server, whole: bool) -> None:
         self.place = place
-        self.brief = brief
+        self.brief = brief(client, server) and not whole
+        self.every = 1 if whole else 3 if server.slow else 2
+        """Before which of the steps that the server can be killed before it is."""
         self.client = client
         self.server = server
         self.name = f"{client.name}+{server.name}"
@@ -152,12 +155,12 @@ class Pair:
         return self.brief and self.client.kind.connections
 
     async def converse(self, how: str, command: list[str], run: Supervised | None = None) -> Record:
-        """One conversation. With `run`, its server is killed before each step that does not say otherwise: between
-        every two calls, and where a start takes less than a second also between every two lists."""
+        """One conversation. With `run`, its server is killed before steps that do not say otherwise: between calls, and
+        where a start takes less than a second also between lists."""
         fresh(self.server, self.site)
         wire = Wire(self.folder / how)
         talk = self.client.converse(wire.tee(command), self.folder, self.folder / f"{how}.stderr")
-        seen = 0
+        seen = may = 0
 
         def answers() -> list[str]:
             """The answers that came since this was asked last."""
@@ -172,7 +175,9 @@ class Pair:
             for step in [] if "error" in record.opening else self.steps():
                 lists = self.server.slow and step in LISTS
                 if run is not None and record.answers and not step.kept and not lists:
-                    await run.kill()
+                    if may % self.every == 0:
+                        await run.kill()
+                    may += 1
                 answer = await talk.ask(step)
                 if answer is None:
                     continue
@@ -318,18 +323,20 @@ class Program:
             name = f"{client.name} and {server.name}"
             began = time.monotonic()
             try:
-                shown = await Pair(self.place, client, server, brief(client, server) and not self.whole).show()
+                shown = await Pair(self.place, client, server, self.whole).show()
                 print(f"ok: {name}: {shown} ({time.monotonic() - began:.0f} s)", flush=True)
             except (Exception, BaseExceptionGroup) as error:
                 self.failed += [f"{name}: {reason}" for reason in reasons(error)]
                 print(f"FAILED: {name}", *reasons(error), sep="\n", flush=True)
 
 
-def wanted(client: Client, server: Server) -> bool:
+def wanted(client: Client, server: Server, whole: bool) -> bool:
     """Whether the two are to be shown together."""
     if server.name == "mcp":
         # Of the same SDK as two others: it is here for what it does across kills with its own client.
         return client.name.startswith("mcp-")
+    if client.name in ("inspector", "mcpdo") and not whole:
+        return server.name in ("memory", "time")
     # How the era is found out depends on the client, and on which eras the server knows.
     return client.era != "auto" or server.name in ("memory", "rmcp")
 
@@ -350,7 +357,7 @@ def main() -> int:
     pairs = [
         (client, server)
         for client, server in every
-        if wanted(client, server) and all(word in f"{client.name}+{server.name}" for word in words[3:])
+        if wanted(client, server, whole) and all(word in f"{client.name}+{server.name}" for word in words[3:])
     ]
     with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as folder:
         # Nothing of the user's is to be read or written, by nobody that is started here.
