@@ -283,7 +283,8 @@ impl Ladder {
             return self.give_up;
         }
         let first = |signals: &[(Duration, GroupSignal)]| signals.first().map(|(at, _)| *at);
-        let times = [self.close, first(&self.handed), self.term, first(&self.rest), Some(self.kill), self.look];
+        let times =
+            [self.close, first(&self.handed), self.term, first(&self.rest), Some(self.kill), self.look];
         times.into_iter().flatten().min()
     }
 

@@ -227,10 +227,17 @@ impl Shared {
     /// for which a server may wait.
     async fn client(&self) -> Result<reqwest::Client, String> {
         let make = || async {
-            let ca = self.ca.clone();
-            let made = threads::blocking(move || http::client(ca.as_deref())).await;
-            let made = made.map_err(|error| format!("make the HTTP client: {error}"))?;
-            made.map_err(|fault| fault.to_string())
+            loop {
+                let ca = self.ca.clone();
+                match threads::blocking(move || http::client(ca.as_deref())).await {
+                    Ok(made) => return made.map_err(|fault| fault.to_string()),
+                    Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                        self.warn("client", format!("failed to make the HTTP client: {error}; trying again"));
+                        sleep(AGAIN).await;
+                    }
+                    Err(error) => return Err(format!("make the HTTP client: {error}")),
+                }
+            }
         };
         self.client.get_or_try_init(make).await.cloned()
     }

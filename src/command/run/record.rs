@@ -130,11 +130,8 @@ impl Control {
                     // Who has gone away again is not missed.
                     Err(error) if error.kind() == io::ErrorKind::ConnectionAborted => {}
                     Err(error) => {
-                        // It would come again at once, such as that no descriptor is left. The runtime has no timers.
-                        if threads::blocking(|| thread::sleep(PAUSE)).await.is_err() {
-                            // Nothing can be answered without a thread.
-                            self.state = Opening::Closed;
-                        }
+                        // It would come again at once, such as that no descriptor is left.
+                        pause().await;
                         if !std::mem::replace(&mut self.told, true) {
                             let text = format!("take a connection on the control socket: {error}");
                             return News::Fault(text);
@@ -145,6 +142,19 @@ impl Control {
             }
         }
     }
+}
+
+/// Waits a moment, and longer if no thread is to be had: the runtime has no timers.
+async fn pause() {
+    let (tell, over) = oneshot::channel();
+    let body = move || {
+        thread::sleep(PAUSE);
+        // The supervisor may have ended.
+        let _ = tell.send(());
+    };
+    // A thread that is not available is waited for.
+    let _ = threads::start_service("pause", threads::SMALL, body);
+    let _ = over.await;
 }
 
 fn listening(mut door: Door) -> Option<Opening> {

@@ -345,7 +345,8 @@ impl Checker {
         };
         // Of two requests under one id, or under twins, the checker cannot tell which one is answered. Nor can anybody if
         // the host uses an id again that was answered, and the server says that answer a second time.
-        let repeats = self.told_before.insert(id.to_owned(), line.to_owned()).is_some_and(|told| told == line);
+        let repeats =
+            self.told_before.insert(id.to_owned(), line.to_owned()).is_some_and(|told| told == line);
         if !self.doubled.contains(id) && !self.rules.twins && !repeats {
             Self::answers_this(message, request.message.method(), line)?;
         }
