@@ -102,9 +102,11 @@ fn run(options: &Check, guardian: Option<&Guardian>) -> Result<i32, Failure> {
         tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(Failure::start)?;
     let seen = runtime.block_on(async {
         tokio::select! {
-            seen = look(&start, &calls, folder.path(), progress) => Ok(seen),
+            // In this order: a signal that comes as the server starts is heard.
+            biased;
             // The servers are left to the guardian, which ends them.
             code = interrupted() => Err(code),
+            seen = look(&start, &calls, folder.path(), progress) => Ok(seen),
         }
     });
     drop(folder);
