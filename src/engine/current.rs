@@ -3,8 +3,6 @@
 use std::collections::BTreeSet;
 use std::time::Duration;
 
-use bytes::Bytes;
-
 use super::embedded::HeldBack;
 use super::io::{Exit, Gen};
 use super::ladder::Ladder;
@@ -95,8 +93,8 @@ pub(super) struct Child {
     /// When the first line was written to it. `None` if none was.
     pub(super) asked_at: Option<Duration>,
     pub(super) exited: Option<Exit>,
-    /// What it last wrote to stderr, and what of ours it cannot have read, once its output has ended.
-    pub(super) silent: Option<(String, Vec<Bytes>)>,
+    /// What it last wrote to stderr, once its output has ended.
+    pub(super) silent: Option<String>,
     /// How far its stop has come. `None` while it is not being stopped.
     pub(super) ladder: Option<Ladder>,
     /// What it can no longer do. `None` while it reads and writes.

@@ -43,6 +43,18 @@ enum Found {
     Damaged(Bytes),
 }
 
+impl Found {
+    /// Whether it is an answer that spells this id as it is.
+    fn is_under(&self, id: &Id) -> bool {
+        match self {
+            Self::Embedded(_, message) => {
+                matches!(&**message, Message::Response(response) if response.id.as_ref() == Some(id))
+            }
+            Self::Damaged(_) => false,
+        }
+    }
+}
+
 /// A request of a child that is held back.
 #[derive(Clone, Debug)]
 struct Question {
@@ -197,6 +209,10 @@ impl Engine {
         current.spoke = true;
         let before = current.held_back.answers.get(&id).map(|doubt| &doubt.found);
         if matches!((before, &found), (Some(Found::Embedded(..)), Found::Damaged(_))) {
+            return;
+        }
+        // An answer under the id itself is not replaced by one under its twin, which another request may have had.
+        if before.is_some_and(|before| before.is_under(&id)) && !found.is_under(&id) {
             return;
         }
         current.held_back.answers.insert(id, at, Candidate { seq, found });

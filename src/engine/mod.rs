@@ -303,7 +303,7 @@ impl Engine {
             Input::Spawned(child, pid) => self.spawned(child, pid),
             Input::SpawnFailed(child, fault, reason) => self.spawn_failed(child, fault, &reason),
             Input::Exited(child, exit) => self.exited(child, exit),
-            Input::Silent { from, stderr_tail, unsent } => self.silent(from, stderr_tail, unsent),
+            Input::Silent { from, stderr_tail, unsent } => self.silent(from, stderr_tail, &unsent),
             Input::Mute(child) => self.useless(child, "it closed its standard output and went on running"),
             Input::Deaf(child) => self.useless(child, "it closed its standard input and went on running"),
             Input::Stop(signal) => self.signalled(signal),

@@ -204,9 +204,13 @@ impl Engine {
         self.gone_if_over();
     }
 
-    pub(super) fn silent(&mut self, from: Gen, stderr_tail: String, unsent: Vec<Bytes>) {
+    pub(super) fn silent(&mut self, from: Gen, stderr_tail: String, unsent: &[Bytes]) {
         let Some(child) = self.child.as_mut().filter(|child| child.generation == from) else { return };
-        child.silent = Some((stderr_tail, unsent));
+        child.silent = Some(stderr_tail);
+        let lines = child.lines;
+        // While others of its group are waited for, answers may be overdue: of what never left us it is known that it was
+        // not executed.
+        self.unsend(from, lines, unsent);
         self.gone_if_over();
     }
 
@@ -220,7 +224,7 @@ impl Engine {
         self.timers.disarm(Timer::Rung);
         self.timers.disarm(Timer::Words);
         self.outputs.push_back(Output::Forget { child: generation, group_left });
-        let (tail, unsent) = child.silent.unwrap_or_default();
+        let tail = child.silent.unwrap_or_default();
         let tail = self.config.mask.apply(&tail).into_owned();
         let replaced = matches!(child.doom, Some(Doom::Replace(_)));
         let unfinished = self.inflight.any(|pending| pending.written == Some(generation) && !pending.stream);
@@ -236,7 +240,6 @@ impl Engine {
             self.may_have_died_of_probe(generation, child.own.any(|own| *own == Own::Discover));
         }
         self.listens.lose_child();
-        self.unsend(generation, child.lines, &unsent);
         self.settle_inflight(generation, !replaced);
         self.end_if_owed_nothing();
         if self.phase == Phase::Stopping {

@@ -8,7 +8,7 @@ use super::books::{Ask, Expected, Greeted, Pages, Request, Tool};
 use super::check::{Checked, Checker, Seen, violated};
 use super::check_child::OURS;
 use super::check_era::Opened;
-use super::check_match::is_doubtful;
+use super::check_match::{OLDER, is_doubtful};
 use super::parse::{self, Message};
 use super::server::Shape;
 use super::world::Said;
@@ -495,7 +495,8 @@ impl Checker {
                 (None, "notifications/subscriptions/acknowledged") if modern => {
                     // Of a stream that the host has closed, and whose id it has used again.
                     let named = message.params["_meta"]["io.modelcontextprotocol/subscriptionId"].to_string();
-                    let is_another = self.open.get(&named).is_some_and(|request| !request.stream);
+                    let is_another =
+                        named == OLDER || self.open.get(&named).is_some_and(|request| !request.stream);
                     if self.memory.acknowledged.as_ref().is_some_and(|(_, hears)| *hears) && !is_another {
                         violated!("what a child says reaches the host", "{inner}");
                     }

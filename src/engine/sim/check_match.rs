@@ -14,7 +14,7 @@ use super::world::Said;
 /// How long an answer behind noise waits for a line of its own.
 const EMBEDDED: Duration = Duration::from_millis(250);
 /// Stands for an id under which a child answers an older request than the one that has the id now.
-const OLDER: &str = "\"to an older request\"";
+pub(super) const OLDER: &str = "\"to an older request\"";
 const SUBSCRIPTION: &str = "io.modelcontextprotocol/subscriptionId";
 
 /// Whether an answer is behind noise.
@@ -191,8 +191,9 @@ impl Checker {
         let own = |request: &&super::books::Request| {
             request.at != Some(child) && Self::as_written(line, request) == request.line
         };
-        // Of those that differ in nothing but their ids the oldest is written first.
-        let request = self.open.values().filter(own).min_by_key(|request| request.number)?;
+        // Of those that differ in nothing but their ids the oldest is written first that may be.
+        let order = |request: &&super::books::Request| (self.is_doubted(request), request.number);
+        let request = self.open.values().filter(own).min_by_key(order)?;
         let (message, line) = (request.message.clone(), request.line.clone());
         self.cover.hit("request written under an id of ours");
         self.kid().aliases.insert(alias, message.id.clone()?);

@@ -33,8 +33,8 @@ pub(super) struct Stop {
     /// From when on SIGKILL may come because of a signal to us.
     may_kill: Option<Duration>,
     killed: bool,
-    /// A signal to us was or is to be forwarded.
-    forwarded: bool,
+    /// When a signal to us was last forwarded.
+    told: Option<Duration>,
     /// It can no longer be used.
     pub unfit: bool,
     pub empty: bool,
@@ -65,7 +65,6 @@ impl Checker {
         let kid = self.kid();
         kid.stop.due.push_back((at, signal));
         let may = at + HANDED;
-        kid.stop.forwarded = true;
         kid.stop.may_kill = Some(kid.stop.may_kill.map_or(may, |earlier| earlier.min(may)));
     }
 
@@ -76,7 +75,7 @@ impl Checker {
         if kid.stop.closed.is_some() {
             violated!("stdin is closed once", "child {child}");
         }
-        let told = kid.stop.sent.last().map(|(at, _)| *at).filter(|_| kid.exit.is_none());
+        let told = kid.stop.told.filter(|_| kid.exit.is_none());
         if told.is_some_and(|told| now < told + APART) {
             violated!("a signal and the end of input come apart", "child {child}, told at {told:?}");
         }
@@ -100,6 +99,9 @@ impl Checker {
             violated!("the end of its input comes before a signal", "child {child}: {signal:?}");
         }
         kid.laddered = true;
+        if forwards {
+            kid.stop.told = Some(now);
+        }
         if forwards && !gone && kid.stop.closed.is_some_and(|closed| now < closed + APART) {
             violated!("a signal and the end of input come apart", "child {child}: {signal:?}");
         }
@@ -180,7 +182,7 @@ impl Checker {
             return Ok(());
         };
         let left = kid.stop.sent.is_empty() && matches!(kid.exit, Some(Exit::Code(_)));
-        let told = kid.stop.sent.last().map(|(at, _)| *at).filter(|_| kid.stop.forwarded && !kid.stop.killed);
+        let told = kid.stop.told.filter(|_| !kid.stop.killed);
         if kid.stop.closed.is_none() && kid.exit.is_none() && told.is_some_and(|told| now > told + APART) {
             violated!("a signal to us ends the child's input", "told at {told:?}");
         }
