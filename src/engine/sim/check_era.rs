@@ -267,7 +267,9 @@ impl Checker {
         if doubted {
             self.kid().heard = true;
             self.cover.hit("asked what may be repeated");
-            let page = self.kid().compares.values().filter(|(other, _)| *other == method).count();
+            let asked = self.kid().compares.values().filter(|(other, _)| *other == method).count();
+            // It may be asked for the first page again.
+            let page = if message.params.get("cursor").is_some() { asked } else { 0 };
             self.kid().compares.insert(id, (method, page));
             return Ok(());
         }

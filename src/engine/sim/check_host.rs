@@ -18,6 +18,9 @@ use crate::engine::phase::Phase;
 /// The revisions that are greeted with `initialize`, the oldest first.
 const REVISIONS: [&str; 4] = ["2024-11-05", "2025-03-26", "2025-06-18", "2025-11-25"];
 
+/// What marks an answer that the model server gives to any id.
+const STRAY: &str = "\"stray\":true";
+
 impl Checker {
     /// A child is about to be heard: its greeting's answer changes what it may be told.
     pub(super) fn child_says(&mut self, child: u32, said: &Said) {
@@ -344,9 +347,11 @@ impl Checker {
             return self.strays(line);
         };
         // Of two requests under one id, or under twins, the checker cannot tell which one is answered. Nor can anybody if
-        // the host uses an id again that was answered, and the server says that answer a second time.
-        let repeats =
-            self.told_before.insert(id.to_owned(), line.to_owned()).is_some_and(|told| told == line);
+        // the host uses an id again that was answered, and the server says that answer a second time, or the right one at last.
+        let repeats = self
+            .told_before
+            .insert(id.to_owned(), line.to_owned())
+            .is_some_and(|told| told == line || told.contains(STRAY));
         if !self.doubled.contains(id) && !self.rules.twins && !repeats {
             Self::answers_this(message, request.message.method(), line)?;
         }

@@ -4,7 +4,6 @@ use std::time::Duration;
 
 use super::Violation;
 use super::check::{Checked, Checker, violated};
-use super::check_child::OURS;
 use super::check_era::Opened;
 use super::parse::Message;
 use crate::engine::phase::Phase;
@@ -84,8 +83,9 @@ impl Checker {
 
     /// The living child has answered this.
     pub(super) fn is_answered_by(&mut self, id: &str, plain: bool) {
-        let ping = id.starts_with(OURS) && id.contains(":ping:");
         let pulse = &mut self.kid().pulse;
+        // A second answer to one counts like any other.
+        let ping = pulse.unanswered.iter().any(|asked| asked == id);
         if !ping {
             pulse.told_to_leave = None;
             pulse.may_work = pulse.may_work.filter(|_| !plain);
