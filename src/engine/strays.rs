@@ -2,7 +2,8 @@
 //!
 //! Such a line may be answered once, under an id that is not known, and reported on under a token that is not known.
 //! A second answer to a request that was read, and progress of one that is done, look the same: hosts close the
-//! connection over those. So what the child has answered since such a line came is known, and is never taken for more.
+//! connection over those. So what the child has answered since such a line came, and just before, is known, and is never
+//! taken for more.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
@@ -12,6 +13,8 @@ use crate::wire::{Id, remains_of};
 
 /// The most ids and tokens that are known, the last ones.
 const DONE: usize = 1024;
+/// The same while no such line is to be answered: a second answer follows the first soon.
+const RECENT: usize = 256;
 
 /// What one child may still say about lines that could not be read.
 #[derive(Debug, Default)]
@@ -21,9 +24,10 @@ pub(super) struct Strays {
     named: BTreeMap<Id, usize>,
     /// Whether a line asks for progress, as far as that can be seen.
     reports: bool,
-    /// The ids and tokens of what the child has answered meanwhile, as it knows them; and the same in that order.
-    done: BTreeSet<Id>,
+    /// The ids and tokens of what the child has answered, as it knows them, in that order.
     order: VecDeque<Id>,
+    /// The same, to be searched. Empty while no line is to be answered.
+    done: BTreeSet<Id>,
 }
 
 impl Strays {
@@ -31,6 +35,9 @@ impl Strays {
     pub(super) fn expect(&mut self, answers: u32, line: &Bytes) {
         if answers == 0 {
             return;
+        }
+        if self.answers == 0 {
+            self.done = self.order.iter().cloned().collect();
         }
         self.answers = self.answers.saturating_add(answers as usize);
         self.reports |= memchr::memmem::find(line, b"progressToken").is_some();
@@ -54,7 +61,9 @@ impl Strays {
             }
         }
         if self.answers == 0 {
-            *self = Self::default();
+            let mut order = std::mem::take(&mut self.order);
+            order.drain(..order.len().saturating_sub(RECENT));
+            *self = Self { order, ..Self::default() };
         }
         true
     }
@@ -66,15 +75,15 @@ impl Strays {
 
     /// The child has answered a request that it knows by these.
     pub(super) fn done(&mut self, id: &Id, token: Option<&Id>) {
-        if self.answers == 0 {
-            return;
-        }
-        for name in [Some(id), token].into_iter().flatten() {
-            if self.done.insert(name.clone()) {
-                self.order.push_back(name.clone());
+        let (owes, most) = if self.answers > 0 { (true, DONE) } else { (false, RECENT) };
+        for name in [Some(id), token.filter(|token| *token != id)].into_iter().flatten() {
+            if owes && !self.done.insert(name.clone()) {
+                continue;
             }
-            if self.order.len() > DONE
+            self.order.push_back(name.clone());
+            if self.order.len() > most
                 && let Some(oldest) = self.order.pop_front()
+                && owes
             {
                 self.done.remove(&oldest);
             }
@@ -90,7 +99,7 @@ impl Strays {
 mod tests {
     use bytes::Bytes;
 
-    use super::{DONE, Strays};
+    use super::{DONE, RECENT, Strays};
     use crate::wire::Id;
 
     fn id(json: &str) -> Id {
@@ -105,15 +114,17 @@ mod tests {
     fn what_was_answered_is_no_answer_to_a_line_that_could_not_be_read() {
         let mut strays = Strays::default();
         strays.done(&id("1"), None);
+        assert!(!strays.take(1, &[&id("5")]));
         strays.expect(2, &line("{\"id\":9,\"method\":\"tools/call\"}"));
         strays.done(&id("2"), Some(&id("\"t\"")));
+        assert!(!strays.take(1, &[&id("1")]), "it was answered just before");
         assert!(!strays.take(1, &[&id("2")]));
         assert!(!strays.take(1, &[&id("\"2\"")]), "it is the same id for many SDKs");
         assert!(!strays.take(3, &[]));
         assert!(strays.take(1, &[&id("9")]));
         assert!(strays.take(1, &[]));
         assert!(!strays.take(1, &[]));
-        assert!(strays.order.is_empty(), "without such a line nothing is kept");
+        assert!(strays.done.is_empty(), "without such a line nothing is searched");
     }
 
     #[test]
@@ -140,10 +151,14 @@ mod tests {
     #[test]
     fn what_is_known_is_bounded() {
         let mut strays = Strays::default();
-        strays.expect(1, &line("x"));
-        for number in 0..3 * DONE {
-            strays.done(&Id::text(&number.to_string()), None);
+        for (most, known) in [(RECENT, 0), (DONE, DONE)] {
+            for number in 0..3 * DONE {
+                strays.done(&Id::text(&number.to_string()), None);
+            }
+            assert_eq!((strays.order.len(), strays.done.len()), (most, known));
+            strays.expect(1, &line("x"));
         }
-        assert_eq!((strays.order.len(), strays.done.len()), (DONE, DONE));
+        assert!(strays.take(2, &[&Id::text("another")]));
+        assert_eq!((strays.order.len(), strays.done.len()), (RECENT, 0));
     }
 }

@@ -168,6 +168,10 @@ pub(super) struct Kid {
     pub owed: BTreeSet<String>,
     /// How many answers to unreadable lines may come.
     pub strays: usize,
+    /// The unreadable lines that it has got.
+    pub unreadable: Vec<String>,
+    /// What of the host's it has answered, the last ones.
+    pub answered: VecDeque<String>,
     /// Its answers behind noise, and from when on each may be believed.
     pub glued: Vec<(Duration, Said)>,
     /// The tokens of its tasks.
@@ -207,6 +211,8 @@ impl Kid {
             aliases: BTreeMap::new(),
             owed: BTreeSet::new(),
             strays: 0,
+            unreadable: Vec::new(),
+            answered: VecDeque::new(),
             glued: Vec::new(),
             tasks: BTreeSet::new(),
         }

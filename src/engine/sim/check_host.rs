@@ -341,7 +341,7 @@ impl Checker {
             self.is_over(child, id, line)?;
         }
         let Some(request) = self.open.remove(id) else {
-            if self.closed.contains(id) && self.kid().strays == 0 {
+            if self.closed.contains(id) && (self.kid().strays == 0 || self.is_second_answer(child, id)) {
                 violated!("no request is answered twice", "{line}");
             }
             return self.strays(line);
@@ -365,6 +365,7 @@ impl Checker {
         }
         self.account.served(message);
         self.has_answered(child, id);
+        self.remembers_answer(child, id);
         self.closed.insert(id.to_owned());
         self.served.push(id.to_owned());
         self.streams.remove(id);

@@ -13,6 +13,8 @@ use super::world::Said;
 
 /// How long an answer behind noise waits for a line of its own.
 const EMBEDDED: Duration = Duration::from_millis(250);
+/// How many answers of a child are remembered, so that a second one is known.
+const RECENT: usize = 64;
 /// Stands for an id under which a child answers an older request than the one that has the id now.
 pub(super) const OLDER: &str = "\"to an older request\"";
 const SUBSCRIPTION: &str = "io.modelcontextprotocol/subscriptionId";
@@ -257,16 +259,35 @@ impl Checker {
                 .count(),
         };
         self.kid().strays += count;
+        if count > 0 {
+            self.kid().unreadable.push(line.to_owned());
+        }
     }
 
-    /// An answer that belongs to no request has reached the host, or several in one line.
+    /// A child has answered this request of the host itself.
+    pub(super) fn remembers_answer(&mut self, child: u32, id: &str) {
+        if let Some(kid) = self.kids.get_mut(&child) {
+            kid.answered.push_back(id.to_owned());
+            if kid.answered.len() > RECENT {
+                kid.answered.pop_front();
+            }
+        }
+    }
+
+    /// Whether this child has just answered this, and no line that could not be read may have the same id.
+    pub(super) fn is_second_answer(&self, child: u32, id: &str) -> bool {
+        let kid = &self.kids[&child];
+        let named = |line: &String| line.contains(id.trim_matches('"'));
+        !self.rules.twins && kid.answered.iter().any(|known| known == id) && !kid.unreadable.iter().any(named)
+    }
+
+    /// An answer that belongs to no request has reached the host.
     pub(super) fn strays(&mut self, line: &str) -> Checked {
-        let answers = parse::elements(line).map_or(1, |elements| elements.len());
         let kid = self.kid();
-        if kid.strays < answers {
+        if kid.strays == 0 {
             violated!("only answers that it waits for reach the host", "{line}");
         }
-        kid.strays -= answers;
+        kid.strays -= 1;
         self.cover.hit("answer to what could not be read");
         Ok(())
     }
@@ -286,10 +307,7 @@ impl Checker {
         let said = matches!(&self.current, Seen::Child(child, said)
             if *child == self.living && said.line.trim() == line);
         let value: serde_json::Value = serde_json::from_str(line).unwrap_or_default();
-        let answers = |value: &serde_json::Value| {
-            value["jsonrpc"] == "2.0" && (value.get("result").is_some() || value.get("error").is_some())
-        };
-        said && value.as_array().map_or_else(|| answers(&value), |all| all.iter().all(answers))
+        said && value["jsonrpc"] == "2.0" && (value.get("result").is_some() || value.get("error").is_some())
     }
 
     /// An error without id, which may be the answer to an unreadable line.
