@@ -67,6 +67,8 @@ pub(super) struct Control {
     state: Opening,
     /// It was told that connections cannot be taken.
     told: bool,
+    /// Until this is over no other connection is taken: the last attempt has failed, and the next would fail as well.
+    pause: Option<oneshot::Receiver<()>>,
 }
 
 enum Opening {
@@ -100,12 +102,17 @@ impl Control {
             service: Service::new(Arc::clone(&record.shared), orders, &record.options),
             state,
             told: false,
+            pause: None,
         }
     }
 
     /// Answers the clients of the socket. Resolves with the news when something goes wrong. Cancel-safe.
     pub(super) async fn answer(&mut self) -> News {
         loop {
+            if let Some(over) = &mut self.pause {
+                let _ = over.await;
+                self.pause = None;
+            }
             match &mut self.state {
                 Opening::Awaits(..) => {
                     let state = std::mem::replace(&mut self.state, Opening::Closed);
@@ -131,7 +138,7 @@ impl Control {
                     Err(error) if error.kind() == io::ErrorKind::ConnectionAborted => {}
                     Err(error) => {
                         // It would come again at once, such as that no descriptor is left.
-                        pause().await;
+                        self.pause = Some(pause());
                         if !std::mem::replace(&mut self.told, true) {
                             let text = format!("take a connection on the control socket: {error}");
                             return News::Fault(text);
@@ -144,8 +151,8 @@ impl Control {
     }
 }
 
-/// Waits a moment, and longer if no thread is to be had: the runtime has no timers.
-async fn pause() {
+/// Resolves after a moment, or later if no thread is to be had: the runtime has no timers.
+fn pause() -> oneshot::Receiver<()> {
     let (tell, over) = oneshot::channel();
     let body = move || {
         thread::sleep(PAUSE);
@@ -154,7 +161,7 @@ async fn pause() {
     };
     // A thread that is not available is waited for.
     let _ = threads::start_service("pause", threads::SMALL, body);
-    let _ = over.await;
+    over
 }
 
 fn listening(mut door: Door) -> Option<Opening> {
