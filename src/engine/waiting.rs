@@ -35,13 +35,14 @@ impl Engine {
             self.answer_ourselves(&owned, Why::Unavailable);
             return;
         }
-        // If no sign of life comes, the next child has as long for these requests as if they had come then.
-        let sign = if self.is_doubtful() { SIGN } else { Duration::ZERO };
+        // If no sign of life comes, the next child has as long for these requests as if they had come then. A host waits no
+        // longer for its probe.
+        let doubtful = self.is_doubtful();
         self.examine();
         for id in &owned {
-            let Some(patience) = self.inflight.get(id).map(|pending| self.patience(pending)) else {
-                continue;
-            };
+            let Some(pending) = self.inflight.get(id) else { continue };
+            let sign = if doubtful && &*pending.method != DISCOVER { SIGN } else { Duration::ZERO };
+            let patience = self.patience(pending);
             self.inflight.wait_until(id, self.now.mono + sign + patience);
         }
         if self.queue.push(waiting, bytes).is_err() {
