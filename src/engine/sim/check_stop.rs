@@ -99,6 +99,9 @@ impl Checker {
             violated!("the end of its input comes before a signal", "child {child}: {signal:?}");
         }
         kid.laddered = true;
+        if let Some((at, due)) = kid.stop.due.front().filter(|(at, _)| *at < now && !gone) {
+            violated!("a signal to us is handed on", "{due:?} of {at:?} comes no sooner than {now:?}");
+        }
         if forwards {
             kid.stop.told = Some(now);
         }
