@@ -44,13 +44,14 @@ enum Found {
 }
 
 impl Found {
-    /// Whether it is an answer that spells this id as it is.
-    fn is_under(&self, id: &Id) -> bool {
+    /// The id of an answer, as it is spelled.
+    fn id(&self) -> Option<&Id> {
         match self {
-            Self::Embedded(_, message) => {
-                matches!(&**message, Message::Response(response) if response.id.as_ref() == Some(id))
-            }
-            Self::Damaged(_) => false,
+            Self::Embedded(_, message) => match &**message {
+                Message::Response(response) => response.id.as_ref(),
+                Message::Request(_) | Message::Notification(_) => None,
+            },
+            Self::Damaged(_) => None,
         }
     }
 }
@@ -211,8 +212,9 @@ impl Engine {
         if matches!((before, &found), (Some(Found::Embedded(..)), Found::Damaged(_))) {
             return;
         }
-        // An answer under the id itself is not replaced by one under its twin, which another request may have had.
-        if before.is_some_and(|before| before.is_under(&id)) && !found.is_under(&id) {
+        // An answer under the id itself is not replaced by one under its twin that another request had: it is a second one.
+        let another = found.id().filter(|said| **said != id && current.strays.has_answered(said));
+        if another.is_some() && before.is_some_and(|before| before.id() == Some(&id)) {
             return;
         }
         current.held_back.answers.insert(id, at, Candidate { seq, found });

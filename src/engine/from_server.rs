@@ -248,21 +248,24 @@ impl Engine {
                 self.dropped(DropCause::AnswerToNothing, line.len());
                 return Admission::Keep;
             }
-            return self
-                .greeting_answer(child, &wire, response, line)
-                .map_or(Admission::Keep, Admission::Forward);
+            let line = self.greeting_answer(child, &wire, response, line);
+            self.has_answered(wire, None);
+            return line.map_or(Admission::Keep, Admission::Forward);
         }
         if let Some(own) = current.own.remove(&wire) {
             let token = if let Own::Late { token, .. } = &own { token.as_ref() } else { None };
             if let Some(token) = token {
                 current.owed_tokens.remove(token);
             }
-            current.strays.done(&wire, token);
+            let token = token.cloned();
+            self.has_answered(wire, token.as_ref());
             self.own_answer(child, &own, response, line);
             return Admission::Keep;
         }
         let Some(id) = self.inflight.known_as(&wire, child).cloned() else { return Admission::Keep };
         if self.withhold(child, &id, response, line) {
+            let token = self.inflight.get(&id).and_then(|pending| pending.wire_token().cloned());
+            self.has_answered(wire, token.as_ref());
             return Admission::Keep;
         }
         if self.is_goodbye(child, &id) && !planted!(self, TellGoodbye) {
@@ -270,9 +273,7 @@ impl Engine {
             return Admission::Keep;
         }
         let Some(pending) = self.inflight.complete(&id, child) else { return Admission::Keep };
-        if let Some(current) = &mut self.child {
-            current.strays.done(&wire, pending.wire_token());
-        }
+        self.has_answered(wire, pending.wire_token());
         if &*pending.method == DISCOVER {
             // The host has its answer from the child itself, and can choose its era.
             if let Some(current) = &mut self.child {
@@ -307,6 +308,13 @@ impl Engine {
         }
         self.note_done(&pending, response, line);
         Admission::Forward(line.clone())
+    }
+
+    /// The child has answered what it knows by these, so that another answer to it is one too many.
+    fn has_answered(&mut self, wire: Id, token: Option<&Id>) {
+        if let Some(current) = self.child.as_mut().filter(|_| !is_ours(&wire)) {
+            current.strays.done(wire, token);
+        }
     }
 
     /// An answer that names no request.
@@ -483,7 +491,9 @@ impl Engine {
         if greeting {
             self.doom(Doom::Crash("its greeting is longer than a host takes".to_owned()));
         } else if let Some(own) = self.inflight.known_as(&id, child).cloned() {
+            let token = self.inflight.get(&own).and_then(|pending| pending.wire_token().cloned());
             self.answer_too_large(&own, len);
+            self.has_answered(id, token.as_ref());
         }
     }
 }

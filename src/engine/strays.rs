@@ -5,16 +5,14 @@
 //! connection over those. So what the child has answered since such a line came, and just before, is known, and is never
 //! taken for more.
 
-use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::collections::{BTreeMap, VecDeque};
 
 use bytes::Bytes;
 
 use crate::wire::{Id, remains_of};
 
 /// The most ids and tokens that are known, the last ones.
-const DONE: usize = 1024;
-/// The same while no such line is to be answered: a second answer follows the first soon.
-const RECENT: usize = 256;
+const DONE: usize = 512;
 
 /// What one child may still say about lines that could not be read.
 #[derive(Debug, Default)]
@@ -24,10 +22,8 @@ pub(super) struct Strays {
     named: BTreeMap<Id, usize>,
     /// Whether a line asks for progress, as far as that can be seen.
     reports: bool,
-    /// The ids and tokens of what the child has answered, as it knows them, in that order.
-    order: VecDeque<Id>,
-    /// The same, to be searched. Empty while no line is to be answered.
-    done: BTreeSet<Id>,
+    /// The ids and tokens of what the child has answered, as it knows them, the last ones.
+    done: VecDeque<Id>,
 }
 
 impl Strays {
@@ -35,9 +31,6 @@ impl Strays {
     pub(super) fn expect(&mut self, answers: u32, line: &Bytes) {
         if answers == 0 {
             return;
-        }
-        if self.answers == 0 {
-            self.done = self.order.iter().cloned().collect();
         }
         self.answers = self.answers.saturating_add(answers as usize);
         self.reports |= memchr::memmem::find(line, b"progressToken").is_some();
@@ -61,9 +54,8 @@ impl Strays {
             }
         }
         if self.answers == 0 {
-            let mut order = std::mem::take(&mut self.order);
-            order.drain(..order.len().saturating_sub(RECENT));
-            *self = Self { order, ..Self::default() };
+            self.named.clear();
+            self.reports = false;
         }
         true
     }
@@ -74,24 +66,25 @@ impl Strays {
     }
 
     /// The child has answered a request that it knows by these.
-    pub(super) fn done(&mut self, id: &Id, token: Option<&Id>) {
-        let (owes, most) = if self.answers > 0 { (true, DONE) } else { (false, RECENT) };
-        for name in [Some(id), token.filter(|token| *token != id)].into_iter().flatten() {
-            if owes && !self.done.insert(name.clone()) {
-                continue;
+    pub(super) fn done(&mut self, id: Id, token: Option<&Id>) {
+        let token = token.filter(|token| **token != id).cloned();
+        for name in [Some(id), token].into_iter().flatten() {
+            if self.done.len() == DONE {
+                self.done.pop_front();
             }
-            self.order.push_back(name.clone());
-            if self.order.len() > most
-                && let Some(oldest) = self.order.pop_front()
-                && owes
-            {
-                self.done.remove(&oldest);
-            }
+            self.done.push_back(name);
         }
     }
 
+    /// Whether the child has answered a request under this id, or under its twin, not long ago.
     fn is_done(&self, name: &Id) -> bool {
-        self.done.contains(name) || name.twin().is_some_and(|twin| self.done.contains(&twin))
+        let twin = name.twin();
+        self.done.iter().any(|known| known == name || Some(known) == twin.as_ref())
+    }
+
+    /// Whether the child has answered a request under just this id not long ago.
+    pub(super) fn has_answered(&self, id: &Id) -> bool {
+        self.done.contains(id)
     }
 }
 
@@ -99,7 +92,7 @@ impl Strays {
 mod tests {
     use bytes::Bytes;
 
-    use super::{DONE, RECENT, Strays};
+    use super::{DONE, Strays};
     use crate::wire::Id;
 
     fn id(json: &str) -> Id {
@@ -113,10 +106,10 @@ mod tests {
     #[test]
     fn what_was_answered_is_no_answer_to_a_line_that_could_not_be_read() {
         let mut strays = Strays::default();
-        strays.done(&id("1"), None);
+        strays.done(id("1"), None);
         assert!(!strays.take(1, &[&id("5")]));
         strays.expect(2, &line("{\"id\":9,\"method\":\"tools/call\"}"));
-        strays.done(&id("2"), Some(&id("\"t\"")));
+        strays.done(id("2"), Some(&id("\"t\"")));
         assert!(!strays.take(1, &[&id("1")]), "it was answered just before");
         assert!(!strays.take(1, &[&id("2")]));
         assert!(!strays.take(1, &[&id("\"2\"")]), "it is the same id for many SDKs");
@@ -124,7 +117,6 @@ mod tests {
         assert!(strays.take(1, &[&id("9")]));
         assert!(strays.take(1, &[]));
         assert!(!strays.take(1, &[]));
-        assert!(strays.done.is_empty(), "without such a line nothing is searched");
     }
 
     #[test]
@@ -132,7 +124,7 @@ mod tests {
         let mut strays = Strays::default();
         strays.expect(1, &line("{\"jsonrpc\":\"2.0\",\"id\":2,\"method\":\"tools/call\"}"));
         strays.expect(1, &line("hello"));
-        strays.done(&id("2"), None);
+        strays.done(id("2"), None);
         assert!(strays.take(1, &[&id("2")]));
         assert!(!strays.take(1, &[&id("2")]));
     }
@@ -143,7 +135,7 @@ mod tests {
         strays.expect(1, &line("{\"id\":9}"));
         assert!(!strays.may_report(&id("5")));
         strays.expect(1, &line("{\"id\":1.5,\"params\":{\"_meta\":{\"progressToken\":5}}}"));
-        strays.done(&id("2"), Some(&id("7")));
+        strays.done(id("2"), Some(&id("7")));
         assert!(strays.may_report(&id("5")));
         assert!(!strays.may_report(&id("7")));
     }
@@ -151,14 +143,11 @@ mod tests {
     #[test]
     fn what_is_known_is_bounded() {
         let mut strays = Strays::default();
-        for (most, known) in [(RECENT, 0), (DONE, DONE)] {
-            for number in 0..3 * DONE {
-                strays.done(&Id::text(&number.to_string()), None);
-            }
-            assert_eq!((strays.order.len(), strays.done.len()), (most, known));
-            strays.expect(1, &line("x"));
+        for number in 0..3 * DONE {
+            strays.done(Id::text(&number.to_string()), Some(&Id::text("token")));
         }
-        assert!(strays.take(2, &[&Id::text("another")]));
-        assert_eq!((strays.order.len(), strays.done.len()), (RECENT, 0));
+        assert_eq!(strays.done.len(), DONE);
+        assert!(strays.has_answered(&Id::text(&(3 * DONE - 1).to_string())));
+        assert!(!strays.has_answered(&Id::text("0")));
     }
 }

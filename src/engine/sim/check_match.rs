@@ -277,7 +277,7 @@ impl Checker {
     /// Whether this child has just answered this, and no line that could not be read may have the same id.
     pub(super) fn is_second_answer(&self, child: u32, id: &str) -> bool {
         let kid = &self.kids[&child];
-        let named = |line: &String| line.contains(id.trim_matches('"'));
+        let named = |line: &String| ["", " "].iter().any(|gap| line.contains(&format!("\"id\":{gap}{id}")));
         !self.rules.twins && kid.answered.iter().any(|known| known == id) && !kid.unreadable.iter().any(named)
     }
 
@@ -288,6 +288,9 @@ impl Checker {
             violated!("only answers that it waits for reach the host", "{line}");
         }
         kid.strays -= 1;
+        if kid.strays == 0 {
+            kid.unreadable.clear();
+        }
         self.cover.hit("answer to what could not be read");
         Ok(())
     }
