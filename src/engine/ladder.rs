@@ -11,11 +11,14 @@
 //! | a planned restart in a hurry | 1 s | 5 s |
 //! | an unusable child | at once | 2 s |
 //!
-//! A signal to us is forwarded as it is. The child's stdin is closed 150 ms later, and a signal that comes when it has
-//! just been closed waits as long: a server whose input ends in the same moment may never act on the signal (a Python
-//! program looks for signals before it reads and not before it sleeps), or leave without the work that it does for one.
-//! SIGKILL follows after 1.5 s or `--term-grace`, whichever is less. If the signal was not SIGTERM, SIGTERM follows after
-//! half of that time. SIGKILL is never the first signal that a child gets.
+//! A signal to us is forwarded as it is. SIGKILL follows after 1.5 s or `--term-grace`, whichever is less. If the
+//! signal was not SIGTERM, SIGTERM follows after half of that time. SIGKILL is never the first signal that a child
+//! gets.
+//!
+//! Things that come to a server at once may not all be noticed: a Python program looks for signals before it reads and
+//! not before it sleeps, so that it misses a signal that comes with the end of its input. So the child's stdin is closed
+//! 150 ms after a forwarded signal, and a signal that comes when it has just been closed waits until 150 ms have passed.
+//! Signals that wait keep their distance from each other.
 //!
 //! Signals go to the leader of the group first. The others get each signal once, when the leader has gone or 200 ms
 //! later: wrappers such as `sh` forward signals themselves, and others such as `npx` do not. The grace belongs to the
@@ -28,9 +31,12 @@ use super::process::Exit;
 
 /// How long an exit is waited for after SIGKILL: a process in an uninterruptible sleep must not keep us.
 const KILL_GRACE: Duration = Duration::from_millis(450);
-/// The least time between a signal that is forwarded and the end of the child's input, whichever comes first. A server on a
-/// busy machine has noticed the first by then, and a host that goes from SIGINT to SIGTERM in 100 ms is not held up.
+/// The least time between a signal that is forwarded and the end of the child's input, whichever comes first; half of the
+/// time until SIGKILL at most. A server on a busy machine has noticed the first by then, and a host that goes from SIGINT to
+/// SIGTERM in 100 ms is not held up. Further signals put the end of the input off once more by so much, and no longer.
 const APART: Duration = Duration::from_millis(150);
+/// The least time between two different signals that are forwarded: if we were held up, they reach us at once.
+const BREATH: Duration = Duration::from_millis(50);
 /// Delay before the rest of the group gets a signal while the leader lives.
 const REST: Duration = Duration::from_millis(200);
 /// The longest time from a signal to us to SIGKILL: hosts send us SIGKILL 2 s after their own SIGTERM.
@@ -97,6 +103,8 @@ pub(super) struct Ladder {
     told: Option<Duration>,
     /// Signals to us that are still to be forwarded, and when, the oldest first.
     handed: Vec<(Duration, GroupSignal)>,
+    /// The last signal to us: when it came, when it is forwarded, and which it is.
+    last: Option<(Duration, Duration, GroupSignal)>,
     /// When SIGTERM of our own comes. `None` if none is planned, or it was sent.
     term: Option<Duration>,
     kill: Duration,
@@ -125,6 +133,7 @@ impl Ladder {
             closed: None,
             told: None,
             handed: Vec::new(),
+            last: None,
             term: None,
             kill: Duration::MAX,
             sent: Vec::new(),
@@ -141,43 +150,66 @@ impl Ladder {
 
     /// Adds a reason to stop the child. There may be others already.
     pub(super) fn take(&mut self, way: Way, now: Duration, graces: Graces) {
-        if !matches!(way, Way::Signalled(_, after) if after.is_zero()) {
-            self.close_by(now);
-        }
         match way {
             Way::HostEnd => self.plan(now + graces.stop, graces.term),
             Way::Planned => self.plan(now + graces.stop, PLANNED),
             Way::Hurried => self.plan((self.begun + HURRIED.min(graces.stop)).max(now), PLANNED),
             Way::Unfit => self.plan(now, UNFIT),
             Way::Signalled(signal, after) => {
-                let at = self.closed.map_or(now, |closed| now.max(closed + APART)) + after;
-                // An earlier signal that still waits is sent before it.
-                for (earlier, _) in &mut self.handed {
-                    *earlier = at.min(*earlier);
-                }
-                if self.closed.is_none() && after.is_zero() {
-                    self.close = Some(now + APART);
-                }
                 let grace = HANDED.min(graces.term);
+                let apart = APART.min(grace / 2);
+                let at = self.turn_of(signal, after, apart, now);
                 self.handed.push((at, signal));
+                self.last = Some((now, at, signal));
                 self.kill = self.kill.min(at + grace);
-                if signal != GroupSignal::Term && !self.sent.contains(&GroupSignal::Term) {
+                if signal == GroupSignal::Term {
+                    self.term = None;
+                } else if !self.is_told(GroupSignal::Term) {
                     self.term = Some(self.term.map_or(at + grace / 2, |term| term.min(at + grace / 2)));
+                }
+                if after.is_zero() && self.closed.is_none() {
+                    self.close = Some((at + apart).min(self.begun + apart * 2));
+                    return;
                 }
             }
         }
+        self.close_by(now);
+    }
+
+    /// When a signal to us is forwarded: at once, or after this time, or as long after the one before it as it has come after
+    /// that; not in the moment in which the child's stdin is closed, but before SIGKILL.
+    fn turn_of(&mut self, signal: GroupSignal, after: Duration, apart: Duration, now: Duration) -> Duration {
+        if self.leader_gone {
+            return now;
+        }
+        let earliest = self.closed.map_or(now, |closed| now.max(closed + apart));
+        // What still waits for answers that are owed waits no longer.
+        let early = self.handed.first().map_or(Duration::ZERO, |(at, _)| at.saturating_sub(earliest));
+        for (at, _) in &mut self.handed {
+            *at -= early;
+        }
+        let at = self.last.map_or(earliest + after, |(came, at, before)| {
+            let breath = if before == signal { Duration::ZERO } else { BREATH };
+            earliest.max(at.saturating_sub(early) + breath.max(now.saturating_sub(came)))
+        });
+        at.min(now + self.kill.saturating_sub(now) / 2)
+    }
+
+    /// Whether this signal was sent, or is to be forwarded.
+    fn is_told(&self, signal: GroupSignal) -> bool {
+        self.sent.contains(&signal) || self.handed.iter().any(|(_, waits)| *waits == signal)
     }
 
     /// Closes the child's stdin at this time or before, but not in the moment of a signal.
     fn close_by(&mut self, at: Duration) {
         if self.closed.is_none() {
-            let at = self.told.map_or(at, |told| at.max(told + APART));
+            let at = self.told.map_or(at, |told| at.max(told + APART).min(self.begun + APART * 2));
             self.close = Some(self.close.map_or(at, |planned| planned.min(at)));
         }
     }
 
     fn plan(&mut self, term: Duration, grace: Duration) {
-        if !self.sent.contains(&GroupSignal::Term) {
+        if !self.is_told(GroupSignal::Term) {
             self.term = Some(self.term.map_or(term, |earlier| earlier.min(term)));
         }
         self.kill = self.kill.min(term + grace);
@@ -198,16 +230,11 @@ impl Ladder {
         self.over = self.killed;
         // Nobody is left who could mistake one for the other.
         self.close = self.close.map(|_| now);
-        if self.sent.is_empty() {
-            for (at, _) in &mut self.handed {
-                *at = now;
-            }
-            if self.handed.is_empty() {
-                self.term = Some(now);
-                self.kill = self.kill.min(now + graces.term);
-            }
+        if self.sent.is_empty() && self.handed.is_empty() {
+            self.term = Some(now);
+            self.kill = self.kill.min(now + graces.term);
         }
-        for (at, _) in &mut self.rest {
+        for (at, _) in self.handed.iter_mut().chain(&mut self.rest) {
             *at = now;
         }
         self.look = Some(now);
@@ -234,15 +261,15 @@ impl Ladder {
             return Some(Step::CloseStdin);
         }
         if !self.killed {
+            if self.rest.first().is_some_and(|(at, _)| is_due(*at)) {
+                return Some(Step::Tell(self.rest.remove(0).1, Whom::Rest));
+            }
             if self.handed.first().is_some_and(|(at, _)| is_due(*at)) {
                 let (_, signal) = self.handed.remove(0);
                 return Some(self.tell(signal, now));
             }
             if self.term.is_some_and(is_due) {
                 return Some(self.tell(GroupSignal::Term, now));
-            }
-            if self.rest.first().is_some_and(|(at, _)| is_due(*at)) {
-                return Some(Step::Tell(self.rest.remove(0).1, Whom::Rest));
             }
             if is_due(self.kill) {
                 self.killed = true;
@@ -303,10 +330,12 @@ impl Ladder {
         self.left
     }
 
-    /// Whether this exit is the effect of a signal that we sent or forwarded, as the system or a shell reports it.
+    /// Whether this exit is the effect of a signal that we sent or got, as the system or a shell reports it. Who signals us
+    /// may signal the child too, and before we do.
     pub(super) fn explains(&self, exit: Exit) -> bool {
         let killed = self.killed.then_some(GroupSignal::Kill);
-        self.sent.iter().chain(&killed).any(|signal| {
+        let handed = self.handed.iter().map(|(_, signal)| *signal);
+        self.sent.iter().copied().chain(handed).chain(killed).any(|signal| {
             let number = signal.number();
             exit == Exit::Signal(number) || exit == Exit::Code(128 + number)
         })
@@ -398,11 +427,70 @@ mod tests {
         assert_eq!((ladder.due(ms(0)), ladder.due(ms(100))), (Some(Step::CloseStdin), None));
         ladder.take(Way::Signalled(Term, Duration::ZERO), ms(100), GRACES);
         ladder.take(Way::Signalled(Term, Duration::ZERO), ms(100), GRACES);
-        let steps = climbed(&mut ladder);
-        let (told, rest): (Vec<_>, Vec<_>) = steps.into_iter().partition(|(at, _)| *at == 150);
-        assert_eq!(told, [Int, Term, Term].map(|signal| (150, Step::Tell(signal, Leader))));
-        assert_eq!(rest[..2], [Int, Term].map(|signal| (350, Step::Tell(signal, Rest))), "once");
-        assert_eq!(rest[2..], end(1650));
+        let leader = |signal| Step::Tell(signal, Leader);
+        let told = [(150, leader(Int)), (250, leader(Term)), (250, leader(Term))];
+        let rest = [(350, Step::Tell(Int, Rest)), (450, Step::Tell(Term, Rest))];
+        assert_eq!(climbed(&mut ladder), [&told[..], &rest, &end(1750)].concat());
+    }
+
+    /// The steps of a ladder that further reasons are added to, each at its time in milliseconds.
+    fn played(graces: Graces, ways: &[(u64, Way)]) -> Vec<(u128, Step)> {
+        let mut ladder = Ladder::new(ms(ways[0].0));
+        let mut steps = Vec::new();
+        for (number, (at, way)) in ways.iter().enumerate() {
+            ladder.take(*way, ms(*at), graces);
+            let until = ways.get(number + 1).map_or(Duration::MAX, |(at, _)| ms(*at));
+            let mut now = ms(*at);
+            loop {
+                while let Some(step) = ladder.due(now) {
+                    steps.push((now.as_millis(), step));
+                }
+                match ladder.next().filter(|at| *at < until) {
+                    Some(at) => now = at,
+                    None => break,
+                }
+            }
+        }
+        steps
+    }
+
+    const INT: Way = Way::Signalled(Int, Duration::ZERO);
+    const TERM: Way = Way::Signalled(Term, Duration::ZERO);
+
+    #[test]
+    fn signals_that_wait_keep_their_distance() {
+        let leader = |signal| Step::Tell(signal, Leader);
+        let steps = played(GRACES, &[(0, Way::HostEnd), (5, INT), (105, TERM)]);
+        assert_eq!(steps[..3], [CLOSED, (150, leader(Int)), (250, leader(Term))]);
+        // Both reach us at once when we were held up.
+        let steps = played(GRACES, &[(0, INT), (0, TERM)]);
+        assert_eq!(steps[..3], [(0, leader(Int)), (50, leader(Term)), (200, Step::CloseStdin)]);
+    }
+
+    #[test]
+    fn many_signals_do_not_put_off_the_end_of_input_for_long() {
+        let signals: Vec<(u64, Way)> = (0..10).map(|number| (number * 100, INT)).collect();
+        let steps = played(GRACES, &signals);
+        assert!(steps.contains(&(300, Step::CloseStdin)), "{steps:?}");
+    }
+
+    #[test]
+    fn a_signal_to_us_stands_for_our_own_of_that_kind() {
+        let graces = Graces { stop: ms(100), ..GRACES };
+        let steps = played(graces, &[(0, Way::HostEnd), (10, TERM)]);
+        assert_eq!(steps[..3], [&[CLOSED][..], &tell(150, Term)].concat());
+        assert_eq!(steps.len(), 5, "{steps:?}");
+    }
+
+    #[test]
+    fn short_graces_leave_room_for_all_of_it() {
+        let graces = Graces { stop: ms(20), term: ms(100) };
+        let steps = played(graces, &[(0, TERM)]);
+        assert_eq!(steps[..2], [(0, Step::Tell(Term, Leader)), (50, Step::CloseStdin)]);
+        assert_eq!(steps[3], (100, Step::Kill));
+        let steps = played(graces, &[(0, Way::HostEnd), (10, INT)]);
+        let at = |step| steps.iter().position(|(_, other)| *other == step);
+        assert!(at(Step::Tell(Int, Leader)).is_some_and(|told| Some(told) < at(Step::Kill)), "{steps:?}");
     }
 
     #[test]

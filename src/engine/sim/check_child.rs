@@ -219,7 +219,7 @@ impl Checker {
         let Some(message) = parse::message(line).filter(Message::is_request) else {
             let cancels =
                 parse::message(line).is_some_and(|message| message.method() == "notifications/cancelled");
-            // One that drains has spoken, or has asked something.
+            // One that drains has heard requests, and what is for it cannot wait for the next one.
             let drains = self.phase == Phase::Draining;
             if !self.kid().heard || !cancels && !drains {
                 violated!("the first that a child hears is a request", "child {child}: {line}");

@@ -192,9 +192,13 @@ impl Checker {
         let good = match pages.and_then(|pages| pages.by_cursor.get(cursor)).or(disk.as_ref()) {
             Some(page) => stale(page) == *result,
             None if result["tools"][0]["name"] == STATUS_TOOL => !known && cursor.is_empty(),
-            // Nothing but empty lists, or pages without a first one, has ever been seen.
+            // Nothing but empty lists has ever been seen, or a server has a second page and says that its first is empty.
             None => pages.is_some_and(|pages| {
-                (!known || of_this_run && !pages.by_cursor.contains_key(""))
+                let empty = result
+                    .as_object()
+                    .is_some_and(|result| result.values().filter_map(Value::as_array).any(Vec::is_empty));
+                let first = cursor.is_empty() && !pages.by_cursor.contains_key("");
+                (!known || of_this_run && first && empty)
                     && pages.seen.iter().any(|page| stale(page) == *result)
             }),
         };

@@ -15,6 +15,8 @@ const TERM_GRACE: Duration = Duration::from_secs(2);
 const HANDED: Duration = Duration::from_millis(1500);
 /// The least time between a forwarded signal and the end of the child's input.
 const APART: Duration = Duration::from_millis(150);
+/// The least time between two different signals.
+const BREATH: Duration = Duration::from_millis(50);
 /// How long a server that still owes answers may go on before it gets the signal.
 const OWING: Duration = Duration::from_millis(500);
 /// The least time that a serving server has from the end of its input to SIGTERM.
@@ -33,8 +35,10 @@ pub(super) struct Stop {
     /// From when on SIGKILL may come because of a signal to us.
     may_kill: Option<Duration>,
     killed: bool,
-    /// When a signal to us was last forwarded.
-    told: Option<Duration>,
+    /// When a signal to us was first forwarded, and when last.
+    told: Option<(Duration, Duration)>,
+    /// The last signal to us: when it came, and when it is to be forwarded.
+    last: Option<(Duration, Duration, GroupSignal)>,
     /// It can no longer be used.
     pub unfit: bool,
     pub empty: bool,
@@ -51,14 +55,23 @@ impl Checker {
         if kid.exit.is_some() && (!kid.laddered || left || kid.stop.empty) {
             return;
         }
-        let at = match kid.stop.closed {
-            Some(closed) => now.max(closed + APART),
-            None if owes && !kid.laddered => now + OWING,
-            None => now,
-        };
-        for (due, _) in &mut kid.stop.due {
-            *due = at.min(*due);
+        let (gone, stop) = (kid.exit.is_some(), &mut kid.stop);
+        let earliest = stop.closed.filter(|_| !gone).map_or(now, |closed| now.max(closed + APART));
+        let early = stop.due.front().map_or(Duration::ZERO, |(due, _)| due.saturating_sub(earliest));
+        for (due, _) in &mut stop.due {
+            *due -= early;
         }
+        // As long after the one before it as it has come after that.
+        let at = match stop.last.filter(|_| !gone) {
+            Some((came, at, before)) => {
+                let breath = if before == signal { Duration::ZERO } else { BREATH };
+                earliest.max(at.saturating_sub(early) + breath.max(now.saturating_sub(came)))
+            }
+            None if owes && !kid.laddered => now + OWING,
+            None => earliest,
+        };
+        let at = stop.may_kill.map_or(at, |kill| at.min(now + kill.saturating_sub(now) / 2));
+        stop.last = Some((now, at, signal));
         if !kid.stop.due.is_empty() || !kid.stop.sent.is_empty() {
             self.cover.hit("signal after signal");
         }
@@ -76,7 +89,7 @@ impl Checker {
             violated!("stdin is closed once", "child {child}");
         }
         let told = kid.stop.told.filter(|_| kid.exit.is_none());
-        if told.is_some_and(|told| now < told + APART) {
+        if told.is_some_and(|(first, last)| now < (last + APART).min(first + APART * 2)) {
             violated!("a signal and the end of input come apart", "child {child}, told at {told:?}");
         }
         kid.laddered = true;
@@ -103,7 +116,7 @@ impl Checker {
             violated!("a signal to us is handed on", "{due:?} of {at:?} comes no sooner than {now:?}");
         }
         if forwards {
-            kid.stop.told = Some(now);
+            kid.stop.told = Some((kid.stop.told.map_or(now, |(first, _)| first), now));
         }
         if forwards && !gone && kid.stop.closed.is_some_and(|closed| now < closed + APART) {
             violated!("a signal and the end of input come apart", "child {child}: {signal:?}");
@@ -185,9 +198,9 @@ impl Checker {
             return Ok(());
         };
         let left = kid.stop.sent.is_empty() && matches!(kid.exit, Some(Exit::Code(_)));
-        let told = kid.stop.told.filter(|_| !kid.stop.killed);
-        if kid.stop.closed.is_none() && kid.exit.is_none() && told.is_some_and(|told| now > told + APART) {
-            violated!("a signal to us ends the child's input", "told at {told:?}");
+        let late = |(first, last): (Duration, Duration)| now > (last + APART).min(first + APART * 2);
+        if kid.stop.closed.is_none() && kid.exit.is_none() && kid.stop.told.is_some_and(late) {
+            violated!("a signal to us ends the child's input", "told at {:?}", kid.stop.told);
         }
         if let Some((at, signal)) = kid.stop.due.front().filter(|(at, _)| *at <= now && !left) {
             violated!("a signal to us is handed on", "{signal:?} of {at:?}");
