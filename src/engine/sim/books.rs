@@ -132,8 +132,8 @@ pub(super) struct Kid {
     pub compares: BTreeMap<String, (String, usize)>,
     /// Those of them that it has answered: what it says to one again is no answer.
     pub compared: BTreeSet<String>,
-    /// Requests that we have answered in its place.
-    pub late: BTreeMap<String, Request>,
+    /// Requests that we have answered in its place, and the name under which it knows each, if that is another one.
+    pub late: BTreeMap<String, (Request, Option<String>)>,
     /// It has been written a request of the host.
     pub heard: bool,
     /// It has answered something.

@@ -324,9 +324,8 @@ impl Checker {
             if large {
                 self.kid().compares.remove(&id);
             }
-            // A later request under the same id is known to the child by another.
-            let renamed = self.alias_of(child, &id).is_some_and(|alias| said.line.contains(&alias));
-            if let Some(request) = self.late_answer(&id, renamed).filter(|_| !large) {
+            let alias = self.alias_of(child, &id).filter(|alias| said.line.contains(alias));
+            if let Some(request) = self.late_answer(&id, alias.as_deref()).filter(|_| !large) {
                 self.cover.hit("late answer kept");
                 self.memory.late = Some(id.clone());
                 if request.message.method() == "server/discover" {
@@ -345,8 +344,11 @@ impl Checker {
         }
     }
 
-    fn late_answer(&mut self, id: &str, renamed: bool) -> Option<Request> {
-        if renamed { None } else { self.kid().late.remove(id) }
+    /// The request that is answered late under this alias. A later one under the same id is known to the child by another.
+    fn late_answer(&mut self, id: &str, alias: Option<&str>) -> Option<Request> {
+        let late = &mut self.kid().late;
+        late.get(id).filter(|(_, known)| known.as_deref() == alias)?;
+        late.remove(id).map(|(request, _)| request)
     }
 
     fn compares(&mut self, child: u32, method: &str, page: usize, result: &Value) {

@@ -499,10 +499,10 @@ impl Checker {
                 }
                 (Some(_), "") | (_, "notifications/progress" | "notifications/cancelled") => {}
                 (None, "notifications/subscriptions/acknowledged") if modern => {
-                    // Of a stream that the host has closed, and whose id it has used again.
+                    // Of a stream that is over, or whose id the host has used again.
                     let named = message.params["_meta"]["io.modelcontextprotocol/subscriptionId"].to_string();
                     let is_another =
-                        named == OLDER || self.open.get(&named).is_some_and(|request| !request.stream);
+                        named == OLDER || self.open.get(&named).is_none_or(|request| !request.stream);
                     if self.memory.acknowledged.as_ref().is_some_and(|(_, hears)| *hears) && !is_another {
                         violated!("what a child says reaches the host", "{inner}");
                     }

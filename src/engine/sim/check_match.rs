@@ -161,8 +161,9 @@ impl Checker {
         let is_it =
             |said: &Said| said.inner.iter().filter_map(|it| parse::message(it)).any(|it| it.id == message.id);
         let kid = self.kid();
-        let found = kid.glued.iter().position(|(at, said)| (*at <= now || over) && is_it(said));
-        let Some(found) = found else {
+        let due = kid.glued.iter().any(|(at, said)| (*at <= now || over) && is_it(said));
+        // The first of several decides when, and the last one what.
+        let Some(found) = kid.glued.iter().rposition(|(_, said)| is_it(said)).filter(|_| due) else {
             violated!("an answer behind noise waits for its own line", "{line}");
         };
         self.cover.hit("answer behind noise believed");
@@ -281,13 +282,14 @@ impl Checker {
         !self.rules.twins && kid.answered.iter().any(|known| known == id) && !kid.unreadable.iter().any(named)
     }
 
-    /// An answer that belongs to no request has reached the host.
+    /// An answer that belongs to no request has reached the host, or several in one line.
     pub(super) fn strays(&mut self, line: &str) -> Checked {
+        let answers = parse::elements(line).map_or(1, |elements| elements.len());
         let kid = self.kid();
-        if kid.strays == 0 {
+        if kid.strays < answers {
             violated!("only answers that it waits for reach the host", "{line}");
         }
-        kid.strays -= 1;
+        kid.strays -= answers;
         if kid.strays == 0 {
             kid.unreadable.clear();
         }
@@ -310,7 +312,11 @@ impl Checker {
         let said = matches!(&self.current, Seen::Child(child, said)
             if *child == self.living && said.line.trim() == line);
         let value: serde_json::Value = serde_json::from_str(line).unwrap_or_default();
-        said && value["jsonrpc"] == "2.0" && (value.get("result").is_some() || value.get("error").is_some())
+        let answers = |value: &serde_json::Value| {
+            value["jsonrpc"] == "2.0" && (value.get("result").is_some() || value.get("error").is_some())
+        };
+        // To an array that no revision was agreed for.
+        said && value.as_array().map_or_else(|| answers(&value), |all| all.iter().all(answers))
     }
 
     /// An error without id, which may be the answer to an unreadable line.

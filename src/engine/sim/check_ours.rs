@@ -63,13 +63,14 @@ impl Checker {
         if !matches!(self.current, Seen::Child(..)) {
             self.is_owed(id, request.at);
         }
+        let alias = self.alias_of(self.living, id);
         if let Some(kid) = request.at.filter(|at| *at == self.living).and_then(|at| self.kids.get_mut(&at))
             && !kid.gone
             && !matches!(self.current, Seen::Child(..))
             && request.is_soon()
             && kid.serving_since.is_none()
         {
-            kid.late.insert(id.to_owned(), request.clone());
+            kid.late.insert(id.to_owned(), (request.clone(), alias));
         }
         if request.cancelled {
             violated!("what the host has cancelled gets no answer of ours", "{line}");
