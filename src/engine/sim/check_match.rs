@@ -160,10 +160,15 @@ impl Checker {
         let over = self.kid().exit.is_some();
         let is_it =
             |said: &Said| said.inner.iter().filter_map(|it| parse::message(it)).any(|it| it.id == message.id);
+        let twins = self.rules.twins;
         let kid = self.kid();
         let due = kid.glued.iter().any(|(at, said)| (*at <= now || over) && is_it(said));
         // The first of several decides when, and the last one what.
-        let Some(found) = kid.glued.iter().rposition(|(_, said)| is_it(said)).filter(|_| due) else {
+        // Under twins nobody can tell which of two requests an answer is for.
+        let verbatim = |said: &Said| twins && said.inner.iter().any(|it| it.trim() == line);
+        let found = kid.glued.iter().rposition(|(_, said)| is_it(said) && verbatim(said));
+        let found = found.or_else(|| kid.glued.iter().rposition(|(_, said)| is_it(said)));
+        let Some(found) = found.filter(|_| due) else {
             violated!("an answer behind noise waits for its own line", "{line}");
         };
         self.cover.hit("answer behind noise believed");
@@ -192,7 +197,9 @@ impl Checker {
     ) -> Option<(Message, String)> {
         let alias = message.id.clone().filter(|id| id.starts_with(OURS) && id.contains(":again:"))?;
         let own = |request: &&super::books::Request| {
-            request.at != Some(child) && Self::as_written(line, request) == request.line
+            request.at != Some(child)
+                && request.withheld.is_none()
+                && Self::as_written(line, request) == request.line
         };
         // Of those that differ in nothing but their ids the oldest is written first that may be.
         let order = |request: &&super::books::Request| (self.is_doubted(request), request.number);

@@ -180,7 +180,8 @@ impl Checker {
         let method = request.message.method();
         let pages = self.lists.get(method);
         let of_this_run = pages.is_some_and(|pages| !pages.by_cursor.is_empty());
-        let disk = self.disk_has(method, None).filter(|_| cursor.is_empty() && !of_this_run);
+        let has_first = pages.is_some_and(|pages| pages.by_cursor.contains_key(""));
+        let disk = self.disk_has(method, None).filter(|_| cursor.is_empty() && !has_first);
         let known = of_this_run || disk.is_some();
         let stale = |page: &Value| {
             let mut page = page.clone();
@@ -189,17 +190,20 @@ impl Checker {
             }
             page
         };
-        let of = if of_this_run { pages.map_or(0, |pages| pages.from) } else { 0 };
-        let good = match pages.and_then(|pages| pages.by_cursor.get(cursor)).or(disk.as_ref()) {
-            Some(page) => stale(page) == *result,
-            None if result["tools"][0]["name"] == STATUS_TOOL => !known && cursor.is_empty(),
+        let from_disk = disk.as_ref().is_some_and(|page| stale(page) == *result);
+        let of = if of_this_run && !from_disk { pages.map_or(0, |pages| pages.from) } else { 0 };
+        let good = match (pages.and_then(|pages| pages.by_cursor.get(cursor)), &disk) {
+            (Some(page), _) => stale(page) == *result,
+            (None, Some(page)) if stale(page) == *result => true,
+            // The disk may have come when there was a second page of this run already.
+            (None, Some(_)) if !of_this_run => false,
+            (None, _) if result["tools"][0]["name"] == STATUS_TOOL => !known && cursor.is_empty(),
             // Nothing but empty lists has ever been seen, or a server has a second page and says that its first is empty.
-            None => pages.is_some_and(|pages| {
+            (None, _) => pages.is_some_and(|pages| {
                 let empty = result
                     .as_object()
                     .is_some_and(|result| result.values().filter_map(Value::as_array).any(Vec::is_empty));
-                let first = cursor.is_empty() && !pages.by_cursor.contains_key("");
-                (!known || of_this_run && first && empty)
+                (!known || of_this_run && cursor.is_empty() && !has_first && empty)
                     && pages.seen.iter().any(|page| stale(page) == *result)
             }),
         };
