@@ -194,9 +194,13 @@ def memory_steps(_: Path) -> list[Step]:
     ]
 
 
+BEGUN = datetime.now(UTC)
+"""When this run began: what is asked of a server does not change in the middle of it."""
+
+
 def time_steps(_: Path) -> list[Step]:
     """Of mcp-server-time, in a timezone where it is about noon: a new day would be a difference."""
-    ahead = 12 - datetime.now(UTC).hour
+    ahead = 12 - BEGUN.hour
     zone = f"Etc/GMT{-ahead:+d}"
     at_noon = {"source_timezone": zone, "time": "13:30", "target_timezone": "Asia/Kathmandu"}
     return [
