@@ -8,7 +8,7 @@ use super::books::{Ask, Expected, Greeted, Pages, Request, Tool};
 use super::check::{Checked, Checker, Seen, violated};
 use super::check_child::OURS;
 use super::check_era::Opened;
-use super::check_match::{OLDER, is_doubtful};
+use super::check_match::{OLDER, is_doubtful, twin};
 use super::parse::{self, Message};
 use super::server::Shape;
 use super::world::Said;
@@ -217,7 +217,14 @@ impl Checker {
             }
             (Some("notifications/progress"), _) if self.rules.twins && !is_said(line) => Ok(()),
             (Some(method), _) => {
-                if !is_said(line) {
+                // What names a stream that is over passes as it came.
+                let subscription =
+                    message.params["_meta"]["io.modelcontextprotocol/subscriptionId"].to_string();
+                let mut either = [twin(&subscription), subscription].into_iter();
+                let is_over = !either.any(|id| self.open.get(&id).is_some_and(|request| request.stream));
+                let acknowledges = method == "notifications/subscriptions/acknowledged";
+                let as_it_came = acknowledges && is_over && said.line.trim() == line;
+                if !is_said(line) && !as_it_came {
                     violated!("forwarded bytes are the bytes received", "{line}");
                 }
                 if self.memory.acknowledged.as_ref().is_some_and(|(told, hears)| told == line && !hears) {

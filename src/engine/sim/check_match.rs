@@ -176,16 +176,35 @@ impl Checker {
         Ok((child, self.kid().glued.remove(found).1))
     }
 
-    /// A message behind noise was taken for one.
+    /// A message behind noise was taken for one. What a child owed and says like this is given.
     pub(super) fn is_salvaged(&mut self) {
         self.cover.hit("message salvaged from noise");
-        let now = self.now;
-        let kid = self.kid();
-        for (at, said) in &kid.glued {
-            for message in said.inner.iter().filter_map(|line| parse::message(line)).filter(|_| *at <= now) {
-                message.id.map(|id| kid.late.remove(&id));
+        let (now, child) = (self.now, self.living);
+        let open = &self.open;
+        let Some(kid) = self.kids.get_mut(&child) else { return };
+        let ids = |said: &Said| -> Vec<String> {
+            said.inner.iter().filter_map(|line| parse::message(line)?.id).collect()
+        };
+        let awaited = |said: &Said| {
+            ids(said).iter().any(|id| open.get(id).is_some_and(|request| request.at == Some(child)))
+        };
+        let mut given = Vec::new();
+        for (_, said) in kid.glued.iter().filter(|(at, said)| *at <= now && !awaited(said)) {
+            for id in ids(said) {
+                kid.late.remove(&id);
             }
+            let exact: Vec<String> = kid.owed.iter().filter(|id| names(&said.line, id)).cloned().collect();
+            let twins =
+                kid.owed.iter().filter(|id| exact.is_empty() && names(&said.line, &twin(id))).cloned();
+            given.extend(twins.collect::<Vec<_>>());
+            given.extend(exact);
         }
+        kid.owed.retain(|id| !given.contains(id));
+        // Others of the same id stand for nothing any more.
+        let is_over = |said: &Said| {
+            given.iter().any(|id| names(&said.line, id) || names(&said.line, &twin(id))) && !awaited(said)
+        };
+        kid.glued.retain(|(_, said)| !is_over(said));
     }
 
     /// A request of the host that was written under an id of ours, and its line as the host wrote it.
@@ -285,8 +304,9 @@ impl Checker {
     /// Whether this child has just answered this, and no line that could not be read may have the same id.
     pub(super) fn is_second_answer(&self, child: u32, id: &str) -> bool {
         let kid = &self.kids[&child];
-        let named = |line: &String| ["", " "].iter().any(|gap| line.contains(&format!("\"id\":{gap}{id}")));
-        !self.rules.twins && kid.answered.iter().any(|known| known == id) && !kid.unreadable.iter().any(named)
+        !self.rules.twins
+            && kid.answered.iter().any(|known| known == id)
+            && !kid.unreadable.iter().any(|line| names(line, id))
     }
 
     /// An answer that belongs to no request has reached the host, or several in one line.
@@ -343,6 +363,15 @@ impl Checker {
         }
         Ok(())
     }
+}
+
+/// Whether a line, whatever it is, has a member `id` with just this value.
+fn names(line: &str, id: &str) -> bool {
+    line.match_indices("\"id\"").any(|(at, key)| {
+        let value = line[at + key.len()..].trim_start().strip_prefix(':').map(str::trim_start);
+        let rest = value.and_then(|value| value.strip_prefix(id));
+        rest.is_some_and(|rest| rest.starts_with([',', '}', ' ', '\t']))
+    })
 }
 
 fn value_at(message: &Message, path: &[&str]) -> Option<String> {
