@@ -13,6 +13,8 @@ use crate::wire::{Id, remains_of};
 
 /// The most ids and tokens that are known, the last ones.
 const DONE: usize = 512;
+/// The most bytes that one of them holds: an id may be as long as a line, and nobody's is.
+const LONGEST: usize = 256;
 
 /// What one child may still say about lines that could not be read.
 #[derive(Debug, Default)]
@@ -68,7 +70,8 @@ impl Strays {
     /// The child has answered a request that it knows by these.
     pub(super) fn done(&mut self, id: Id, token: Option<&Id>) {
         let token = token.filter(|token| **token != id).cloned();
-        for name in [Some(id), token].into_iter().flatten() {
+        let names = [Some(id), token].into_iter().flatten();
+        for name in names.filter(|name| name.size() <= LONGEST) {
             if self.done.len() == DONE {
                 self.done.pop_front();
             }
@@ -92,7 +95,7 @@ impl Strays {
 mod tests {
     use bytes::Bytes;
 
-    use super::{DONE, Strays};
+    use super::{DONE, LONGEST, Strays};
     use crate::wire::Id;
 
     fn id(json: &str) -> Id {
@@ -149,5 +152,7 @@ mod tests {
         assert_eq!(strays.done.len(), DONE);
         assert!(strays.has_answered(&Id::text(&(3 * DONE - 1).to_string())));
         assert!(!strays.has_answered(&Id::text("0")));
+        strays.done(Id::text(&"x".repeat(LONGEST + 1)), Some(&Id::text("y")));
+        assert!(strays.has_answered(&Id::text("y")) && strays.done.iter().all(|id| id.size() <= LONGEST));
     }
 }

@@ -77,6 +77,15 @@ impl Id {
         self.key == other.key && (self.raw == other.raw || matches!(self.key, Key::Text(_)))
     }
 
+    /// How many bytes it holds besides itself.
+    pub fn size(&self) -> usize {
+        let key = match &self.key {
+            Key::Int(_) => 0,
+            Key::Big(text) | Key::Text(text) => text.len(),
+        };
+        key + self.raw.as_ref().map_or(0, |raw| raw.len())
+    }
+
     /// The JSON text to write: the one that came, where one came.
     pub fn to_json(&self) -> String {
         if let Some(raw) = &self.raw {
