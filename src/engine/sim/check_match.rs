@@ -82,9 +82,15 @@ impl Checker {
         let kid = &self.kids[&child];
         if is_answer(&message) {
             let id = message.id.as_ref()?;
+            // What was written under its own id is answered under it: nothing older under that id is owed any more.
+            let is_its_own = |id: &String| {
+                self.open.get(id).is_some_and(|request| request.at == Some(child))
+                    && !kid.aliases.values().any(|own| own == id)
+            };
             let known = match self.known_as(child, id) {
                 Some(known)
                     if !self.rules.twins
+                        && !is_its_own(&known)
                         && kid.owed.contains(&known)
                         && !kid.aliases.contains_key(id)
                         && !kid.late.contains_key(&known) =>
