@@ -14,6 +14,10 @@
 //!                                    the lease
 //! ```
 //!
+//! A server may ask for a renewal itself, and would get the next token, and void ours. So such a request is not passed on:
+//! the session is renewed in its place ([`Event::Wanted`]), and it gets the API's answer with the stand-in in it. Tokens in
+//! other answers are replaced too.
+//!
 //! It does and decides nothing: of an answer that says that the session is over it tells ([`Event::Refused`]), and waits for
 //! the [`Verdict`]. Of what came of every other attempt it tells too ([`Event::Ended`]), before the first byte of the answer
 //! is handed on. A request is sent at most twice, and the second time only by a verdict, after an answer that proves that
@@ -32,7 +36,9 @@ mod outcome;
 mod payload;
 mod pending;
 mod relay;
+mod renewal;
 mod reply;
+mod scrub;
 mod stand_in;
 #[cfg(test)]
 mod tests;
@@ -43,6 +49,7 @@ use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
+use bytes::Bytes;
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
@@ -56,6 +63,8 @@ pub use entrance::{Auth, Entrance};
 #[cfg(test)]
 pub(crate) use relay::PLANTED;
 use relay::Relay;
+pub use renewal::Renewals;
+pub use scrub::Disguise;
 pub use stand_in::{random_path, stand_in};
 pub use upstream::{NotAnUpstream, Upstream};
 
@@ -73,6 +82,10 @@ pub struct Options {
     pub auth: Auth,
     /// How the server shows that it may come in.
     pub entrance: Entrance,
+    /// Which requests are renewals. `None` where that is not known.
+    pub renewals: Option<Renewals>,
+    /// What the server sees in the place of a token.
+    pub disguise: Disguise,
 }
 
 /// What is asked with.
@@ -86,13 +99,26 @@ pub enum Published {
     Token(TokenId, SecretString),
 }
 
-/// What becomes of a refused request.
+/// What becomes of a request that waits.
 #[derive(Clone, Debug)]
 pub struct Verdict {
-    /// Which one, by the number in [`Event::Refused`].
+    /// Which one, by the number in [`Event::Refused`] or [`Event::Wanted`].
     pub request: RequestId,
-    /// What it is made once more with. `None`: the answer is handed back as it is.
-    pub again: Option<(TokenId, SecretString)>,
+    /// What becomes of it.
+    pub word: Word,
+}
+
+/// What becomes of a request that waits.
+#[derive(Clone, Debug)]
+pub enum Word {
+    /// A refused one is answered as the API has answered it. A renewal is not made.
+    AsItIs,
+    /// A refused one is made once more, with this.
+    Again(TokenId, SecretString),
+    /// A renewal is answered with this status and body, in which there may be tokens.
+    Answer(u16, Bytes),
+    /// A renewal was tried, and the API has not answered; why.
+    Failed(String),
 }
 
 /// The gateway's side of the lease.
@@ -104,13 +130,22 @@ pub struct Side {
     pub tell: mpsc::UnboundedSender<Event>,
     /// The verdicts.
     pub verdicts: mpsc::UnboundedReceiver<Verdict>,
+    /// Tokens that were in answers of the API.
+    pub seen: mpsc::UnboundedSender<SecretString>,
+}
+
+/// Who hears what comes of requests.
+#[derive(Debug)]
+struct Ears {
+    tell: mpsc::UnboundedSender<Event>,
+    seen: mpsc::UnboundedSender<SecretString>,
 }
 
 /// Serves those who knock, until dropped; then all that is under way ends. Needs a tokio runtime, and ends at once where
 /// the system refuses to wait for the door.
 pub async fn serve(door: Door, options: Options, client: reqwest::Client, side: Side) {
-    let Side { tokens, tell, mut verdicts } = side;
-    let relay = Arc::new(Relay::new(door.port(), options, client, tokens, tell));
+    let Side { tokens, tell, mut verdicts, seen } = side;
+    let relay = Arc::new(Relay::new(door.port(), options, client, tokens, Ears { tell, seen }));
     let Ok(listener) = TcpListener::from_std(door.into_listener()) else { return };
     let mut listening =
         pin!(listen::listen(listener, listen::MOST, |stream| { connection(stream, Arc::clone(&relay)) }));

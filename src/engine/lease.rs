@@ -20,6 +20,7 @@
 //! 3. A token is given up only because its time has passed, or because the API has said so of this very token.
 //! 4. What serves is what was published last.
 //! 5. One token is not renewed twice without a pause.
+//! 6. Each request of the server for a renewal gets one answer, once no renewal is under way.
 
 mod answer;
 pub mod io;
@@ -33,7 +34,7 @@ use std::time::Duration;
 
 pub use self::answer::Answer;
 
-use self::io::{Act, Cause, Event, Fact, Found, Standing, Token, TokenId};
+use self::io::{Act, Cause, Event, Fact, Found, RequestId, Standing, Token, TokenId};
 use self::refusal::{ANSWER, Doubt, Refusal};
 use self::renewal::{Schedule, Unwritten};
 use super::io::Now;
@@ -81,6 +82,12 @@ pub struct Lease {
     /// When is looked next, in monotonic time.
     look_at: Duration,
     unwritten: Option<Unwritten>,
+    /// Requests of the server for a renewal, which wait for one that is under way.
+    wanted: Vec<RequestId>,
+    /// What was planned when the renewal that is under way was begun before its time.
+    planned: Option<Schedule>,
+    /// When the last renewal succeeded, in monotonic time.
+    granted_at: Option<Duration>,
     /// When a request was last let through although the session has expired.
     probed: Option<Duration>,
     /// What was told of the file last: it is told once.
@@ -112,6 +119,9 @@ impl Lease {
             answered: 0,
             look_at: now.mono + LOOK,
             unwritten: None,
+            wanted: Vec::new(),
+            planned: None,
+            granted_at: None,
             probed: None,
             unusable: None,
             unusable_at: None,
@@ -145,6 +155,8 @@ impl Lease {
                 let arrived = self.now.mono;
                 self.refusals.push_back(Refusal { request, token, certain, arrived, looking: None });
             }
+            Event::Wanted(request) => self.wanted(request),
+            Event::Seen(token) => self.seen(token),
             Event::Ended(token, end) => self.ended(token, end),
             Event::Lacked | Event::Lost(_) | Event::Timer => {}
         }

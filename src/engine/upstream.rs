@@ -133,6 +133,8 @@ impl Engine {
             | Event::Stirred
             | Event::Renewed(_)
             | Event::Written(..)
+            | Event::Wanted(_)
+            | Event::Seen(_)
             | Event::Refused { .. }
             | Event::Timer => {}
         }
@@ -167,11 +169,14 @@ impl Engine {
                 Act::Verdict(request, other) if self.injects().is_some() => {
                     verdicts.insert(request, other);
                 }
-                Act::Renew(_) | Act::RenewRegardless(..) if stopping => {}
+                Act::Renew(_) | Act::RenewRegardless(..) if stopping => {
+                    self.lease.iter_mut().for_each(Lease::let_go);
+                }
                 act @ (Act::Look(_)
                 | Act::Renew(_)
                 | Act::RenewRegardless(..)
                 | Act::Write(_)
+                | Act::Answer(_)
                 | Act::Verdict(..)) => {
                     self.outputs.push_back(Output::Session(act));
                 }

@@ -115,7 +115,9 @@ impl Porter {
     /// What no gateway for one API has to do with.
     fn is_of_our_kind(&self, request: &Parts) -> Result<(), Reply> {
         let refusal = |message| Err(Reply::refusal(StatusCode::NOT_IMPLEMENTED, "NOT_SUPPORTED", message));
-        if matches!(request.method, Method::CONNECT | Method::TRACE) {
+        // In letters of either case: some APIs read them so.
+        let method = request.method.as_str();
+        if [Method::CONNECT, Method::TRACE].iter().any(|no| method.eq_ignore_ascii_case(no.as_str())) {
             return refusal("this gateway knows neither CONNECT nor TRACE");
         }
         if request.headers.contains_key(UPGRADE) {

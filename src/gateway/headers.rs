@@ -5,9 +5,11 @@
 
 use hyper::HeaderMap;
 use hyper::header::{
-    CONNECTION, CONTENT_LENGTH, EXPECT, HOST, HeaderName, HeaderValue, TE, TRAILER, TRANSFER_ENCODING,
-    UPGRADE,
+    ACCEPT_ENCODING, CONNECTION, CONTENT_LENGTH, EXPECT, HOST, HeaderName, HeaderValue, TE, TRAILER,
+    TRANSFER_ENCODING, UPGRADE,
 };
+
+use super::scrub::Scrub;
 
 /// Makes the headers of a request those that the API gets, but for its authorization. `chunked`: its body has no length.
 pub(super) fn toward_upstream(headers: &mut HeaderMap, chunked: bool) {
@@ -16,6 +18,10 @@ pub(super) fn toward_upstream(headers: &mut HeaderMap, chunked: bool) {
     // The client library writes the API's own name, and waits for nobody's leave to send a body.
     headers.remove(HOST);
     headers.remove(EXPECT);
+    // What is compressed cannot be looked through for tokens.
+    if headers.contains_key(ACCEPT_ENCODING) {
+        headers.insert(ACCEPT_ENCODING, HeaderValue::from_static("identity"));
+    }
     if chunked {
         headers.remove(CONTENT_LENGTH);
         headers.insert(TRANSFER_ENCODING, HeaderValue::from_static("chunked"));
@@ -33,6 +39,19 @@ pub(super) fn toward_server(headers: &mut HeaderMap, chunked: bool) {
         headers.remove(CONTENT_LENGTH);
     }
     end_of_connection(headers, chunked);
+}
+
+/// Takes the tokens out of headers.
+pub(super) fn without_tokens(headers: &mut HeaderMap, scrub: &mut Scrub) {
+    for value in headers.values_mut() {
+        if scrub.is_clean(value.as_bytes()) {
+            continue;
+        }
+        // Where a token could stand, a stand-in can.
+        if let Ok(clean) = HeaderValue::from_bytes(&scrub.whole(value.as_bytes())) {
+            *value = clean;
+        }
+    }
 }
 
 fn end_of_connection(headers: &mut HeaderMap, chunked: bool) {

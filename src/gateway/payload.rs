@@ -14,7 +14,12 @@ use bytes::Bytes;
 use http_body::{Body, Frame, SizeHint};
 use http_body_util::BodyExt as _;
 use hyper::body::Incoming;
+use secrecy::SecretString;
+use tokio::sync::mpsc;
 use tokio::time::timeout;
+
+use super::headers;
+use super::scrub::Scrub;
 
 /// The longest body that is read whole before it is sent, and the most that is read to no end, in bytes.
 pub(super) const WHOLE: u64 = 1 << 20;
@@ -22,13 +27,14 @@ pub(super) const WHOLE: u64 = 1 << 20;
 const PATIENCE: Duration = Duration::from_secs(1);
 
 /// The body of an answer: what was read ahead, then the rest.
-#[derive(Debug)]
 pub(super) struct Payload {
     ahead: VecDeque<Result<Frame<Bytes>, reqwest::Error>>,
     /// `None` if there is no more.
     rest: Option<reqwest::Body>,
     /// How many bytes are still to come. `None` if nobody has said.
     length: Option<u64>,
+    /// What takes tokens out of it, and who hears of them. `None` if there are none in it.
+    scrub: Option<(Scrub, mpsc::UnboundedSender<SecretString>)>,
     /// What came before an error was given the time to be written: whoever hears of the error writes no more.
     written: bool,
 }
@@ -37,13 +43,41 @@ impl Payload {
     /// A body of the gateway's own.
     pub(super) fn own(bytes: Bytes) -> Self {
         let length = Some(bytes.len() as u64);
-        Self { ahead: VecDeque::from([Ok(Frame::data(bytes))]), rest: None, length, written: false }
+        Self {
+            ahead: VecDeque::from([Ok(Frame::data(bytes))]),
+            rest: None,
+            length,
+            scrub: None,
+            written: false,
+        }
     }
 
     /// The body of an API's answer.
     pub(super) fn passed(body: reqwest::Body) -> Self {
         let length = body.size_hint().exact();
-        Self { ahead: VecDeque::new(), rest: Some(body), length, written: false }
+        Self { ahead: VecDeque::new(), rest: Some(body), length, scrub: None, written: false }
+    }
+
+    /// The same without tokens. Those that are known by their form are told.
+    pub(super) fn without_tokens(
+        mut self,
+        mut scrub: Scrub,
+        seen: mpsc::UnboundedSender<SecretString>,
+    ) -> Self {
+        if self.length.is_some() {
+            scrub.keep_length();
+        }
+        self.scrub = Some((scrub, seen));
+        self
+    }
+
+    /// A copy of the whole text. `None` if there is more to come, or more than text.
+    pub(super) fn whole(&self) -> Option<Vec<u8>> {
+        let mut whole = Vec::new();
+        for frame in &self.ahead {
+            whole.extend_from_slice(frame.as_ref().ok()?.data_ref()?);
+        }
+        self.rest.is_none().then_some(whole)
     }
 
     /// Reads the beginning, until there is this much or this time has passed, and returns a copy of so much of it.
@@ -68,6 +102,44 @@ impl Payload {
     }
 }
 
+/// What comes of a body at once.
+type Next = Option<Result<Frame<Bytes>, reqwest::Error>>;
+
+impl Payload {
+    /// What came, without tokens.
+    fn scrubbed(&mut self, next: Next) -> Next {
+        let Some((scrub, seen)) = &mut self.scrub else { return next };
+        let scrubbed = match next {
+            Some(Ok(frame)) => match frame.into_data() {
+                Ok(data) => Some(Ok(Frame::data(scrub.pass(data)))),
+                Err(frame) => {
+                    let mut trailers = frame.into_trailers().unwrap_or_default();
+                    headers::without_tokens(&mut trailers, scrub);
+                    flushed(scrub, &mut self.ahead, Some(Ok(Frame::trailers(trailers))))
+                }
+            },
+            end => flushed(scrub, &mut self.ahead, end),
+        };
+        for token in scrub.found() {
+            // Nobody may want to know any more.
+            let _ = seen.send(token);
+        }
+        scrubbed
+    }
+}
+
+/// What is held comes before what ends the text.
+fn flushed(scrub: &mut Scrub, ahead: &mut VecDeque<Result<Frame<Bytes>, reqwest::Error>>, end: Next) -> Next {
+    let held = scrub.finish();
+    if held.is_empty() {
+        return end;
+    }
+    if let Some(end) = end {
+        ahead.push_front(end);
+    }
+    Some(Ok(Frame::data(held.into())))
+}
+
 impl Body for Payload {
     type Data = Bytes;
     type Error = reqwest::Error;
@@ -76,10 +148,21 @@ impl Body for Payload {
         mut self: Pin<&mut Self>,
         context: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, reqwest::Error>>> {
-        let frame = match (self.ahead.pop_front(), &mut self.rest) {
-            (Some(frame), _) => Some(frame),
-            (None, Some(rest)) => ready!(Pin::new(rest).poll_frame(context)),
-            (None, None) => None,
+        let frame = loop {
+            let frame = match (self.ahead.pop_front(), &mut self.rest) {
+                (Some(frame), _) => Some(frame),
+                (None, Some(rest)) => ready!(Pin::new(rest).poll_frame(context)),
+                (None, None) => None,
+            };
+            let is_over = !matches!(frame, Some(Ok(_)));
+            if is_over && frame.is_none() {
+                self.rest = None;
+            }
+            match self.scrubbed(frame) {
+                // All of it is held.
+                Some(Ok(frame)) if frame.data_ref().is_some_and(Bytes::is_empty) && !is_over => {}
+                frame => break frame,
+            }
         };
         if let Some(Err(error)) = frame {
             if self.written {
@@ -97,7 +180,9 @@ impl Body for Payload {
     }
 
     fn is_end_stream(&self) -> bool {
-        self.length == Some(0) || self.ahead.is_empty() && self.rest.as_ref().is_none_or(Body::is_end_stream)
+        let holds = self.scrub.as_ref().is_some_and(|(scrub, _)| scrub.holds());
+        self.length == Some(0)
+            || self.ahead.is_empty() && !holds && self.rest.as_ref().is_none_or(Body::is_end_stream)
     }
 
     fn size_hint(&self) -> SizeHint {

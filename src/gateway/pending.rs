@@ -1,20 +1,16 @@
-//! The refused requests that wait for their verdicts.
+//! The requests that wait for their verdicts: refused ones, and those for a renewal.
 
 use std::collections::BTreeMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-use secrecy::SecretString;
 use tokio::sync::oneshot;
 
-use super::Verdict;
-use crate::engine::lease::io::{RequestId, TokenId};
-
-/// What a request is repeated with. `None`: it is not.
-type Again = Option<(TokenId, SecretString)>;
+use super::{Verdict, Word};
+use crate::engine::lease::io::RequestId;
 
 /// Who waits. `None` when nobody will ever be answered again.
 #[derive(Debug)]
-pub(super) struct Pending(Mutex<Option<BTreeMap<RequestId, oneshot::Sender<Again>>>>);
+pub(super) struct Pending(Mutex<Option<BTreeMap<RequestId, oneshot::Sender<Word>>>>);
 
 impl Default for Pending {
     fn default() -> Self {
@@ -35,7 +31,7 @@ impl Pending {
         let waiting = self.lock().as_mut().and_then(|waiting| waiting.remove(&verdict.request));
         if let Some(tell) = waiting {
             // Whoever gave up waiting a moment ago needs it no more.
-            let _ = tell.send(verdict.again);
+            let _ = tell.send(verdict.word);
         }
     }
 
@@ -44,7 +40,7 @@ impl Pending {
         self.lock().take();
     }
 
-    fn lock(&self) -> MutexGuard<'_, Option<BTreeMap<RequestId, oneshot::Sender<Again>>>> {
+    fn lock(&self) -> MutexGuard<'_, Option<BTreeMap<RequestId, oneshot::Sender<Word>>>> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -54,13 +50,13 @@ impl Pending {
 pub(super) struct Waiting<'a> {
     pending: &'a Pending,
     request: RequestId,
-    told: oneshot::Receiver<Again>,
+    told: oneshot::Receiver<Word>,
 }
 
 impl Waiting<'_> {
     /// The verdict. Without one that ever comes, the request is not repeated.
-    pub(super) async fn verdict(&mut self) -> Again {
-        (&mut self.told).await.ok().flatten()
+    pub(super) async fn verdict(&mut self) -> Word {
+        (&mut self.told).await.unwrap_or(Word::AsItIs)
     }
 }
 

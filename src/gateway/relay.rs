@@ -17,25 +17,29 @@ use std::time::Duration;
 use http_body::Body as _;
 use hyper::body::Incoming;
 use hyper::ext::ReasonPhrase;
-use hyper::header::{EXPECT, HeaderValue, LOCATION};
+use hyper::header::{CONTENT_LENGTH, CONTENT_TYPE, EXPECT, HeaderValue, LOCATION};
 use hyper::http::request::Parts;
 use hyper::{HeaderMap, Method, Request, Response, StatusCode};
 use reqwest::{Client, Url};
-use secrecy::SecretString;
-use tokio::sync::{mpsc, watch};
+use secrecy::{ExposeSecret as _, SecretString};
+use tokio::sync::watch;
 use tokio::time::timeout;
 
 use super::entrance::{Admitted, Auth, Porter};
 use super::outcome::{self, Outcome};
 use super::payload::{self, Payload, Upload};
 use super::pending::Pending;
+use super::renewal::Renewals;
 use super::reply::Reply;
-use super::{Options, Published, Upstream, headers};
+use super::scrub::{Disguise, Scrub};
+use super::{Ears, Options, Published, Upstream, Word, headers};
 use crate::engine::lease::io::{End, Event, RequestId, TokenId};
 use crate::http;
 
 /// How long a request waits until it is known whether there is a token.
 const TOKEN: Duration = Duration::from_secs(5);
+/// How long a request for a renewal waits for it: longer than that takes, with the wait for the file's lock.
+const RENEWAL: Duration = Duration::from_secs(90);
 /// How long a refused request waits for its verdict.
 const VERDICT: Duration = Duration::from_secs(10);
 
@@ -50,12 +54,17 @@ pub(super) struct Relay {
     auth: Auth,
     upstream: Upstream,
     client: Client,
+    renewals: Option<Renewals>,
+    disguise: Disguise,
     tokens: watch::Receiver<Published>,
-    tell: mpsc::UnboundedSender<Event>,
+    ears: Ears,
     pending: Pending,
-    /// The number of the next refused request.
+    /// The number of the next request that waits for a verdict.
     next: AtomicU64,
 }
+
+/// A token to ask with.
+type Held = (TokenId, SecretString);
 
 /// What an attempt sends, but for the token.
 struct Sending {
@@ -63,6 +72,8 @@ struct Sending {
     url: Url,
     headers: HeaderMap,
     location: Admitted,
+    /// It would renew the session.
+    renews: bool,
 }
 
 /// What an attempt came to.
@@ -81,17 +92,19 @@ impl Relay {
         options: Options,
         client: Client,
         tokens: watch::Receiver<Published>,
-        tell: mpsc::UnboundedSender<Event>,
+        ears: Ears,
     ) -> Self {
-        let Options { upstream, auth, entrance } = options;
+        let Options { upstream, auth, entrance, renewals, disguise } = options;
         let porter = Porter::new(port, auth.clone(), entrance);
         Self {
             porter,
             auth,
             upstream,
             client,
+            renewals,
+            disguise,
             tokens,
-            tell,
+            ears,
             pending: Pending::default(),
             next: AtomicU64::new(0),
         }
@@ -108,6 +121,10 @@ impl Relay {
         // Whoever asks for leave to send a body is told no before it comes.
         let comes_anyway = !parts.headers.contains_key(EXPECT);
         match self.prepare(parts, body.size_hint().exact().is_none()) {
+            Ok(sending) if sending.renews => {
+                payload::discard(body).await;
+                self.renewal().await
+            }
             Ok(sending) => self.relay(&sending, body).await,
             Err(reply) => {
                 if comes_anyway {
@@ -126,8 +143,51 @@ impl Relay {
                 "the path cannot be passed on as it is; write it without dot segments and backslashes";
             Reply::refusal(StatusCode::BAD_REQUEST, "BAD_TARGET", message)
         })?;
+        let renews =
+            self.renewals.as_ref().is_some_and(|renewals| renewals.include(&request, &location.target));
         headers::toward_upstream(&mut request.headers, chunked);
-        Ok(Sending { method: request.method, url, headers: request.headers, location })
+        Ok(Sending { renews, method: request.method, url, headers: request.headers, location })
+    }
+
+    /// Answers a request for a renewal with what one of our own came to.
+    async fn renewal(&self) -> Response<Payload> {
+        let Some((token, text)) = self.token().await else {
+            self.tell(Event::Lacked);
+            return Reply::without_token().into_response();
+        };
+        let request = RequestId(self.next.fetch_add(1, Ordering::Relaxed));
+        let Some(mut waiting) = self.pending.wait(request) else {
+            return Reply::not_renewed().into_response();
+        };
+        self.tell(Event::Wanted(request));
+        match timeout(RENEWAL, waiting.verdict()).await {
+            Ok(Word::Answer(status, body)) => {
+                let status = StatusCode::from_u16(status).unwrap_or(StatusCode::BAD_GATEWAY);
+                let body = self.scrub(&text).whole(&body);
+                let meaning = outcome::outcome(status, &body);
+                let mut response = Response::new(Payload::own(body.into()));
+                *response.status_mut() = status;
+                response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
+                self.finish(token, Attempt::Answer(response, meaning))
+            }
+            Ok(Word::Failed(why)) => self.finish(token, Attempt::Unreachable(why)),
+            Ok(Word::AsItIs | Word::Again(..)) | Err(_) => Reply::not_renewed().into_response(),
+        }
+    }
+
+    /// What takes tokens out of an answer to a request that was made with this one.
+    fn scrub(&self, token: &SecretString) -> Scrub {
+        let newest = match &*self.tokens.borrow() {
+            Published::Token(_, newest) => Some(newest.clone()),
+            Published::Unknown | Published::Nothing => None,
+        };
+        let other = newest.as_ref().filter(|newest| newest.expose_secret() != token.expose_secret());
+        Scrub::new(&self.disguise, std::iter::once(token).chain(other))
+    }
+
+    fn tell(&self, event: Event) {
+        // Nobody listens any more when the program ends.
+        let _ = self.ears.tell.send(event);
     }
 
     async fn relay(&self, sending: &Sending, body: Incoming) -> Response<Payload> {
@@ -140,77 +200,84 @@ impl Relay {
         } else {
             Err(upload.body(body))
         };
-        let Some((token, value)) = self.token().await else {
-            // Whoever does not want to know any more needs no answer either.
-            let _ = self.tell.send(Event::Lacked);
+        let Some(held) = self.token().await else {
+            self.tell(Event::Lacked);
             return Reply::without_token().into_response();
         };
         let bytes = match repeatable {
             Ok(bytes) => bytes,
             Err(streamed) => {
-                let attempt = self.attempt(sending, value, streamed, &upload).await;
-                return self.finish(token, attempt);
+                let attempt = self.attempt(sending, &held.1, streamed, &upload).await;
+                return self.finish(held.0, attempt);
             }
         };
-        let first = self.attempt(sending, value, bytes.clone().into(), &upload).await;
+        let first = self.attempt(sending, &held.1, bytes.clone().into(), &upload).await;
         if !matches!(first, Attempt::Answer(_, Outcome::SessionOver)) {
-            return self.finish(token, first);
+            return self.finish(held.0, first);
         }
-        match self.verdict(token).await {
+        match self.verdict(held.0).await {
             Some(again) => {
                 // By now there may be a newer one than that.
-                let (token, value) = self.newest(token).unwrap_or(again);
+                let (token, text) = self.newest(held.0).unwrap_or(again);
                 drop(first);
-                let second = self.attempt(sending, value, bytes.into(), &upload).await;
+                let second = self.attempt(sending, &text, bytes.into(), &upload).await;
                 self.finish(token, second)
             }
-            None => self.finish(token, first),
+            None => self.finish(held.0, first),
         }
     }
 
     /// The token to ask with. `None` if there is none.
-    async fn token(&self) -> Option<(TokenId, HeaderValue)> {
+    async fn token(&self) -> Option<Held> {
         let mut tokens = self.tokens.clone();
         let known = tokens.wait_for(|published| !matches!(published, Published::Unknown));
         match &*timeout(TOKEN, known).await.ok()?.ok()? {
-            Published::Token(id, token) => Some((*id, self.auth.value(token)?)),
+            Published::Token(id, token) => self.sendable(*id, token),
             Published::Unknown | Published::Nothing => None,
         }
     }
 
+    /// A token, if it can be written in a header.
+    fn sendable(&self, id: TokenId, token: &SecretString) -> Option<Held> {
+        self.auth.value(token).map(|_| (id, token.clone()))
+    }
+
     /// The token that is used now, if it is another one than this.
-    fn newest(&self, refused: TokenId) -> Option<(TokenId, HeaderValue)> {
+    fn newest(&self, refused: TokenId) -> Option<Held> {
         match &*self.tokens.borrow() {
-            Published::Token(id, token) if *id != refused => Some((*id, self.auth.value(token)?)),
+            Published::Token(id, token) if *id != refused => self.sendable(*id, token),
             Published::Token(..) | Published::Unknown | Published::Nothing => None,
         }
     }
 
     /// What a refused request is repeated with. `None` if it is not.
-    async fn verdict(&self, token: TokenId) -> Option<(TokenId, HeaderValue)> {
+    async fn verdict(&self, token: TokenId) -> Option<Held> {
         let request = RequestId(self.next.fetch_add(1, Ordering::Relaxed));
         let mut waiting = self.pending.wait(request)?;
-        self.tell.send(Event::Refused { request, token, certain: true }).ok()?;
-        let (id, token): (TokenId, SecretString) = timeout(VERDICT, waiting.verdict()).await.ok()??;
-        Some((id, self.auth.value(&token)?))
+        self.tell(Event::Refused { request, token, certain: true });
+        match timeout(VERDICT, waiting.verdict()).await {
+            Ok(Word::Again(id, token)) => self.sendable(id, &token),
+            Ok(Word::AsItIs | Word::Answer(..) | Word::Failed(_)) | Err(_) => None,
+        }
     }
 
     /// Asks the API once.
     async fn attempt(
         &self,
         sending: &Sending,
-        token: HeaderValue,
+        token: &SecretString,
         body: reqwest::Body,
         upload: &Upload,
     ) -> Attempt {
         #[cfg(test)]
         if sending.url.path() == PLANTED {
-            let token = token.to_str().unwrap_or_default().rsplit(' ').next().unwrap_or_default();
-            panic!("planted, with {token}\nin it");
+            panic!("planted, with {}\nin it", token.expose_secret());
         }
         let mut request = reqwest::Request::new(sending.method.clone(), sending.url.clone());
         *request.headers_mut() = sending.headers.clone();
-        request.headers_mut().insert(self.auth.header.clone(), token);
+        if let Some(value) = self.auth.value(token) {
+            request.headers_mut().insert(self.auth.header.clone(), value);
+        }
         *request.body_mut() = Some(body);
         let (mut head, body) = match self.client.execute(request).await {
             Ok(answer) => Response::<reqwest::Body>::from(answer).into_parts(),
@@ -223,12 +290,15 @@ impl Relay {
         let mut body = Payload::passed(body);
         headers::toward_server(&mut head.headers, body.size_hint().exact().is_none());
         self.relocate(&mut head.headers, &sending.location);
-        let meaning = if outcome::is_in_the_body(head.status) {
-            let text = body.read_ahead(outcome::AHEAD, outcome::PATIENCE).await;
-            outcome::outcome(head.status, &text)
-        } else {
-            Outcome::Heard
+        let tells = outcome::is_in_the_body(head.status);
+        let is_short =
+            body.size_hint().exact().is_some_and(|length| (1..=outcome::AHEAD as u64).contains(&length));
+        let text = match tells || is_short {
+            true => body.read_ahead(outcome::AHEAD, outcome::PATIENCE).await,
+            false => Vec::new(),
         };
+        let meaning = if tells { outcome::outcome(head.status, &text) } else { Outcome::Heard };
+        let body = self.without_tokens(body, &mut head.headers, self.scrub(token));
         let mut response = Response::new(body);
         *response.status_mut() = head.status;
         *response.headers_mut() = head.headers;
@@ -236,6 +306,27 @@ impl Relay {
             response.extensions_mut().insert(reason);
         }
         Attempt::Answer(response, meaning)
+    }
+
+    /// An answer in which the server sees no token.
+    fn without_tokens(&self, body: Payload, headers: &mut HeaderMap, mut scrub: Scrub) -> Payload {
+        headers::without_tokens(headers, &mut scrub);
+        match body.whole() {
+            Some(text) if scrub.is_clean(&text) => body,
+            Some(text) => {
+                let text = scrub.whole(&text);
+                scrub.found().into_iter().for_each(|token| self.sees(token));
+                if headers.contains_key(CONTENT_LENGTH) {
+                    headers.insert(CONTENT_LENGTH, HeaderValue::from(text.len()));
+                }
+                Payload::own(text.into())
+            }
+            None => body.without_tokens(scrub, self.ears.seen.clone()),
+        }
+    }
+
+    fn sees(&self, token: SecretString) {
+        let _ = self.ears.seen.send(token);
     }
 
     /// Redirects lead back through the gateway if they lead to the API.
@@ -263,8 +354,7 @@ impl Relay {
             // The API was not heard, and did not fail.
             Attempt::BrokeOff => return broke_off(),
         };
-        // Nobody listens any more when the program ends.
-        let _ = self.tell.send(Event::Ended(token, end));
+        self.tell(Event::Ended(token, end));
         response
     }
 }

@@ -33,8 +33,15 @@ impl Reply {
     /// The API has not answered.
     pub(super) fn unreachable(origin: &str, why: &str) -> Self {
         let message = format!("the API at {origin} did not answer: {why}");
-        let (status, code) = (StatusCode::BAD_GATEWAY, "UPSTREAM_UNREACHABLE");
+        let (status, code) = (StatusCode::BAD_GATEWAY, "daemon_unavailable");
         Self { status, code, message, retryable: true }
+    }
+
+    /// A renewal that was not made.
+    pub(super) fn not_renewed() -> Self {
+        let message = "the session is not renewed now; the token goes on serving";
+        let (status, code) = (StatusCode::SERVICE_UNAVAILABLE, "RENEWAL_UNAVAILABLE");
+        Self { status, code, message: message.to_owned(), retryable: true }
     }
 
     pub(super) fn into_response(self) -> Response<Payload> {

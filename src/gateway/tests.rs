@@ -9,6 +9,7 @@ mod connections;
 mod entrance;
 mod headers;
 mod refused;
+mod renewals;
 mod smuggling;
 mod streams;
 mod texts;
@@ -25,7 +26,9 @@ use tokio::sync::{mpsc, watch};
 use tokio::task::JoinHandle;
 use tokio::time::timeout;
 
-use super::{Auth, Door, Entrance, Options, Published, Side, Upstream, Verdict, serve};
+use super::{
+    Auth, Disguise, Door, Entrance, Options, Published, Renewals, Side, Upstream, Verdict, Word, serve,
+};
 use crate::engine::lease::io::{End, Event, RequestId, TokenId};
 
 /// Far longer than anything takes: a test that waits so long has failed.
@@ -277,6 +280,7 @@ struct Scene {
     tokens: watch::Sender<Published>,
     told: mpsc::UnboundedReceiver<Event>,
     verdicts: Option<mpsc::UnboundedSender<Verdict>>,
+    seen: mpsc::UnboundedReceiver<SecretString>,
     task: JoinHandle<()>,
 }
 
@@ -288,7 +292,11 @@ fn token(id: u32) -> (TokenId, SecretString) {
 
 fn options(port: u16) -> Options {
     let upstream = format!("http://127.0.0.1:{port}").parse().unwrap();
-    Options { upstream, auth: Auth::default(), entrance: Entrance::StandIn(STAND_IN.into()) }
+    let disguise = Disguise { stand_in: STAND_IN.into(), prefix: "wai_sess_".to_owned() };
+    let entrance = Entrance::StandIn(STAND_IN.into());
+    let url = format!("http://localhost:{port}/v1/sessions/{{session}}/renew");
+    let renewals = Renewals::new(&hyper::Method::PUT, &url, &format!("http://127.0.0.1:{port}"));
+    Options { upstream, auth: Auth::default(), entrance, renewals, disguise }
 }
 
 impl Scene {
@@ -304,9 +312,10 @@ impl Scene {
         let (verdicts, settled) = mpsc::unbounded_channel();
         let door = Door::open().unwrap();
         let port = door.port();
-        let side = Side { tokens: published, tell, verdicts: settled };
+        let (see, seen) = mpsc::unbounded_channel();
+        let side = Side { tokens: published, tell, verdicts: settled, seen: see };
         let task = tokio::spawn(serve(door, options, client, side));
-        Self { port, tokens, told, verdicts: Some(verdicts), task }
+        Self { port, tokens, told, verdicts: Some(verdicts), seen, task }
     }
 
     /// The head of a request that may come in: `line` is its method and path.
@@ -351,8 +360,15 @@ impl Scene {
     }
 
     fn settle(&self, request: RequestId, again: Option<u32>) {
-        let verdict = Verdict { request, again: again.map(token) };
-        self.verdicts.as_ref().unwrap().send(verdict).unwrap();
+        let word = again.map_or(Word::AsItIs, |again| {
+            let (id, text) = token(again);
+            Word::Again(id, text)
+        });
+        self.say(request, word);
+    }
+
+    fn say(&self, request: RequestId, word: Word) {
+        self.verdicts.as_ref().unwrap().send(Verdict { request, word }).unwrap();
     }
 }
 

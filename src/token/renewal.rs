@@ -7,7 +7,7 @@ use reqwest::header::{CONTENT_TYPE, HeaderName, HeaderValue, RETRY_AFTER};
 use reqwest::{Client, Method, Response, StatusCode};
 use secrecy::zeroize::Zeroizing;
 use secrecy::{ExposeSecret as _, SecretString};
-use serde_json::Value;
+use serde_json::{Value, json};
 use tokio::time::timeout;
 
 use super::{Credential, Form};
@@ -34,12 +34,21 @@ pub struct Api {
     pub scheme: String,
 }
 
+/// What the API has said to it.
+#[derive(Clone)]
+pub struct Said {
+    /// The HTTP status.
+    pub status: u16,
+    /// The body, which may hold the new token.
+    pub body: Zeroizing<Vec<u8>>,
+}
+
 /// How it ended.
 pub enum Outcome {
     /// With a new token.
-    Granted(Credential),
+    Granted(Credential, Said),
     /// The API has said no.
-    Refused(Answer),
+    Refused(Answer, Said),
     /// It has said nothing that can be understood; why, as words that fit after "failed to renew:".
     Failed(String),
 }
@@ -74,11 +83,12 @@ async fn ask(client: &Client, api: &Api, form: &Form, credential: &Credential) -
     }
     let body = http::body(response, LARGEST).await.map_err(|error| http::reason(&error))?;
     let body = body.ok_or_else(|| format!("the answer is longer than {LARGEST} bytes"))?;
+    let said = Said { status: status.as_u16(), body };
     if !status.is_success() {
-        let code = http::error_code(&body);
-        return Ok(Outcome::Refused(Answer { status: status.as_u16(), code, retry_after }));
+        let code = http::error_code(&said.body);
+        return Ok(Outcome::Refused(Answer { status: status.as_u16(), code, retry_after }, said));
     }
-    granted(status, &body, api, form).map(Outcome::Granted)
+    Ok(Outcome::Granted(granted(status, &said.body, api, form)?, said))
 }
 
 fn granted(status: StatusCode, body: &[u8], api: &Api, form: &Form) -> Result<Credential, String> {
@@ -88,6 +98,36 @@ fn granted(status: StatusCode, body: &[u8], api: &Api, form: &Form) -> Result<Cr
     let token = answer.pointer(&api.token_at).and_then(Value::as_str);
     let token = token.ok_or_else(|| format!("the answer {status} has no token at {:?}", api.token_at))?;
     form.read(token.as_bytes()).map_err(|why| format!("the answer {status} {why}"))
+}
+
+/// What is said to somebody who asks for a renewal and must not see the token: the answer of the API to ours, with a stand-in in
+/// the place of the token. `granted` is the new token, if there is one.
+pub fn disguised(said: &Said, api: &Api, granted: Option<&Credential>, stand_in: &SecretString) -> Vec<u8> {
+    let stand_in = stand_in.expose_secret();
+    let mut answer: Value = serde_json::from_slice(&said.body).unwrap_or_default();
+    let Some(granted) = granted else { return said.body.to_vec() };
+    if let Some(token) = answer.pointer_mut(&api.token_at) {
+        *token = stand_in.into();
+    }
+    Zeroizing::new(answer.to_string()).replace(granted.text.expose_secret(), stand_in).into_bytes()
+}
+
+/// The same where somebody else has renewed the session, and the API's answer is not known: what is known of it.
+pub fn told(api: &Api, credential: &Credential, stand_in: &SecretString) -> Vec<u8> {
+    let mut answer = json!({});
+    if let Some(session) = &credential.session {
+        answer["id"] = session.as_str().into();
+        answer["sessionId"] = session.as_str().into();
+    }
+    if let Some(expires) = credential.claims.expires {
+        answer["expiresAt"] = expires.as_secs().into();
+    }
+    let mut place = &mut answer;
+    for name in api.token_at.split('/').skip(1) {
+        place = &mut place[name.replace("~1", "/").replace("~0", "~")];
+    }
+    *place = stand_in.expose_secret().into();
+    answer.to_string().into_bytes()
 }
 
 const SESSION: &str = "{session}";

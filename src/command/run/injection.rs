@@ -36,6 +36,7 @@ impl Injection {
             | Act::Renew(_)
             | Act::RenewRegardless(..)
             | Act::Write(_)
+            | Act::Answer(_)
             | Act::Verdict(..)
             | Act::Tell(_) => {}
         }

@@ -4,6 +4,8 @@
 //! engine's. Nothing it does may hold up the relay, and a panic in here ends the session's keeping and nothing else. What
 //! a token says is known in here, in the token room and in the gateway, and nowhere else.
 
+mod last;
+
 use std::io;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::PathBuf;
@@ -18,10 +20,11 @@ use tokio::sync::{OnceCell, mpsc, oneshot, watch};
 use tokio::task::JoinSet;
 use tokio::time::{sleep, timeout};
 
+use self::last::Last;
 use super::beside::News;
 use super::clock::Clock;
 use crate::engine::lease::io::{Act, Event, Found, Renewal, Token, TokenId};
-use crate::gateway::{self, Door, Published, Side, Verdict};
+use crate::gateway::{self, Door, Published, Side, Verdict, Word};
 use crate::http;
 use crate::mask::Mask;
 use crate::threads;
@@ -119,6 +122,7 @@ fn run(keeping: Keeping, tell: Tell, events: Events) -> Result<(), String> {
 async fn keep(keeping: Keeping, tell: Tell, events: Events) {
     let (publish, tokens) = watch::channel(Published::Unknown);
     let (judge, verdicts) = mpsc::unbounded_channel();
+    let stand_in = keeping.gateway.as_ref().map(|(_, options)| options.disguise.stand_in.clone());
     let shared = Arc::new(Shared {
         place: keeping.place,
         environment: keeping.environment,
@@ -130,11 +134,15 @@ async fn keep(keeping: Keeping, tell: Tell, events: Events) {
         vault: keeping.vault,
         warned: Mutex::default(),
         renewed: Mutex::default(),
+        last: Mutex::default(),
+        stand_in,
         tell,
         events,
     });
+    let (see, mut seen) = mpsc::unbounded_channel();
+    let mut used = None;
     if let Some((door, options)) = keeping.gateway {
-        let side = Side { tokens, tell: shared.events.clone(), verdicts };
+        let side = Side { tokens, tell: shared.events.clone(), verdicts, seen: see };
         tokio::spawn(Arc::clone(&shared).serve(door, options, side));
     }
     let (wanted, looks) = watch::channel(0);
@@ -157,17 +165,23 @@ async fn keep(keeping: Keeping, tell: Tell, events: Events) {
                     tokio::spawn(Arc::clone(&shared).write_late(token));
                 }
                 Some(Act::Publish(token)) => {
+                    used = Some(token);
                     let text = shared.text(token);
                     publish.send_replace(text.map_or(Published::Nothing, |text| Published::Token(token, text)));
                 }
                 Some(Act::Lack) => _ = publish.send_replace(Published::Nothing),
                 Some(Act::Verdict(request, again)) => {
                     let again = again.and_then(|token| Some((token, shared.text(token)?)));
-                    let _ = judge.send(Verdict { request, again });
+                    let word = again.map_or(Word::AsItIs, |(token, text)| Word::Again(token, text));
+                    let _ = judge.send(Verdict { request, word });
+                }
+                Some(Act::Answer(request)) => {
+                    let _ = judge.send(Verdict { request, word: shared.word() });
                 }
                 // The engine logs that.
                 Some(Act::Tell(_)) => {}
             },
+            Some(text) = seen.recv() => shared.sees(&text, used),
             Some(renewal) = renewals.join_next() => {
                 let failed = || Renewal::Failed("that has panicked".to_owned());
                 shared.tell(Event::Renewed(renewal.unwrap_or_else(|_| failed())));
@@ -218,6 +232,10 @@ struct Shared {
     warned: Mutex<Vec<&'static str>>,
     /// The last token that was granted, and those in whose place it may be written. `None` before the first.
     renewed: Mutex<Option<(TokenId, [Option<TokenId>; 2])>>,
+    /// What the last renewal came to. `None` before the first.
+    last: Mutex<Option<Last>>,
+    /// What the server sees in the place of a token. `None` without a gateway.
+    stand_in: Option<SecretString>,
     tell: Tell,
     events: Events,
 }
@@ -382,28 +400,70 @@ impl Shared {
         }
     }
 
+    /// What a server is answered that asks for a renewal itself.
+    fn word(&self) -> Word {
+        let last = self.last.lock().unwrap_or_else(PoisonError::into_inner);
+        match (&*last, &self.api, &self.stand_in) {
+            (Some(last), Some(api), Some(stand_in)) => last.word(api, stand_in),
+            _ => Word::AsItIs,
+        }
+    }
+
+    /// A token was in an answer of the API. One of the session of the token that is used may be its successor.
+    fn sees(&self, text: &SecretString, used: Option<TokenId>) {
+        self.mask.learn(text);
+        let Ok(credential) = self.form.read(text.expose_secret().as_bytes()) else { return };
+        let ours = used.and_then(|used| self.vault().get(used)?.session.clone());
+        if credential.session.is_some() && credential.session == ours {
+            let token = self.enter(credential);
+            *self.renewed.lock().unwrap_or_else(PoisonError::into_inner) = Some((token.id, [used, None]));
+            self.tell(Event::Seen(token));
+        }
+    }
+
     /// Renews a token, unless the file holds another one than it, and than the one that is named.
     async fn renew(self: Arc<Self>, token: TokenId, unusable: Option<TokenId>) -> Renewal {
-        let Some(credential) = self.vault().get(token).cloned() else {
-            return Renewal::Failed("the token is no longer held".to_owned());
+        let (renewal, said) = self.ask(token, unusable).await;
+        let last = match (&renewal, said) {
+            (Renewal::Superseded(other), _) => self.vault().get(other.id).cloned().map(Last::Superseded),
+            (Renewal::Granted(new, _), Some(said)) => {
+                Some(Last::Said(said, self.vault().get(new.id).cloned()))
+            }
+            (_, Some(said)) => Some(Last::Said(said, None)),
+            (Renewal::Failed(why), None) => Some(Last::Failed(why.clone())),
+            (_, None) => None,
         };
-        let Some(api) = &self.api else { return Renewal::Failed("nobody knows how".to_owned()) };
+        *self.last.lock().unwrap_or_else(PoisonError::into_inner) = last;
+        renewal
+    }
+
+    /// The same; and what the API has said.
+    async fn ask(
+        self: &Arc<Self>,
+        token: TokenId,
+        unusable: Option<TokenId>,
+    ) -> (Renewal, Option<renewal::Said>) {
+        let failed = |why: String| (Renewal::Failed(why), None);
+        let Some(credential) = self.vault().get(token).cloned() else {
+            return failed("the token is no longer held".to_owned());
+        };
+        let Some(api) = &self.api else { return failed("nobody knows how".to_owned()) };
         let client = match self.client().await {
             Ok(client) => client,
-            Err(why) => return Renewal::Failed(why),
+            Err(why) => return failed(why),
         };
         let Ok(_lock) = self.lock().await else {
-            return Renewal::Failed("another supervisor holds the lock of the token file".to_owned());
+            return failed("another supervisor holds the lock of the token file".to_owned());
         };
         let is_other = |found: &Found| match found {
             Found::Token(other) if other.id != token && Some(other.id) != unusable => Some(*other),
             Found::Token(_) | Found::Nothing | Found::Unusable(_) => None,
         };
         if let Some(other) = is_other(&self.in_file_soon().await) {
-            return Renewal::Superseded(other);
+            return (Renewal::Superseded(other), None);
         }
         match renewal::renew(&client, api, &self.form, &credential).await {
-            Outcome::Granted(granted) => {
+            Outcome::Granted(granted, said) => {
                 let new = self.enter(granted);
                 let replaced = (new.id, [Some(token), unusable]);
                 *self.renewed.lock().unwrap_or_else(PoisonError::into_inner) = Some(replaced);
@@ -412,10 +472,10 @@ impl Shared {
                     Some(other) if other.id != new.id => Ok(()),
                     _ => self.write_soon(new.id).await,
                 };
-                Renewal::Granted(new, written)
+                (Renewal::Granted(new, written), Some(said))
             }
-            Outcome::Refused(answer) => Renewal::Refused(answer),
-            Outcome::Failed(why) => Renewal::Failed(why),
+            Outcome::Refused(answer, said) => (Renewal::Refused(answer), Some(said)),
+            Outcome::Failed(why) => failed(why),
         }
     }
 }

@@ -19,7 +19,7 @@ use crate::cli::session::{OnExpired, Profile, Renew, Session as Options};
 use crate::engine::lease::io::Act;
 use crate::engine::upstream::Inject;
 use crate::engine::{lease, upstream};
-use crate::gateway::{self, Auth, Door, Entrance, Upstream};
+use crate::gateway::{self, Auth, Disguise, Door, Entrance, Renewals, Upstream};
 use crate::http;
 use crate::mask::Mask;
 use crate::pattern::Pattern;
@@ -64,6 +64,8 @@ struct Settled {
     stand_in_env: Option<OsString>,
     hidden: Vec<OsString>,
     renew: Option<Renew>,
+    /// Whether we do that by the clock. Else only when the server asks for it.
+    renews: bool,
     remedy: String,
 }
 
@@ -79,7 +81,7 @@ pub(super) fn set_up(options: &Options, mask: &Mask, seed: u64) -> Result<Option
     }
     let auth = auth(options)?;
     let api = api(options, &settled, &auth)?;
-    if api.is_some() && settled.place.is_none() {
+    if api.is_some() && settled.renews && settled.place.is_none() {
         return Err(misuse(
             "a token that is renewed must be kept in a file",
             "name one with --token-file FILE: what a variable holds is worth nothing after the first renewal",
@@ -102,9 +104,22 @@ pub(super) fn set_up(options: &Options, mask: &Mask, seed: u64) -> Result<Option
     match way {
         Way::None => {}
         Way::Gateway(upstream, url_env) => {
-            let (entrance, secret) = entrance(settled.stand_in_env.is_some(), &settled.form.prefix)?;
+            let random = "failed to get random bytes for the gateway";
+            let prefix = settled.form.prefix.clone();
+            let stand_in = gateway::stand_in(&prefix, Clock::wall()).context(random)?;
+            let secret = match settled.stand_in_env {
+                Some(_) => stand_in.clone(),
+                None => gateway::random_path().context(random)?,
+            };
+            let entrance = match settled.stand_in_env {
+                Some(_) => Entrance::StandIn(secret.clone()),
+                None => Entrance::Path(secret.clone()),
+            };
             mask.learn(&secret);
-            let options = gateway::Options { upstream, auth, entrance };
+            let renewals =
+                api.as_ref().and_then(|api| Renewals::new(&api.method, &api.url, upstream.origin()));
+            let disguise = Disguise { stand_in, prefix };
+            let options = gateway::Options { upstream, auth, entrance, renewals, disguise };
             let door = Door::open().context("failed to listen on 127.0.0.1 for the gateway")?;
             env.push((url_env, Some(OsString::from(door.url(&options).expose_secret()))));
             env.extend(settled.stand_in_env.map(|name| (name, Some(OsString::from(secret.expose_secret())))));
@@ -126,7 +141,7 @@ pub(super) fn set_up(options: &Options, mask: &Mask, seed: u64) -> Result<Option
         }
     }
     let (acts, told) = mpsc::unbounded_channel();
-    let renew_at = api.is_some().then_some(options.renew_at);
+    let renew_at = (api.is_some() && settled.renews).then_some(options.renew_at);
     Ok(Some(Session {
         engine: upstream::Session {
             lease: lease::Options { renew_at, seed },
@@ -230,6 +245,7 @@ fn settle(options: &Options) -> Result<Settled> {
         stand_in_env: options.stand_in_env.clone(),
         hidden: options.hide_env.clone(),
         renew: options.renew.filter(|renew| *renew != Renew::None),
+        renews: options.renew != Some(Renew::None),
         remedy: String::new(),
     };
     if options.profile == Some(Profile::Waiaas) {
@@ -262,7 +278,8 @@ fn settle(options: &Options) -> Result<Settled> {
         if options.token_prefix.is_none() {
             settled.form = Form { prefix: WAIAAS_PREFIX.to_owned(), opaque: false };
         }
-        if options.renew.is_none() && options.renew_url.is_none() {
+        // Also where we are not to renew: what a server renews itself must be known.
+        if options.renew_url.is_none() {
             settled.renew = Some(Renew::Waiaas);
         }
     }
@@ -378,18 +395,6 @@ fn past_proxies(variable: impl Fn(&str) -> Option<OsString>) -> Vec<(OsString, O
         (OsString::from(name), Some(hosts))
     };
     [("NO_PROXY", "no_proxy"), ("no_proxy", "NO_PROXY")].map(exceptions).into()
-}
-
-/// How the server comes in: with a stand-in for the token, or by a path that nobody else knows. And that secret.
-fn entrance(stand_in: bool, prefix: &str) -> Result<(Entrance, SecretString)> {
-    let random = "failed to get random bytes for the gateway";
-    if stand_in {
-        let token = gateway::stand_in(prefix, Clock::wall()).context(random)?;
-        Ok((Entrance::StandIn(token.clone()), token))
-    } else {
-        let path = gateway::random_path().context(random)?;
-        Ok((Entrance::Path(path.clone()), path))
-    }
 }
 
 #[cfg(test)]

@@ -97,6 +97,10 @@ pub enum Event {
         /// The API has said so itself: the token is given up for it. Else somebody says that it has.
         certain: bool,
     },
+    /// The server itself has asked for a renewal; it waits for an [`Act::Answer`] or an [`Act::Verdict`].
+    Wanted(RequestId),
+    /// This token was in an answer of the API.
+    Seen(Token),
     /// A request has ended that was made with this token.
     Ended(TokenId, End),
     /// A request has ended because there was no token to make it with.
@@ -122,7 +126,10 @@ pub enum Act {
     Publish(TokenId),
     /// There is no token that could be used, as far as was looked.
     Lack,
-    /// What becomes of a refused request: made once more with this token, or handed back as it is.
+    /// The server's own request for a renewal is answered with what the last renewal came to.
+    Answer(RequestId),
+    /// What becomes of a refused request: made once more with this token, or handed back as it is. A request for a renewal
+    /// is never made: there is nothing to renew, or nobody who does.
     Verdict(RequestId, Option<TokenId>),
     /// Something for the logs.
     Tell(Fact),

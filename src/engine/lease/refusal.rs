@@ -70,6 +70,9 @@ impl Lease {
         if self.token.is_none_or(|ours| ours.id != token) {
             return;
         }
+        if end == End::Heard {
+            self.renew_soon();
+        }
         match (end, self.standing) {
             (End::Heard | End::Locked, Standing::Expired(cause @ (Cause::Request | Cause::Renewal))) => {
                 self.over.remove(&token);

@@ -3,17 +3,21 @@
 use std::time::Duration;
 
 use super::answer::{Answer, Meaning};
-use super::io::{Act, Cause, Fact, Found, Renewal, Standing, Token, TokenId};
+use super::io::{Act, Cause, Fact, Found, Renewal, RequestId, Standing, Token, TokenId};
 use super::{Lease, planted};
 
 /// When a renewal that was too early is tried once more.
 const EARLY: Duration = Duration::from_secs(30);
 /// How long at least passes before one token is renewed again.
 const PAUSE: Duration = Duration::from_millis(500);
+/// How long a renewal is new: who asks for another one meanwhile has not heard of it, and gets its answer.
+const NEW: Duration = Duration::from_secs(60);
 /// How long after the first, second and third failure a renewal is tried again.
 const RETRIES: [Duration; 3] = [Duration::from_secs(1), Duration::from_secs(2), Duration::from_secs(4)];
 /// How long after every other one.
 const RETRY: Duration = Duration::from_secs(60);
+/// How long at least, also where the API answers other requests.
+const SOON: Duration = Duration::from_secs(5);
 /// The longest that an API may ask us to wait.
 const LONGEST_RETRY: Duration = Duration::from_secs(3600);
 
@@ -61,16 +65,71 @@ impl Lease {
             self.schedule = Schedule::Again(at + PAUSE, failures);
             return;
         }
-        self.asked = Some((token.id, self.now.mono));
-        self.schedule = Schedule::UnderWay(token.id, failures);
-        self.acts.push_back(Act::Renew(token.id));
+        self.renew(token.id, failures);
+    }
+
+    fn renew(&mut self, token: TokenId, failures: u32) {
+        self.asked = Some((token, self.now.mono));
+        self.schedule = Schedule::UnderWay(token, failures);
+        self.acts.push_back(Act::Renew(token));
         if planted!(self, RenewTwice) {
-            self.acts.push_back(Act::Renew(token.id));
+            self.acts.push_back(Act::Renew(token));
         }
+    }
+
+    /// The server asks for a renewal. It would get the token, and void ours: so we renew in its place.
+    pub(super) fn wanted(&mut self, request: RequestId) {
+        let Some(token) = self.token.filter(|_| self.standing == Standing::Active) else {
+            self.acts.push_back(Act::Verdict(request, None));
+            return;
+        };
+        let asked = self.asked.filter(|(asked, _)| *asked == token.id).map(|(_, at)| at);
+        let is_new = self.granted_at.is_some_and(|at| self.now.mono < at + NEW);
+        if matches!(self.schedule, Schedule::UnderWay(..)) {
+            self.wanted.push(request);
+        } else if is_new || asked.is_some_and(|at| self.now.mono < at + PAUSE) {
+            self.acts.push_back(Act::Answer(request));
+        } else {
+            self.wanted.push(request);
+            self.planned = Some(self.schedule);
+            self.renew(token.id, 0);
+        }
+    }
+
+    /// Nothing is renewed any more: nobody waits for it.
+    pub fn let_go(&mut self) {
+        let wanted = std::mem::take(&mut self.wanted);
+        self.acts.extend(wanted.into_iter().map(|request| Act::Verdict(request, None)));
+    }
+
+    /// A token was in an answer of the API. One that is newer than ours may have been made in its place.
+    pub(super) fn seen(&mut self, token: Token) {
+        let ours = self.token.filter(|_| self.standing == Standing::Active);
+        let is_newer = ours.is_none_or(|ours| ours.claims.issued < token.claims.issued);
+        if ours.is_some_and(|ours| ours.id == token.id) || !is_newer || self.objection(&token).is_some() {
+            return;
+        }
+        if let Some(ours) = ours {
+            self.is_over(ours.id);
+        }
+        self.adopt(token);
+        self.not_at_once();
+        self.unwritten = Some(Unwritten { failures: 0, at: Some(self.now.mono) });
     }
 
     pub(super) fn renewed(&mut self, renewal: Renewal) {
         let Schedule::UnderWay(asked, failures) = self.schedule else { return };
+        let planned = self.planned.take();
+        self.judged(asked, failures, renewal, planned);
+        if !matches!(self.schedule, Schedule::UnderWay(..)) && !planted!(self, ForgetWanted) {
+            let wanted = std::mem::take(&mut self.wanted);
+            self.acts.extend(wanted.into_iter().map(Act::Answer));
+        }
+    }
+
+    /// What a renewal of this token came to, after so many failures in a row. `planned` is what was to come if it had not been
+    /// begun before its time: that it came to nothing then is no reason to try again.
+    fn judged(&mut self, asked: TokenId, failures: u32, renewal: Renewal, planned: Option<Schedule>) {
         let regardless = std::mem::take(&mut self.regardless);
         self.schedule = self.token.map_or(Schedule::Never, |token| self.scheduled(&token));
         // What is said of another token than the one that is used no longer matters.
@@ -89,6 +148,7 @@ impl Lease {
                 if unusable && !regardless {
                     // The API was not asked, and what lies there, as after a write that failed, must not keep us from it.
                     self.schedule = Schedule::UnderWay(asked, failures);
+                    self.planned = planned;
                     self.regardless = true;
                     self.acts.push_back(Act::RenewRegardless(asked, token.id));
                 } else if unusable {
@@ -96,24 +156,41 @@ impl Lease {
                 }
             }
             _ if !ours => {}
-            Renewal::Failed(why) => self.again(failures, None, why),
-            Renewal::Refused(answer) => match answer.meaning() {
-                Meaning::TooEarly => self.too_early(&answer),
-                Meaning::Unlimited => self.schedule = Schedule::Never,
-                Meaning::NoMore => {
-                    self.schedule = Schedule::Never;
-                    self.tell(Fact::NoMoreRenewals(answer.words()));
-                }
-                Meaning::Later => self.again(failures, answer.retry_after, answer.words()),
-                Meaning::Overtaken | Meaning::Over => {
-                    self.schedule = Schedule::Never;
-                    self.doubt(asked, Cause::Renewal);
-                }
+            Renewal::Failed(why) => match planned {
+                Some(planned) => self.schedule = planned,
+                None => self.again(failures, None, why),
+            },
+            Renewal::Refused(answer) => match (answer.meaning(), planned) {
+                (Meaning::TooEarly | Meaning::Later, Some(planned)) => self.schedule = planned,
+                (meaning, _) => self.refused(asked, failures, &answer, meaning),
             },
         }
     }
 
+    fn refused(&mut self, asked: TokenId, failures: u32, answer: &Answer, meaning: Meaning) {
+        match meaning {
+            Meaning::TooEarly => self.too_early(answer),
+            Meaning::Unlimited => self.schedule = Schedule::Never,
+            Meaning::NoMore => {
+                self.schedule = Schedule::Never;
+                self.tell(Fact::NoMoreRenewals(answer.words()));
+            }
+            Meaning::Later => self.again(failures, answer.retry_after, answer.words()),
+            // The token serves all the same: an API compares what was renewed when it renews, and nowhere else.
+            Meaning::Overtaken => {
+                self.schedule = Schedule::Never;
+                self.tell(Fact::NoMoreRenewals(answer.words()));
+                self.look();
+            }
+            Meaning::Over => {
+                self.schedule = Schedule::Never;
+                self.doubt(asked, Cause::Renewal);
+            }
+        }
+    }
+
     fn granted(&mut self, asked: TokenId, token: Token, written: Result<(), String>) {
+        self.granted_at = Some(self.now.mono);
         if token.id != asked {
             self.is_over(asked);
         }
@@ -173,6 +250,14 @@ impl Lease {
             (Schedule::At(at), Some(half_way)) => Schedule::At(at.max(half_way)),
             (other, _) => other,
         };
+    }
+
+    /// The API answers again: a renewal that waits to be tried again waits no longer.
+    pub(super) fn renew_soon(&mut self) {
+        if let Schedule::Again(at, failures @ 1..) = self.schedule {
+            let soon = self.asked.map_or(self.now.mono, |(_, asked)| asked + SOON);
+            self.schedule = Schedule::Again(at.min(soon), failures);
+        }
     }
 
     /// The delay after so many failures: between half of it and the whole.

@@ -130,13 +130,18 @@ impl Api {
                     (None, None) => {}
                 }
             }
-            Act::Tell(_) => {}
+            Act::Answer(_) | Act::Tell(_) => {}
         }
     }
 
     /// The server asks the API for something, with what the gateway has.
-    pub(super) fn is_asked(&self, sched: &mut Sched) {
+    pub(super) fn is_asked(&mut self, sched: &mut Sched) {
         let soon = sched.rng.mostly(90, 5, 3000);
+        if self.used.is_some() && sched.rng.percent(4) {
+            self.requests += 1;
+            let wanted = Input::Session(News::Wanted(RequestId(self.requests)));
+            return sched.after(soon, Event::Happens(wanted));
+        }
         sched.after(
             soon,
             match self.used {

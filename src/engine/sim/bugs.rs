@@ -71,10 +71,11 @@ pub(in crate::engine) enum Bug {
     SpliceStreams,
     AskEndedStreams,
     KeepRefused,
+    ForgetWanted,
 }
 
 /// Each bug and the invariants of which one is to tell it.
-const BUGS: [(Bug, &[&str]); 65] = [
+const BUGS: [(Bug, &[&str]); 66] = [
     (Bug::SpawnCountsAsServing, &["restarts back off"]),
     (Bug::ForwardReplayedGreeting, &["only answers that it waits for reach the host"]),
     (Bug::ForgetInitialized, &["a greeted child is told what its predecessor knew"]),
@@ -160,6 +161,7 @@ const BUGS: [(Bug, &[&str]); 65] = [
         ],
     ),
     (Bug::AskEndedStreams, &["no request is answered twice", "what nobody waits for is not written"]),
+    (Bug::ForgetWanted, &["each request for a renewal gets one answer"]),
     (Bug::KeepRefused, &["what a server refuses is erased"]),
 ];
 

@@ -48,6 +48,8 @@ pub(super) struct Session {
     /// Tokens that the API has spoken against.
     accused: BTreeSet<u32>,
     refused: BTreeMap<u64, (u32, Duration)>,
+    /// Requests of the server for a renewal, and when each came.
+    wanted: BTreeMap<u64, Duration>,
     /// How many requests to the API were heard, refused, locked out, unanswered.
     heard: u64,
     bad: [u64; 3],
@@ -141,6 +143,11 @@ impl Checker {
                 End::Locked => session.bad[1] += 1,
                 End::Unreachable => session.bad[2] += 1,
             },
+            Event::Wanted(request) => {
+                session.wanted.insert(request.0, self.now);
+                self.cover.hit("renewal wanted by the server");
+            }
+            Event::Seen(token) => session.sees(*token),
             Event::Lacked => session.bad[0] += 1,
             Event::Lost(_) => session.lost = true,
             Event::Stirred | Event::Written(..) | Event::Timer => {}
@@ -174,6 +181,12 @@ impl Checker {
                 session.stands = Stands::Alive;
             }
             Act::Lack => session.stands = Stands::Absent,
+            Act::Answer(request) => {
+                if session.renewing.is_some() || session.wanted.remove(&request.0).is_none() {
+                    violated!("each request for a renewal gets one answer", "{}", request.0);
+                }
+            }
+            Act::Verdict(request, None) if session.wanted.remove(&request.0).is_some() => {}
             Act::Verdict(request, again) => {
                 let Some((token, _)) = session.refused.remove(&request.0) else {
                     violated!("each refused request gets one verdict", "{}", request.0);
@@ -309,13 +322,16 @@ impl Checker {
     }
 
     pub(super) fn session_ends(&self) -> Checked {
-        let late = self.session.refused.iter().find(|(_, (_, since))| self.now > *since + VERDICT);
-        match late {
-            Some((request, (_, since))) => {
-                violated!("each refused request gets one verdict", "{request} waits since {since:?}")
-            }
-            None => Ok(()),
+        let session = &self.session;
+        if let Some((request, (_, since))) =
+            session.refused.iter().find(|(_, (_, since))| self.now > *since + VERDICT)
+        {
+            violated!("each refused request gets one verdict", "{request} waits since {since:?}");
         }
+        if let Some((request, since)) = session.wanted.iter().next().filter(|_| session.renewing.is_none()) {
+            violated!("each request for a renewal gets one answer", "{request} waits since {since:?}");
+        }
+        Ok(())
     }
 }
 

@@ -266,7 +266,7 @@ impl World {
         match event {
             Event::HostActs => {
                 self.host.acts(&mut self.sched);
-                if let Some(api) = &self.api {
+                if let Some(api) = &mut self.api {
                     let asked = if self.injects { 0 } else { self.sched.rng.below(3) };
                     for _ in 0..asked {
                         api.is_asked(&mut self.sched);

@@ -19,7 +19,7 @@ async fn a_request_goes_on_as_it_came_but_for_the_connections_own_and_the_token(
     assert_eq!(seen.text(), "{}");
     let expected = [
         "accept: text/plain",
-        "accept-encoding: br",
+        "accept-encoding: identity",
         "authorization: Bearer wai_sess_real-1",
         "content-length: 2",
         "content-type: application/json",

@@ -51,7 +51,7 @@ fn the_server_is_told_the_door_with_the_base_of_the_api() {
     for (entrance, path) in
         [(Entrance::StandIn("x".into()), ""), (Entrance::Path("open-sesame".into()), "/open-sesame")]
     {
-        let options = Options { upstream: upstream.clone(), auth: Auth::default(), entrance };
+        let options = Options { upstream: upstream.clone(), entrance, ..options(1) };
         let expected = format!("http://127.0.0.1:{}{path}/base", door.port());
         assert_eq!(door.url(&options).expose_secret(), expected);
     }
@@ -89,14 +89,16 @@ fn a_random_path_has_more_than_128_bit_and_needs_no_quoting() {
 async fn no_secret_is_shown_by_debug() {
     let (id, secret) = token(7);
     let published = Published::Token(id, secret);
-    let verdict = Verdict { request: RequestId(0), again: Some(token(7)) };
+    let verdict = Verdict { request: RequestId(0), word: Word::Again(token(7).0, token(7).1) };
     let (_tokens, tokens) = watch::channel(published.clone());
     let (tell, _told) = mpsc::unbounded_channel();
     let (_verdicts, verdicts) = mpsc::unbounded_channel();
     let by_path = Options { entrance: Entrance::Path("open-sesame".into()), ..options(1) };
     let client = crate::http::client(None).unwrap();
-    let relay = crate::gateway::relay::Relay::new(1, by_path.clone(), client, tokens.clone(), tell.clone());
-    let side = Side { tokens, tell, verdicts };
+    let (seen, _see) = mpsc::unbounded_channel();
+    let ears = crate::gateway::Ears { tell: tell.clone(), seen: seen.clone() };
+    let relay = crate::gateway::relay::Relay::new(1, by_path.clone(), client, tokens.clone(), ears);
+    let side = Side { tokens, tell, verdicts, seen };
     let value = Auth::default().value(&token(7).1);
     let text = format!("{published:?} {verdict:?} {side:?} {by_path:?} {:?} {relay:?} {value:?}", options(1));
     for secret in ["real-7", "open-sesame", STAND_IN] {

@@ -7,7 +7,7 @@ use super::*;
 /// Asks an API that is not there, and makes sure that this is told and answered.
 async fn is_unreachable(scene: &mut Scene, what: &str) -> String {
     let answer = scene.get("/secret-of-the-path?or=of-the-query").await;
-    assert_eq!((answer.status(), answer.code()), (502, "UPSTREAM_UNREACHABLE".into()), "{what}");
+    assert_eq!((answer.status(), answer.code()), (502, "daemon_unavailable".into()), "{what}");
     assert_eq!(scene.events(), [ended(1, End::Unreachable)], "{what}");
     let text = answer.text();
     assert!(text.contains(r#""retryable":true"#), "{text}");

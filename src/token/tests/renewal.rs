@@ -55,8 +55,8 @@ async fn ask(api: &Api) -> String {
     let ours =
         form().read(token(r#"{"sub":"a b/c","exp":9}"#).as_bytes()).unwrap_or_else(|why| panic!("{why}"));
     match renew(&client, api, &form(), &ours).await {
-        Outcome::Granted(new) => format!("granted {}", new.text.expose_secret()),
-        Outcome::Refused(Answer { status, code, retry_after }) => {
+        Outcome::Granted(new, _) => format!("granted {}", new.text.expose_secret()),
+        Outcome::Refused(Answer { status, code, retry_after }, _) => {
             format!("refused {status} {code:?} {retry_after:?}")
         }
         Outcome::Failed(why) => format!("failed {why}"),

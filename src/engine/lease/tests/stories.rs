@@ -48,6 +48,8 @@ fn step(play: &mut Play, kind: u8, pick: u32, tokens: &BTreeMap<u32, Token>) -> 
             };
             Vec::new()
         }
+        6 => play.tell(Event::Wanted(RequestId(1 << 40 | u64::from(pick)))),
+        7 => play.tell(Event::Seen(known(pick))),
         _ => {
             let at = play.lease.deadline().max(play.now.mono);
             let passed = at.saturating_sub(play.now.mono);
@@ -61,12 +63,13 @@ proptest! {
     #![proptest_config(ProptestConfig::with_cases(2000))]
 
     #[test]
-    fn no_story_breaks_an_invariant(steps in prop::collection::vec((0..8_u8, any::<u32>()), 1..80)) {
+    fn no_story_breaks_an_invariant(steps in prop::collection::vec((0..10_u8, any::<u32>()), 1..80)) {
         let tokens: BTreeMap<u32, Token> = (0..6).map(|id| (id, token(id, 300 + 700 * u64::from(id)))).collect();
         let mut play = Play::begin();
         let (mut under_way, mut published, mut said_over) = (false, None, BTreeSet::new());
         let mut renewed: Option<(TokenId, Duration)> = None;
         let mut waiting: BTreeMap<RequestId, (TokenId, Duration)> = BTreeMap::new();
+        let mut wanted = BTreeSet::new();
         for (kind, pick) in steps {
             if kind == 3 && waiting.contains_key(&RequestId(u64::from(pick))) {
                 continue;
@@ -82,6 +85,7 @@ proptest! {
                     said_over.insert(token);
                     waiting.insert(RequestId(u64::from(pick)), (token, play.now.mono));
                 }
+                6 if !wanted.insert(RequestId(1 << 40 | u64::from(pick))) => continue,
                 4 if pick % 4 >= 2 => drop(said_over.insert(TokenId(pick % 6))),
                 _ => {}
             }
@@ -106,6 +110,10 @@ proptest! {
                         published = Some(token);
                     }
                     Act::Write(token) => prop_assert_eq!(Some(token), published),
+                    Act::Answer(request) => {
+                        prop_assert!(wanted.remove(&request) && !under_way, "an answer to what does not wait");
+                    }
+                    Act::Verdict(request, None) if wanted.remove(&request) => {}
                     Act::Verdict(request, repeated) => {
                         let asked = waiting.remove(&request);
                         prop_assert!(asked.is_some(), "a verdict on what does not wait");
@@ -123,7 +131,8 @@ proptest! {
             }
             prop_assert_eq!(play.lease.token.map(|token| token.id), published);
             let now = play.now.mono;
-            prop_assert!(play.lease.deadline() > now || kind < 6, "it rings for nothing");
+            prop_assert!(play.lease.deadline() > now || kind < 8, "it rings for nothing");
+            prop_assert!(under_way || wanted.is_empty(), "{:?} wait for nothing", wanted);
             for (token, arrived) in waiting.values() {
                 prop_assert!(now <= *arrived + secs(7), "{:?} has waited since {:?}", token, arrived);
             }
