@@ -31,7 +31,6 @@
 mod door;
 mod entrance;
 mod headers;
-mod listen;
 mod outcome;
 mod payload;
 mod pending;
@@ -45,6 +44,7 @@ mod tests;
 mod upstream;
 
 use std::convert::Infallible;
+use std::future::pending;
 use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
@@ -56,8 +56,10 @@ use hyper_util::rt::{TokioIo, TokioTimer};
 use secrecy::SecretString;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{mpsc, watch};
+use tokio::time::sleep;
 
 use crate::engine::lease::io::{Event, RequestId, TokenId};
+use crate::listener::{self, Guest, Places};
 pub use door::Door;
 pub use entrance::{Auth, Entrance};
 #[cfg(test)]
@@ -69,7 +71,11 @@ pub use stand_in::{random_path, stand_in};
 pub use upstream::{NotAnUpstream, Upstream};
 
 /// How long the head of a request may take, from the end of the request before it or the beginning of the connection.
-const HEAD: Duration = Duration::from_secs(30);
+const HEAD: Duration = Duration::from_secs(10);
+/// How long another user of the machine may take to show that he may come in.
+const STRANGER: Duration = Duration::from_secs(1);
+/// How many connections there are at once.
+const PLACES: Places = Places { own: 512, strangers: 32 };
 /// The longest head of a request, in bytes.
 const LONGEST_HEAD: usize = 64 << 10;
 
@@ -86,6 +92,8 @@ pub struct Options {
     pub renewals: Option<Renewals>,
     /// What the server sees in the place of a token.
     pub disguise: Disguise,
+    /// How long the API has to begin its answer once it has the request. `None`: for ever.
+    pub timeout: Option<Duration>,
 }
 
 /// What is asked with.
@@ -147,8 +155,11 @@ pub async fn serve(door: Door, options: Options, client: reqwest::Client, side: 
     let Side { tokens, tell, mut verdicts, seen } = side;
     let relay = Arc::new(Relay::new(door.port(), options, client, tokens, Ears { tell, seen }));
     let Ok(listener) = TcpListener::from_std(door.into_listener()) else { return };
-    let mut listening =
-        pin!(listen::listen(listener, listen::MOST, |stream| { connection(stream, Arc::clone(&relay)) }));
+    let serve = {
+        let relay = Arc::clone(&relay);
+        move |stream, guest| connection(stream, Arc::clone(&relay), guest)
+    };
+    let mut listening = pin!(listener::listen(listener, PLACES, serve));
     let mut more = true;
     loop {
         tokio::select! {
@@ -166,12 +177,19 @@ pub async fn serve(door: Door, options: Options, client: reqwest::Client, side: 
 }
 
 /// Serves one connection to its end.
-async fn connection(stream: TcpStream, relay: Arc<Relay>) {
+async fn connection(stream: TcpStream, relay: Arc<Relay>, guest: Arc<Guest>) {
     // Small answers must not wait for more; where the system refuses that, they do.
     let _ = stream.set_nodelay(true);
+    let is_stranger = guest.is_stranger();
+    let (admit, admitted) = watch::channel(!is_stranger);
+    let (guest, admit) = (Arc::clone(&guest), Arc::new(admit));
     let service = service_fn(move |request| {
-        let relay = Arc::clone(&relay);
-        async move { Ok::<_, Infallible>(relay.answer(request).await) }
+        let (relay, guest, admit) = (Arc::clone(&relay), Arc::clone(&guest), Arc::clone(&admit));
+        let admit = move || {
+            guest.admit();
+            admit.send_replace(true);
+        };
+        async move { Ok::<_, Infallible>(relay.answer(request, admit).await) }
     });
     let serving = http1::Builder::new()
         .timer(TokioTimer::new())
@@ -181,6 +199,16 @@ async fn connection(stream: TcpStream, relay: Arc<Relay>) {
         // An answer has the date that the API gave it.
         .auto_date_header(false)
         .serve_connection(TokioIo::new(stream), service);
+    let patience = async {
+        sleep(STRANGER).await;
+        if !*admitted.borrow() {
+            return;
+        }
+        pending::<()>().await;
+    };
     // What went wrong with a connection, the other side knows.
-    let _ = serving.await;
+    tokio::select! {
+        _ = serving => {}
+        () = patience, if is_stranger => {}
+    }
 }

@@ -42,6 +42,7 @@
 //! | [`control`] | the socket on which a supervisor is asked and told, and the other side of it | what follows from an order |
 //! | [`datadir`] | where the directories for what is stored and for sockets are | what is in them |
 //! | [`token`] | the session token: its text, its file, the request that renews it | when it is renewed |
+//! | [`listener`] | takes connections on this machine, and keeps other users from taking all places | what is said on them |
 //! | [`http`] | the one HTTP client, and how APIs say what is wrong | what is asked with it |
 //! | [`gateway`] | puts the session token on what a server asks of its API, over loopback | when a token is over, where it is kept |
 //! | [`daemon`] | the API of the daemon that issues sessions | files, what a person sees |
@@ -74,6 +75,7 @@ pub mod hosts;
 pub mod http;
 pub mod lastgood;
 pub mod ledger;
+pub mod listener;
 pub mod mask;
 pub mod pattern;
 pub mod report;

@@ -9,20 +9,28 @@ use mcp_supervise::child::{Guardian, take_signals};
 use mcp_supervise::cli::{self, Command, Refusal, UsageError};
 use mcp_supervise::command::{check, completions, demo, manual, monitor, order, run, setup, status, wrap};
 use mcp_supervise::engine::io::Order;
-use mcp_supervise::{exit_code, report, threads};
+use mcp_supervise::{exit_code, report, threads, token};
 
 fn main() {
     take_signals();
     let any_setting = forget_empty_settings();
     let code = match cli::parse(env::args_os(), any_setting) {
-        Ok(Command::Run(options)) => match run::run(options, guardian()) {
-            Ok(code) => code,
-            Err(error) => match error.downcast_ref::<UsageError>() {
-                Some(usage) => misused(usage),
-                None => failed(format_args!("{error:#}")),
-            },
-        },
-        Ok(Command::Setup(options)) => setup::setup(&options),
+        Ok(Command::Run(options)) => {
+            if options.session.names_a_token() {
+                token::keep_private();
+            }
+            match run::run(options, guardian()) {
+                Ok(code) => code,
+                Err(error) => match error.downcast_ref::<UsageError>() {
+                    Some(usage) => misused(usage),
+                    None => failed(format_args!("{error:#}")),
+                },
+            }
+        }
+        Ok(Command::Setup(options)) => {
+            token::keep_private();
+            setup::setup(&options)
+        }
         Ok(Command::Status(options)) => status::status(&options),
         Ok(Command::Restart(restart)) => {
             let order = if restart.now { Order::RestartSoon } else { Order::Restart };

@@ -26,6 +26,14 @@ pub use vault::Vault;
 
 use crate::engine::lease::io::Claims;
 
+/// From now on no other process of this user reads our memory and our environment, and neither is written to a core file. So
+/// it is for what we fork; a program that we start is like any other.
+pub fn keep_private() {
+    #[cfg(any(target_os = "linux", target_os = "android"))]
+    // Where the system refuses it, all is as it was.
+    let _ = nix::sys::prctl::set_dumpable(false);
+}
+
 /// A token's text, and what it says of itself.
 #[derive(Clone)]
 pub struct Credential {

@@ -2,6 +2,7 @@
 
 use std::ffi::OsString;
 use std::path::PathBuf;
+use std::time::Duration;
 
 use clap::ArgAction;
 use clap::ValueEnum;
@@ -55,6 +56,17 @@ pub struct Session {
         value_parser = OsStringValueParser::new().try_map(value::variable)
     )]
     pub upstream_env: Option<OsString>,
+
+    // A minute: agents' own requests for a completion take half of it.
+    /// Answer for the API when it has not begun to answer after this time; 0 waits for ever
+    #[arg(
+        long,
+        value_name = "DURATION",
+        env = "MCP_SUPERVISE_UPSTREAM_TIMEOUT",
+        default_value = "60s",
+        value_parser = value::duration
+    )]
+    pub upstream_timeout: Duration,
 
     /// Trust the certificates in this PEM file too
     #[arg(
@@ -166,6 +178,13 @@ pub struct Session {
     /// Answer tool calls while the session has expired, or relay them to the server all the same
     #[arg(long, value_name = "WHAT", env = "MCP_SUPERVISE_ON_EXPIRED", default_value = "answer")]
     pub on_expired: OnExpired,
+}
+
+impl Session {
+    /// Whether these options say where a token is.
+    pub fn names_a_token(&self) -> bool {
+        self.profile.is_some() || self.token_file.is_some() || self.token_env.is_some()
+    }
 }
 
 /// What a profile is made for.

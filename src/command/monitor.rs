@@ -19,7 +19,6 @@ mod listen;
 mod listing;
 mod metrics;
 mod patience;
-mod peer;
 mod secret;
 mod shelf;
 mod socket;
@@ -90,6 +89,12 @@ async fn run(options: &Monitor) -> Result<(), Failure> {
     drop(secret);
 
     let (hub, shelf) = (Arc::new(Hub::new()), Shelf::new(options.places.data_dir.clone()));
+    if !at.ip().is_loopback() {
+        report::warning(format!(
+            "{at} can be reached from other machines, and what is said there, the secret too, can be read on the way; hint: \
+             listen at 127.0.0.1 and let a proxy with TLS, or ssh -L, lead there"
+        ));
+    }
     let supervisors = Supervisors::of(options.places.runtime_dir.as_deref());
     let desk = Desk::new(Arc::clone(&hub), shelf.clone(), supervisors.clone(), guard);
     report::text(format!("monitor: http://{at}/\n")).map_err(Failure::start)?;

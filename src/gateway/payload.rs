@@ -4,9 +4,8 @@
 //! body that breaks off must break off on the other side too: what was cut short must never look complete.
 
 use std::collections::VecDeque;
-use std::pin::Pin;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::pin::{Pin, pin};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
@@ -16,7 +15,7 @@ use http_body_util::BodyExt as _;
 use hyper::body::Incoming;
 use secrecy::SecretString;
 use tokio::sync::mpsc;
-use tokio::time::timeout;
+use tokio::time::{Instant, timeout, timeout_at};
 
 use super::headers;
 use super::scrub::Scrub;
@@ -113,12 +112,13 @@ impl Payload {
             Some(Ok(frame)) => match frame.into_data() {
                 Ok(data) => Some(Ok(Frame::data(scrub.pass(data)))),
                 Err(frame) => {
+                    let held = scrub.finish();
                     let mut trailers = frame.into_trailers().unwrap_or_default();
                     headers::without_tokens(&mut trailers, scrub);
-                    flushed(scrub, &mut self.ahead, Some(Ok(Frame::trailers(trailers))))
+                    after(held, Some(Ok(Frame::trailers(trailers))), &mut self.ahead)
                 }
             },
-            end => flushed(scrub, &mut self.ahead, end),
+            end => after(scrub.finish(), end, &mut self.ahead),
         };
         for token in scrub.found() {
             // Nobody may want to know any more.
@@ -129,8 +129,7 @@ impl Payload {
 }
 
 /// What is held comes before what ends the text.
-fn flushed(scrub: &mut Scrub, ahead: &mut VecDeque<Result<Frame<Bytes>, reqwest::Error>>, end: Next) -> Next {
-    let held = scrub.finish();
+fn after(held: Vec<u8>, end: Next, ahead: &mut VecDeque<Result<Frame<Bytes>, reqwest::Error>>) -> Next {
     if held.is_empty() {
         return end;
     }
@@ -192,12 +191,47 @@ impl Body for Payload {
 
 /// What is known of a request's body while it is streamed.
 #[derive(Clone, Debug, Default)]
-pub(super) struct Upload(Arc<AtomicBool>);
+pub(super) struct Upload(Arc<Mutex<Progress>>);
+
+#[derive(Debug, Default)]
+struct Progress {
+    broke_off: bool,
+    /// More of it is waited for: the server has the next word, and not the API.
+    waits: bool,
+    /// When the API last took some of it. `None` before that.
+    last: Option<Instant>,
+}
 
 impl Upload {
     /// It broke off on our side: the API is not to blame for what came of it.
     pub(super) fn broke_off(&self) -> bool {
-        self.0.load(Ordering::Relaxed)
+        self.lock().broke_off
+    }
+
+    /// What comes of a request, if the API begins to answer within this time after it has the request. `None`: it does not.
+    pub(super) async fn in_time<T>(
+        &self,
+        limit: Option<Duration>,
+        answer: impl Future<Output = T>,
+    ) -> Option<T> {
+        let Some(limit) = limit else { return Some(answer.await) };
+        let mut answer = pin!(answer);
+        let mut since = Instant::now();
+        loop {
+            if let Ok(answer) = timeout_at(since + limit, &mut answer).await {
+                return Some(answer);
+            }
+            let progress = self.lock();
+            match progress.last.filter(|last| *last > since) {
+                _ if progress.waits => since = Instant::now(),
+                Some(last) => since = last,
+                None => return None,
+            }
+        }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Progress> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// The body itself.
@@ -220,11 +254,13 @@ impl Body for Streamed {
         mut self: Pin<&mut Self>,
         context: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, hyper::Error>>> {
-        let frame = ready!(Pin::new(&mut self.incoming).poll_frame(context));
-        if let Some(Err(_)) = frame {
-            self.upload.0.store(true, Ordering::Relaxed);
-        }
-        Poll::Ready(frame)
+        let frame = Pin::new(&mut self.incoming).poll_frame(context);
+        let mut progress = self.upload.lock();
+        progress.waits = frame.is_pending();
+        progress.last = Some(Instant::now());
+        progress.broke_off |= matches!(frame, Poll::Ready(Some(Err(_))));
+        drop(progress);
+        frame
     }
 
     fn is_end_stream(&self) -> bool {

@@ -23,7 +23,7 @@ use hyper::{HeaderMap, Method, Request, Response, StatusCode};
 use reqwest::{Client, Url};
 use secrecy::{ExposeSecret as _, SecretString};
 use tokio::sync::watch;
-use tokio::time::timeout;
+use tokio::time::{Instant, timeout};
 
 use super::entrance::{Admitted, Auth, Porter};
 use super::outcome::{self, Outcome};
@@ -40,6 +40,8 @@ use crate::http;
 const TOKEN: Duration = Duration::from_secs(5);
 /// How long a request for a renewal waits for it: longer than that takes, with the wait for the file's lock.
 const RENEWAL: Duration = Duration::from_secs(90);
+/// How long the API must have been silent for a server that gives up a request to mean that it does not answer.
+const GIVEN_UP: Duration = Duration::from_secs(1);
 /// How long a refused request waits for its verdict.
 const VERDICT: Duration = Duration::from_secs(10);
 
@@ -56,6 +58,7 @@ pub(super) struct Relay {
     client: Client,
     renewals: Option<Renewals>,
     disguise: Disguise,
+    timeout: Option<Duration>,
     tokens: watch::Receiver<Published>,
     ears: Ears,
     pending: Pending,
@@ -82,6 +85,8 @@ enum Attempt {
     Answer(Response<Payload>, Outcome),
     /// None; and why.
     Unreachable(String),
+    /// None in time.
+    Silent(Duration),
     /// None, because the request's body broke off.
     BrokeOff,
 }
@@ -94,7 +99,7 @@ impl Relay {
         tokens: watch::Receiver<Published>,
         ears: Ears,
     ) -> Self {
-        let Options { upstream, auth, entrance, renewals, disguise } = options;
+        let Options { upstream, auth, entrance, renewals, disguise, timeout } = options;
         let porter = Porter::new(port, auth.clone(), entrance);
         Self {
             porter,
@@ -103,6 +108,7 @@ impl Relay {
             client,
             renewals,
             disguise,
+            timeout,
             tokens,
             ears,
             pending: Pending::default(),
@@ -115,12 +121,16 @@ impl Relay {
         &self.pending
     }
 
-    /// Answers a request.
-    pub(super) async fn answer(&self, request: Request<Incoming>) -> Response<Payload> {
+    /// Answers a request; `admit` is called once it may come in.
+    pub(super) async fn answer(&self, request: Request<Incoming>, admit: impl FnOnce()) -> Response<Payload> {
         let (parts, body) = request.into_parts();
         // Whoever asks for leave to send a body is told no before it comes.
         let comes_anyway = !parts.headers.contains_key(EXPECT);
-        match self.prepare(parts, body.size_hint().exact().is_none()) {
+        let prepared = self.prepare(parts, body.size_hint().exact().is_none());
+        if prepared.is_ok() {
+            admit();
+        }
+        match prepared {
             Ok(sending) if sending.renews => {
                 payload::discard(body).await;
                 self.renewal().await
@@ -207,21 +217,21 @@ impl Relay {
         let bytes = match repeatable {
             Ok(bytes) => bytes,
             Err(streamed) => {
-                let attempt = self.attempt(sending, &held.1, streamed, &upload).await;
+                let attempt = self.attempt(sending, &held, streamed, &upload).await;
                 return self.finish(held.0, attempt);
             }
         };
-        let first = self.attempt(sending, &held.1, bytes.clone().into(), &upload).await;
+        let first = self.attempt(sending, &held, bytes.clone().into(), &upload).await;
         if !matches!(first, Attempt::Answer(_, Outcome::SessionOver)) {
             return self.finish(held.0, first);
         }
         match self.verdict(held.0).await {
             Some(again) => {
                 // By now there may be a newer one than that.
-                let (token, text) = self.newest(held.0).unwrap_or(again);
+                let newest = self.newest(held.0).unwrap_or(again);
                 drop(first);
-                let second = self.attempt(sending, &text, bytes.into(), &upload).await;
-                self.finish(token, second)
+                let second = self.attempt(sending, &newest, bytes.into(), &upload).await;
+                self.finish(newest.0, second)
             }
             None => self.finish(held.0, first),
         }
@@ -265,7 +275,7 @@ impl Relay {
     async fn attempt(
         &self,
         sending: &Sending,
-        token: &SecretString,
+        (id, token): &Held,
         body: reqwest::Body,
         upload: &Upload,
     ) -> Attempt {
@@ -279,10 +289,14 @@ impl Relay {
             request.headers_mut().insert(self.auth.header.clone(), value);
         }
         *request.body_mut() = Some(body);
-        let (mut head, body) = match self.client.execute(request).await {
-            Ok(answer) => Response::<reqwest::Body>::from(answer).into_parts(),
-            Err(_) if upload.broke_off() => return Attempt::BrokeOff,
-            Err(error) => return Attempt::Unreachable(http::reason(&error)),
+        let given_up = GivenUp { relay: self, token: *id, since: Instant::now() };
+        let executed = upload.in_time(self.timeout, self.client.execute(request)).await;
+        given_up.is_not();
+        let (mut head, body) = match executed {
+            Some(Ok(answer)) => Response::<reqwest::Body>::from(answer).into_parts(),
+            Some(Err(_)) if upload.broke_off() => return Attempt::BrokeOff,
+            Some(Err(error)) => return Attempt::Unreachable(http::reason(&error)),
+            None => return Attempt::Silent(self.timeout.unwrap_or_default()),
         };
         if head.status == StatusCode::SWITCHING_PROTOCOLS {
             return Attempt::Unreachable("it changed the protocol, which nobody had asked for".to_owned());
@@ -351,11 +365,38 @@ impl Relay {
                 let reply = Reply::unreachable(self.upstream.origin(), &why);
                 (End::Unreachable, reply.into_response())
             }
+            Attempt::Silent(waited) => {
+                let reply = Reply::silent(self.upstream.origin(), waited);
+                (End::Unreachable, reply.into_response())
+            }
             // The API was not heard, and did not fail.
             Attempt::BrokeOff => return broke_off(),
         };
         self.tell(Event::Ended(token, end));
         response
+    }
+}
+
+/// Tells of an attempt that is dropped while the API is silent: the server did not want to wait any longer.
+struct GivenUp<'r> {
+    relay: &'r Relay,
+    token: TokenId,
+    since: Instant,
+}
+
+impl GivenUp<'_> {
+    /// It has ended otherwise.
+    fn is_not(self) {
+        std::mem::forget(self);
+    }
+}
+
+impl Drop for GivenUp<'_> {
+    fn drop(&mut self) {
+        // Who gives up at once does not do so because of the API.
+        if self.since.elapsed() >= GIVEN_UP {
+            self.relay.tell(Event::Ended(self.token, End::Unreachable));
+        }
     }
 }
 

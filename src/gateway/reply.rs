@@ -2,12 +2,17 @@
 //!
 //! They say what is wrong and what would be right, and never name a token, a stand-in or a secret path.
 
+use std::time::Duration;
+
 use bytes::Bytes;
 use hyper::header::{CONTENT_TYPE, HeaderValue};
 use hyper::{Response, StatusCode};
 use serde_json::json;
 
 use super::payload::Payload;
+
+/// The code where the API does not answer: what the chat is told, too.
+const UNAVAILABLE: &str = "daemon_unavailable";
 
 /// An answer that the API had no part in.
 #[derive(Debug)]
@@ -33,7 +38,14 @@ impl Reply {
     /// The API has not answered.
     pub(super) fn unreachable(origin: &str, why: &str) -> Self {
         let message = format!("the API at {origin} did not answer: {why}");
-        let (status, code) = (StatusCode::BAD_GATEWAY, "daemon_unavailable");
+        let (status, code) = (StatusCode::BAD_GATEWAY, UNAVAILABLE);
+        Self { status, code, message, retryable: true }
+    }
+
+    /// The API has taken the request, and has not begun to answer.
+    pub(super) fn silent(origin: &str, waited: Duration) -> Self {
+        let message = format!("the API at {origin} has not begun to answer after {} s", waited.as_secs_f32());
+        let (status, code) = (StatusCode::GATEWAY_TIMEOUT, UNAVAILABLE);
         Self { status, code, message, retryable: true }
     }
 

@@ -284,6 +284,8 @@ struct Scene {
     task: JoinHandle<()>,
 }
 
+/// How long an API has to begin its answer.
+const TIMEOUT: Duration = Duration::from_secs(60);
 const STAND_IN: &str = "wai_sess_stand-in";
 
 fn token(id: u32) -> (TokenId, SecretString) {
@@ -296,7 +298,7 @@ fn options(port: u16) -> Options {
     let entrance = Entrance::StandIn(STAND_IN.into());
     let url = format!("http://localhost:{port}/v1/sessions/{{session}}/renew");
     let renewals = Renewals::new(&hyper::Method::PUT, &url, &format!("http://127.0.0.1:{port}"));
-    Options { upstream, auth: Auth::default(), entrance, renewals, disguise }
+    Options { upstream, auth: Auth::default(), entrance, renewals, disguise, timeout: Some(TIMEOUT) }
 }
 
 impl Scene {

@@ -4,6 +4,7 @@
 //! cannot be written down as it came is refused.
 
 use std::fmt;
+use std::net::IpAddr;
 use std::str::FromStr;
 
 use reqwest::Url;
@@ -78,6 +79,14 @@ impl Upstream {
     /// The path that all its paths begin with, without a slash at the end. Empty if there is none.
     pub fn base(&self) -> &str {
         &self.base
+    }
+
+    /// Whether what is sent to it can be read on its way through a network.
+    pub fn is_open(&self) -> bool {
+        let host = self.url.host_str().unwrap_or_default().trim_matches(['[', ']']);
+        let here = host.eq_ignore_ascii_case("localhost")
+            || host.parse::<IpAddr>().is_ok_and(|address| address.to_canonical().is_loopback());
+        self.url.scheme() == "http" && !here
     }
 
     /// The URL of a path and query of this API. `None` if it would not be the same any more: dot segments and backslashes

@@ -396,6 +396,30 @@ fn a_variable_is_hidden_from_any_server() {
     host.finish();
 }
 
+#[test]
+fn the_profile_hides_what_would_issue_tokens() {
+    let daemon = Daemon::start();
+    keep(&daemon, &daemon.session(&json!({"ttl_ms": 3_600_000})));
+    let hidden = [
+        "WAIAAS_DATA_DIR",
+        "WAIAAS_MASTER_PASSWORD",
+        "WAIAAS_MASTER_PASSWORD_FILE",
+        "MCP_SUPERVISE_TOKEN_FILE",
+    ];
+    let file = daemon.token_file(WALLET);
+    let mut host = plan(&daemon)
+        .variable("WAIAAS_MASTER_PASSWORD", "correct horse")
+        .variable("WAIAAS_MASTER_PASSWORD_FILE", "/run/password")
+        .variable("MCP_SUPERVISE_TOKEN_FILE", &file.to_string_lossy())
+        .start();
+    host.greet();
+    let server = host.server(1);
+    for name in hidden {
+        assert_eq!(variable(server, name), None, "{name}");
+    }
+    host.finish();
+}
+
 /// Calls until the balance is told: the file is watched, and each call in between is told that there is no session.
 fn until_served(host: &mut Host) {
     let mut number = 0;

@@ -52,6 +52,8 @@ pub(super) struct Keeping {
     pub(super) api: Option<Api>,
     /// Further roots of trust, a PEM file.
     pub(super) ca: Option<PathBuf>,
+    /// The API, where the token goes to another machine in the clear.
+    pub(super) open_way: Option<String>,
     /// The gateway. `None` where the server gets the token itself.
     pub(super) gateway: Option<(Door, gateway::Options)>,
     /// Where tokens are held.
@@ -139,6 +141,12 @@ async fn keep(keeping: Keeping, tell: Tell, events: Events) {
         tell,
         events,
     });
+    if let Some(api) = keeping.open_way {
+        shared.warn(
+            "open",
+            format!("the token goes to {api} unencrypted; hint: use https:// where the API has it"),
+        );
+    }
     let (see, mut seen) = mpsc::unbounded_channel();
     let mut used = None;
     if let Some((door, options)) = keeping.gateway {

@@ -31,6 +31,15 @@ const WAIAAS_PREFIX: &str = "wai_sess_";
 /// Where the daemon listens if it is not told otherwise.
 const WAIAAS_BASE_URL: &str = "http://127.0.0.1:3100";
 
+/// What its server is not to have: the token, what leads to it, and what would issue others.
+const WAIAAS_SECRETS: [&str; 5] = [
+    "WAIAAS_DATA_DIR",
+    "WAIAAS_SESSION_TOKEN",
+    "WAIAAS_MASTER_PASSWORD",
+    "WAIAAS_MASTER_PASSWORD_FILE",
+    "MCP_SUPERVISE_TOKEN_FILE",
+];
+
 /// What a failed tool says when the API behind it has refused the token, in the words of most.
 const REFUSED: &str = r"(?i)\b(https?|status|code|error)(\s*(is|was|code|status)\b)?\W{0,4}401\b|^\W*401\b|\(401\)|\bunauthori[sz]ed\b|\b(INVALID_TOKEN|TOKEN_EXPIRED|SESSION_REVOKED)\b|\b(token|session)[\s_-]+((has|is)[\s_-]+)?expired\b|\bexpired[\s_-]+(token|session)\b";
 /// Where programs look for a proxy.
@@ -99,6 +108,8 @@ pub(super) fn set_up(options: &Options, mask: &Mask, seed: u64) -> Result<Option
     let environment = environment.filter(|text| !text.trim().is_empty()).map(SecretString::from);
     env.extend(settled.token_env.clone().map(|name| (name, None)));
     let shown = settled.upstream.as_ref().map(|upstream| mask.apply(&upstream.to_string()).into_owned());
+    let open_way = settled.upstream.as_ref().filter(|upstream| upstream.is_open()).map(|_| shown.clone());
+    let open_way = open_way.flatten().filter(|_| matches!(way, Way::Gateway(..)));
     let vault = Arc::new(Mutex::new(Vault::default()));
     let (mut gateway, mut injection, mut inject) = (None, None, None);
     match way {
@@ -119,7 +130,8 @@ pub(super) fn set_up(options: &Options, mask: &Mask, seed: u64) -> Result<Option
             let renewals =
                 api.as_ref().and_then(|api| Renewals::new(&api.method, &api.url, upstream.origin()));
             let disguise = Disguise { stand_in, prefix };
-            let options = gateway::Options { upstream, auth, entrance, renewals, disguise };
+            let timeout = Some(options.upstream_timeout).filter(|timeout| !timeout.is_zero());
+            let options = gateway::Options { upstream, auth, entrance, renewals, disguise, timeout };
             let door = Door::open().context("failed to listen on 127.0.0.1 for the gateway")?;
             env.push((url_env, Some(OsString::from(door.url(&options).expose_secret()))));
             env.extend(settled.stand_in_env.map(|name| (name, Some(OsString::from(secret.expose_secret())))));
@@ -159,6 +171,7 @@ pub(super) fn set_up(options: &Options, mask: &Mask, seed: u64) -> Result<Option
             form: settled.form,
             api,
             ca: options.upstream_ca.clone(),
+            open_way,
             gateway,
             vault,
             mask: mask.clone(),
@@ -274,7 +287,7 @@ fn settle(options: &Options) -> Result<Settled> {
         settled.token_env = settled.token_env.or_else(token);
         settled.stand_in_env = settled.stand_in_env.or_else(token);
         settled.upstream_env = settled.upstream_env.or_else(|| Some("WAIAAS_BASE_URL".into()));
-        settled.hidden.extend(["WAIAAS_DATA_DIR".into(), "WAIAAS_SESSION_TOKEN".into()]);
+        settled.hidden.extend(WAIAAS_SECRETS.map(OsString::from));
         if options.token_prefix.is_none() {
             settled.form = Form { prefix: WAIAAS_PREFIX.to_owned(), opaque: false };
         }

@@ -87,7 +87,7 @@ impl Lease {
         let is_new = self.granted_at.is_some_and(|at| self.now.mono < at + NEW);
         if matches!(self.schedule, Schedule::UnderWay(..)) {
             self.wanted.push(request);
-        } else if is_new || asked.is_some_and(|at| self.now.mono < at + PAUSE) {
+        } else if is_new || self.doubt.is_some() || asked.is_some_and(|at| self.now.mono < at + PAUSE) {
             self.acts.push_back(Act::Answer(request));
         } else {
             self.wanted.push(request);
@@ -212,7 +212,7 @@ impl Lease {
     /// The token is accepted, although a request, or its renewal, was refused: what has said no once is not asked again and
     /// again.
     pub(super) fn renew_later(&mut self, cause: Cause) {
-        if cause == Cause::Renewal {
+        if cause == Cause::Renewal && !matches!(self.schedule, Schedule::UnderWay(..)) {
             self.schedule = Schedule::Never;
             self.tell(Fact::NoMoreRenewals(
                 "it was refused, and the token is accepted all the same".to_owned(),

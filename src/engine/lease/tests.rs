@@ -228,12 +228,14 @@ fn a_renewal_that_waits_is_made_when_the_api_answers_again() {
         play.tell(Event::Renewed(Renewal::Failed("reset".into())));
         play.pass(secs(5));
     }
+    play.pass(secs(60));
     play.tell(Event::Renewed(Renewal::Failed("reset".into())));
-    play.pass(secs(4));
+    play.pass(secs(10));
     assert_eq!(play.tell(Event::Ended(TokenId(1), End::Unreachable)), []);
-    assert_eq!(play.tell(Event::Ended(TokenId(1), End::Heard)), []);
-    let renewed = play.pass(secs(2));
-    assert!(matches!(*renewed, [(_, Act::Renew(TokenId(1)))]), "{renewed:?}");
+    assert_eq!(play.tell(Event::Ended(TokenId(1), End::Heard)), [Act::Renew(TokenId(1))]);
+    play.tell(Event::Renewed(Renewal::Failed("reset".into())));
+    assert_eq!(play.tell(Event::Ended(TokenId(1), End::Heard)), [], "not with each request");
+    assert_eq!(play.pass(secs(5)).last(), Some(&(secs(5), Act::Renew(TokenId(1)))));
 }
 
 #[test]
@@ -301,11 +303,26 @@ fn a_session_that_is_not_renewed_any_more_is_used_to_its_end() {
 }
 
 #[test]
-fn what_somebody_else_has_renewed_or_ended_is_looked_for_in_the_file() {
+fn what_somebody_else_has_renewed_serves_on_and_is_not_renewed() {
+    for (status, code) in [(403, "SESSION_RENEWAL_MISMATCH"), (409, "RENEWAL_CONFLICT"), (409, "")] {
+        for replaced in [true, false] {
+            let mut play = Play::renewing();
+            let acts = play.tell(Event::Renewed(refused(status, code)));
+            let [Act::Tell(Fact::NoMoreRenewals(_)), Act::Look(look)] = acts[..] else {
+                panic!("{code}: {acts:?}")
+            };
+            let found = if replaced { token(2, 2000) } else { token(1, 1000) };
+            let published = play.looked(look, Found::Token(found)).contains(&Act::Publish(TokenId(2)));
+            assert_eq!((published, play.lease.standing()), (replaced, Standing::Active));
+            let renewed = play.pass(secs(399)).iter().any(|(_, act)| matches!(act, Act::Renew(_)));
+            assert!(!renewed || replaced, "{code}");
+        }
+    }
+}
+
+#[test]
+fn what_is_over_by_its_renewal_is_looked_for_in_the_file() {
     let rows = [
-        (403, "SESSION_RENEWAL_MISMATCH"),
-        (409, "RENEWAL_CONFLICT"),
-        (409, ""),
         (401, "INVALID_TOKEN"),
         (401, "TOKEN_EXPIRED"),
         (401, "SESSION_REVOKED"),
@@ -426,7 +443,7 @@ fn what_an_earlier_look_has_found_is_no_news_after_a_later_one() {
 #[test]
 fn a_renewal_that_was_refused_is_not_tried_again_with_each_request_that_is_heard() {
     let mut play = Play::renewing();
-    let acts = play.tell(Event::Renewed(refused(409, "RENEWAL_CONFLICT")));
+    let acts = play.tell(Event::Renewed(refused(401, "TOKEN_EXPIRED")));
     let [Act::Look(look)] = acts[..] else { panic!("{acts:?}") };
     play.looked(look, Found::Token(token(1, 1000)));
     assert_eq!(play.lease.standing(), Standing::Expired(Cause::Renewal));

@@ -3,13 +3,15 @@
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use super::*;
-use crate::gateway::listen;
+use crate::gateway::PLACES;
+use crate::listener::{self, Places};
 
 #[tokio::test]
 async fn a_panic_ends_its_own_connection_and_gives_its_place_back() {
     let (listener, port) = listen().await;
-    let count = AtomicUsize::new(0);
-    let task = tokio::spawn(listen::listen(listener, 1, move |mut stream| {
+    let count = Arc::new(AtomicUsize::new(0));
+    let places = Places { own: 1, strangers: 0 };
+    let task = tokio::spawn(listener::listen(listener, places, move |mut stream, _| {
         let count = count.fetch_add(1, Ordering::Relaxed);
         async move {
             assert!(count >= 2, "a defect in a request");
@@ -26,7 +28,8 @@ async fn a_panic_ends_its_own_connection_and_gives_its_place_back() {
 #[tokio::test]
 async fn one_too_many_waits_until_another_ends() {
     let (listener, port) = listen().await;
-    let task = tokio::spawn(listen::listen(listener, 2, |mut stream| async move {
+    let places = Places { own: 2, strangers: 0 };
+    let task = tokio::spawn(listener::listen(listener, places, |mut stream, _| async move {
         stream.write_all(b"in").await.unwrap();
         drop(Wire::new(stream).rest().await);
     }));
@@ -47,7 +50,7 @@ async fn there_are_512_at_once_and_more_are_served_later() {
     let api = Api::new(|_| ok("in")).await;
     let scene = Scene::new(api.port);
     let mut idle = Vec::new();
-    for _ in 0..listen::MOST {
+    for _ in 0..PLACES.own {
         idle.push(Wire::connect(scene.port).await);
     }
     let mut wire = Wire::connect(scene.port).await;
@@ -60,7 +63,7 @@ async fn there_are_512_at_once_and_more_are_served_later() {
 }
 
 #[tokio::test]
-async fn a_head_that_never_ends_is_given_up_after_30_s() {
+async fn a_head_that_never_ends_is_given_up_after_10_s() {
     let scene = Scene::new(9);
     for part in ["", "GET", "GET / HTTP/1.1\r\nHost: x\r\n"] {
         let mut wire = Wire::connect(scene.port).await;
@@ -69,7 +72,7 @@ async fn a_head_that_never_ends_is_given_up_after_30_s() {
         tokio::time::pause();
         let begun = tokio::time::Instant::now();
         let heard = String::from_utf8(wire.rest().await).unwrap();
-        assert!(begun.elapsed() >= Duration::from_secs(29), "{part}");
+        assert!(begun.elapsed() >= Duration::from_secs(9), "{part}");
         assert!(!heard.contains(" 200 "), "{heard}");
         tokio::time::resume();
     }
@@ -116,7 +119,7 @@ async fn an_open_connection_is_there_after_a_while_without_a_word() {
         wire.write(scene.head("GET /", "")).await;
         assert_eq!(wire.message(true).await.unwrap().status(), 200);
         tokio::time::pause();
-        tokio::time::sleep(Duration::from_secs(25)).await;
+        tokio::time::sleep(Duration::from_secs(8)).await;
         tokio::time::resume();
     }
 }

@@ -103,7 +103,8 @@ async fn events_arrive_one_by_one() {
 #[tokio::test]
 async fn a_slow_api_is_waited_for() {
     let (listener, port) = listen().await;
-    let mut scene = Scene::new(port);
+    let endless = Options { timeout: None, ..options(port) };
+    let mut scene = Scene::with(endless, crate::http::client(None).unwrap());
     let mut client = Wire::connect(scene.port).await;
     client.write(scene.head("GET /", "")).await;
     let mut api = Wire::new(within(listener.accept()).await.unwrap().0);

@@ -138,3 +138,76 @@ async fn a_kept_connection_that_was_closed_meanwhile_is_replaced() {
     }
     assert_eq!(scene.events().len(), 3);
 }
+
+/// The request has reached an API that says nothing.
+async fn unanswered(scene: &Scene, listener: &TcpListener, request: &str) -> (Wire, Wire) {
+    let mut client = Wire::connect(scene.port).await;
+    client.write(request).await;
+    let mut api = Wire::new(within(listener.accept()).await.unwrap().0);
+    api.until("\r\n\r\n").await.unwrap();
+    (client, api)
+}
+
+#[tokio::test]
+async fn an_api_that_takes_a_request_and_is_silent_is_answered_for_after_a_minute() {
+    for said in ["", "HTTP/1.1 103 Early Hints\r\nLink: <x>\r\n\r\n"] {
+        let (listener, port) = listen().await;
+        let mut scene = Scene::new(port);
+        let (mut client, mut api) = unanswered(&scene, &listener, &scene.head("GET /", "")).await;
+        quiet().await;
+        tokio::time::pause();
+        let begun = tokio::time::Instant::now();
+        let hinting = tokio::spawn(async move {
+            loop {
+                api.stream.write_all(said.as_bytes()).await.ok();
+                tokio::time::sleep(Duration::from_secs(7)).await;
+            }
+        });
+        let answer = client.message(true).await.unwrap();
+        assert_eq!((answer.status(), answer.code().as_str()), (504, "daemon_unavailable"));
+        assert!(answer.text().contains("after 60 s"), "{}", answer.text());
+        let waited = begun.elapsed();
+        assert!(waited > Duration::from_secs(58) && waited < Duration::from_secs(63), "{waited:?}");
+        tokio::time::resume();
+        assert_eq!(scene.event().await, ended(1, End::Unreachable));
+        hinting.abort();
+    }
+}
+
+#[tokio::test]
+async fn an_api_that_waits_for_the_rest_of_a_request_is_not_silent() {
+    let (listener, port) = listen().await;
+    let mut scene = Scene::new(port);
+    let request = scene.head("POST /", "Transfer-Encoding: chunked\r\n") + "1\r\na\r\n";
+    let (mut client, mut api) = unanswered(&scene, &listener, &request).await;
+    tokio::time::pause();
+    tokio::time::sleep(Duration::from_secs(200)).await;
+    tokio::time::resume();
+    client.write("0\r\n\r\n").await;
+    api.until("0\r\n\r\n").await.unwrap();
+    tokio::time::pause();
+    tokio::time::sleep(Duration::from_secs(50)).await;
+    tokio::time::resume();
+    assert!(scene.events().is_empty());
+    api.write("HTTP/1.1 200 OK\r\ncontent-length: 0\r\n\r\n").await;
+    assert_eq!(client.message(true).await.unwrap().status(), 200);
+}
+
+#[tokio::test]
+async fn what_a_server_no_longer_waits_for_is_told_as_unanswered() {
+    for (waited, told) in [(Duration::from_millis(100), false), (Duration::from_secs(5), true)] {
+        let (listener, port) = listen().await;
+        let mut scene = Scene::new(port);
+        let (client, _api) = unanswered(&scene, &listener, &scene.head("GET /", "")).await;
+        tokio::time::pause();
+        tokio::time::sleep(waited).await;
+        tokio::time::resume();
+        drop(client);
+        if told {
+            assert_eq!(scene.event().await, ended(1, End::Unreachable));
+        } else {
+            quiet().await;
+            assert!(scene.events().is_empty());
+        }
+    }
+}

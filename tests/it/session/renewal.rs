@@ -67,6 +67,67 @@ fn a_call_that_is_refused_while_its_token_is_being_renewed_goes_again() {
     host.finish();
 }
 
+/// Asks the gateway as the server would.
+fn through_the_gateway(server: i32, line: &str) -> (u16, Value) {
+    let url = variable(server, "WAIAAS_BASE_URL").expect("it is told the gateway");
+    let address = url.strip_prefix("http://").expect("it is a plain address").to_owned();
+    let stand_in = variable(server, "WAIAAS_SESSION_TOKEN").expect("it has a stand-in");
+    let mut stream = TcpStream::connect(&address).expect("the gateway listens");
+    let head = format!(
+        "{line} HTTP/1.1\r\nHost: {address}\r\nAuthorization: Bearer {stand_in}\r\nConnection: close\r\nContent-Length: 2\r\n\r\n{{}}"
+    );
+    stream.write_all(head.as_bytes()).expect("the gateway reads");
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).expect("the gateway answers");
+    let status = answer.split(' ').nth(1).and_then(|status| status.parse().ok()).expect("a status");
+    let body = answer.split_once("\r\n\r\n").map(|(_, body)| body).unwrap_or_default();
+    (status, serde_json::from_str(body).unwrap_or_default())
+}
+
+#[test]
+fn a_server_that_renews_the_session_itself_gets_no_token_and_all_goes_on() {
+    let daemon = Daemon::start();
+    // More than half of its life is over, so that the daemon renews it, and less than 60 %.
+    let session = daemon.session(&json!({"ttl_ms": 3_600_000, "age_ms": 2_000_000}));
+    keep(&daemon, &session);
+    let mut host = plan(&daemon).start();
+    host.greet();
+    host.list();
+    let server = host.server(1);
+    let line = format!("PUT /v1/sessions/{}/renew", session.id);
+    let (status, answer) = through_the_gateway(server, &line);
+    let stand_in = variable(server, "WAIAAS_SESSION_TOKEN").expect("it has a stand-in");
+    assert_eq!((status, answer["token"].as_str()), (200, Some(stand_in.as_str())), "{answer}");
+    assert_eq!(answer["id"], session.id.as_str());
+    let new = text(&daemon.token_file(WALLET));
+    assert!(new.starts_with("wai_sess_") && new != session.token, "the file holds it before anybody is told");
+    balance(&mut host, "after");
+    assert_eq!(balances(&daemon), [(fingerprint(&new), 200)]);
+    // However it is written, and also where it has just been renewed: it is known.
+    let again = through_the_gateway(server, "PUT //v1/sessions/another/%72enew?x=1");
+    assert_eq!(again, (200, answer));
+    let renewals = daemon.wait(RENEWALS, 1);
+    assert_eq!(renewals.len(), 1, "{renewals:?}");
+    host.finish();
+    assert_eq!(host.stderr(), "");
+}
+
+#[test]
+fn a_renewal_that_the_daemon_refuses_is_refused_and_changes_nothing() {
+    let daemon = Daemon::start();
+    let session = daemon.session(&json!({"ttl_ms": 3_600_000}));
+    keep(&daemon, &session);
+    let mut host = plan(&daemon).options("--renew none").start();
+    host.greet();
+    let line = format!("PUT /v1/sessions/{}/renew", session.id);
+    let (status, answer) = through_the_gateway(host.server(1), &line);
+    assert_eq!((status, &answer["code"]), (403, &json!("RENEWAL_TOO_EARLY")));
+    assert_eq!(text(&daemon.token_file(WALLET)), session.token);
+    host.list();
+    balance(&mut host, "after");
+    host.finish();
+}
+
 #[test]
 fn two_supervisors_of_one_token_renew_it_once_and_both_go_on() {
     let daemon = Daemon::start();

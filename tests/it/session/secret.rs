@@ -162,3 +162,59 @@ fn assert_clean(what: &str, bytes: &[u8], tokens: &[String]) {
         }
     }
 }
+
+/// Who may read the memory of a process is who its folder belongs to: the superuser, where it is private.
+#[cfg(target_os = "linux")]
+#[test]
+fn no_other_process_of_the_user_reads_what_a_supervisor_and_its_guardian_hold() {
+    use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _};
+    use std::os::unix::process::CommandExt as _;
+    use std::process::{Command, Stdio};
+
+    use crate::support::process::{children, eventually};
+
+    let folder = tempfile::tempdir().expect("a folder can be made");
+    fs::set_permissions(folder.path(), fs::Permissions::from_mode(0o777)).expect("it is ours");
+    let program = folder.path().join("mcp-supervise");
+    fs::copy(env!("CARGO_BIN_EXE_mcp-supervise"), &program).expect("it can be copied");
+    for (options, private) in [(&["--token-env", "T", "--inject-env", "T"][..], true), (&[], false)] {
+        let mut command = Command::new(&program);
+        command.args(options).args(["--no-store", "--", "sleep", "1000"]);
+        command
+            .env_clear()
+            .env("T", "a-token-of-a-session")
+            .env("HOME", folder.path())
+            .env("PATH", "/usr/bin:/bin");
+        if nix::unistd::geteuid().is_root() {
+            command.uid(65534).gid(65534);
+        }
+        let mut supervisor = command
+            .stdin(Stdio::piped())
+            .stdout(Stdio::null())
+            .stderr(Stdio::null())
+            .spawn()
+            .expect("it can be started");
+        let pid = i32::try_from(supervisor.id()).expect("a pid");
+        let owner = |pid: i32| fs::metadata(format!("/proc/{pid}/environ")).map(|file| file.uid()).ok();
+        let server = eventually(|| {
+            let all = all_below(pid);
+            all.into_iter().find(|pid| crate::support::process::is_called(*pid, "sleep"))
+        })
+        .expect("the server runs");
+        let user = owner(server).expect("it is there");
+        assert_ne!(user, 0, "a server is like any other program");
+        let ours: Vec<i32> =
+            all_below(pid).into_iter().filter(|below| *below != server).chain([pid]).collect();
+        assert!(ours.len() > 1, "there is a guardian");
+        for process in ours {
+            assert_eq!(owner(process), Some(if private { 0 } else { user }), "{options:?}");
+        }
+        drop(supervisor.stdin.take());
+        supervisor.wait().expect("it ends");
+    }
+
+    fn all_below(pid: i32) -> Vec<i32> {
+        let children = children(pid, "");
+        children.iter().flat_map(|child| [vec![*child], all_below(*child)].concat()).collect()
+    }
+}

@@ -1,6 +1,6 @@
 //! Which user is at the other end of a connection from this machine, as Linux tells.
 //!
-//! Other systems tell nobody, and there every user of the machine can look at a monitor without a secret.
+//! Other systems tell nobody, and there every user of the machine counts as the owner.
 
 use std::fs;
 use std::net::{IpAddr, Ipv6Addr, SocketAddr};
