@@ -1,80 +1,30 @@
 //! Secrets out of texts: whatever we write or answer goes through here first.
 //!
 //! Works on plain text, inside strings and never on JSON's own syntax, so that what was valid stays valid. It knows
-//! what a secret is by value (environment variables whose names say so) and by shape (Bearer values, user info in a
-//! URL, the word after an option whose name says so). It must never print, log or show what it knows.
+//! what a secret is by value (environment variables, options and members whose names say so, tokens), in each of its lines and
+//! as JSON spells it; and by shape (Bearer values, user info in a URL, the word after an option whose name says so). It must
+//! never print, log or show what it knows.
+
+mod shapes;
+mod words;
 
 use std::borrow::Cow;
 use std::fmt::{self, Write as _};
-use std::sync::{Arc, LazyLock, PoisonError, RwLock};
+use std::sync::{Arc, PoisonError, RwLock};
 
-use regex_lite::Regex;
 use secrecy::{ExposeSecret as _, SecretString};
+use serde_json::Value;
+
+use self::shapes::SHAPES;
 
 /// What stands where a secret stood.
 const MASKED: &str = "***";
 
-/// The shortest value of an environment variable that is taken for a secret, in bytes: a shorter one would mask words.
+/// The shortest value that is taken for a secret wherever it stands, in bytes: a shorter one would mask words.
 const SHORTEST: usize = 8;
 
-/// How many secrets are learned: more than a supervisor sees of tokens in days.
-const LEARNED: usize = 256;
-
-/// What secrets look like.
-static SHAPES: [Shape; 7] = [
-    Shape {
-        sign: |text| has_word(text, "bearer"),
-        regex: LazyLock::new(|| Regex::new(r#"(?i)\b(bearer\s+)[^\s"',;]+"#)),
-        with: "${1}***",
-    },
-    Shape {
-        sign: |text| text.contains('=') && text.contains(['?', '&']),
-        regex: LazyLock::new(|| {
-            Regex::new(r#"(?i)([?&][\w.-]*(?:key|token|secret|password)[\w.-]*=)[^\s&"']+"#)
-        }),
-        with: "${1}***",
-    },
-    Shape {
-        sign: |text| has_word(text, "authorization:"),
-        regex: LazyLock::new(|| Regex::new(r#"(?i)\b(authorization:\s*\w+\s+)[^\s"',;]+"#)),
-        with: "${1}***",
-    },
-    Shape {
-        sign: |text| ["key:", "token:", "secret:"].iter().any(|word| has_word(text, word)),
-        regex: LazyLock::new(|| Regex::new(r#"(?i)\b([\w-]*(?:key|token|secret):\s*)[^\s"',{\[]{8,}"#)),
-        with: "${1}***",
-    },
-    // A user without a name is what a Redis password comes with.
-    Shape {
-        sign: |text| text.contains("://") && text.contains('@'),
-        regex: LazyLock::new(|| Regex::new(r"(?i)\b([a-z][a-z0-9+.-]*://)[^\s/@:]*(:[^\s/]*)?@")),
-        with: "${1}***@",
-    },
-    Shape {
-        sign: |text| text.contains("--"),
-        regex: LazyLock::new(|| {
-            Regex::new(
-                r#"(?i)(--[\w-]*(?:key|token|secret|pass|credential)[\w-]*(?:\s+|=))("[^"]*"|'[^']*'|[^\s"']+)"#,
-            )
-        }),
-        with: "${1}***",
-    },
-    Shape {
-        sign: |text| text.contains('='),
-        regex: LazyLock::new(|| {
-            Regex::new(r#"\b([A-Z0-9_]*(?:KEY|TOKEN|SECRET|PASS)[A-Z0-9_]*=)("[^"]*"|'[^']*'|[^\s"']+)"#)
-        }),
-        with: "${1}***",
-    },
-];
-
-/// A secret that is known by what stands around it.
-struct Shape {
-    /// Whether the text may hold one at all: no shape is looked for, and made ready, in a text that has no sign of it.
-    sign: fn(&str) -> bool,
-    regex: LazyLock<Result<Regex, regex_lite::Error>>,
-    with: &'static str,
-}
+/// How many secrets are learned: more than a supervisor sees of tokens in days, with their spellings.
+const LEARNED: usize = 512;
 
 /// Replaces secrets in texts.
 #[derive(Clone, Default)]
@@ -94,27 +44,30 @@ impl fmt::Debug for Mask {
 impl Mask {
     /// A mask that knows the values of those of these environment variables whose names say that they are secret.
     pub fn new(environment: impl Iterator<Item = (String, String)>) -> Self {
-        let mut values: Vec<String> = environment
-            .filter(|(name, value)| is_secret_name(name) && value.len() >= SHORTEST)
-            .map(|(_, value)| value.trim().to_owned())
-            .filter(|value| value.len() >= SHORTEST)
-            .collect();
+        let secret = environment.filter(|(name, _)| is_secret_name(name));
+        let mut values: Vec<String> = secret.flat_map(|(_, value)| all_of(&value)).collect();
         values.sort_by(|a, b| b.len().cmp(&a.len()).then_with(|| a.cmp(b)));
         values.dedup();
         Self { values, learned: Arc::default() }
     }
 
-    /// Masks this text from now on too, in all clones of this mask. Of many, the oldest are forgotten.
+    /// Masks this text from now on too, in all clones of this mask, in each of its lines and spellings. Of many, the oldest are
+    /// forgotten.
     pub fn learn(&self, secret: &SecretString) {
-        let text = secret.expose_secret();
+        self.learn_text(secret.expose_secret());
+    }
+
+    fn learn_text(&self, secret: &str) {
         let mut learned = self.learned.write().unwrap_or_else(PoisonError::into_inner);
-        if text.len() < SHORTEST || learned.iter().any(|known| known.expose_secret() == text) {
-            return;
+        for text in all_of(secret) {
+            if learned.iter().any(|known| known.expose_secret() == text) {
+                continue;
+            }
+            if learned.len() == LEARNED {
+                learned.remove(0);
+            }
+            learned.push(text.into());
         }
-        if learned.len() == LEARNED {
-            learned.remove(0);
-        }
-        learned.push(secret.clone());
     }
 
     /// The text without its secrets.
@@ -131,92 +84,58 @@ impl Mask {
             }
         }
         for shape in &SHAPES {
-            if (shape.sign)(&masked)
-                && let Ok(regex) = &*shape.regex
-                && let Cow::Owned(changed) = regex.replace_all(&masked, shape.with)
-            {
+            if let Cow::Owned(changed) = shape.apply(&masked) {
                 masked = Cow::Owned(changed);
             }
         }
         masked
     }
+}
 
-    /// A command line as one text, each word masked, words with spaces quoted.
-    pub fn command(&self, argv: &[String]) -> String {
-        let mut line = String::new();
-        for word in self.words(argv) {
-            if !line.is_empty() {
-                line.push(' ');
-            }
-            if word.is_empty() || word.contains(|c: char| c.is_whitespace() || c == '"') {
-                // Writing to a string cannot fail.
-                let _ = write!(line, "{word:?}");
-            } else {
-                line.push_str(&word);
-            }
+/// A secret, its lines, and how each is spelled, as far as they are long enough. The longest first, so that what contains another
+/// one is masked whole.
+fn all_of(secret: &str) -> Vec<String> {
+    let lines = secret.lines().filter(|line| line.trim() != secret.trim());
+    let texts = [secret].into_iter().chain(lines).map(str::trim).filter(|text| text.len() >= SHORTEST);
+    let mut all: Vec<String> =
+        texts.flat_map(|text| [text.to_owned()].into_iter().chain(spellings(text))).collect();
+    all.sort_by(|a, b| b.len().cmp(&a.len()).then_with(|| a.cmp(b)));
+    all.dedup();
+    all
+}
+
+/// How a text is written between quotes where that differs: in JSON, in JSON of ASCII alone and with its slashes escaped, and by
+/// us.
+fn spellings(text: &str) -> impl Iterator<Item = String> {
+    let json = Value::from(text).to_string();
+    let json = json[1..json.len() - 1].to_owned();
+    let mut ascii = String::new();
+    for unit in json.encode_utf16() {
+        match u8::try_from(unit).ok().filter(u8::is_ascii) {
+            Some(byte) => ascii.push(char::from(byte)),
+            // Writing to a string cannot fail.
+            None => _ = write!(ascii, "\\u{unit:04x}"),
         }
-        self.apply(&line).into_owned()
     }
-
-    /// The words of a command line, each masked.
-    ///
-    /// Here it is known where a word begins and ends, so the value of an option or of an assignment is masked whole,
-    /// whatever quotes and spaces are in it.
-    pub fn words<'w>(&self, argv: &'w [String]) -> Vec<Cow<'w, str>> {
-        let mut secret = false;
-        let mut header = false;
-        let mut words = Vec::with_capacity(argv.len());
-        for word in argv {
-            let names_secret = is_secret_option(word);
-            let masked = match word.split_once('=') {
-                _ if secret => Cow::Borrowed(MASKED),
-                Some((name, _)) if is_secret_option(name) || is_secret_assignment(name) => {
-                    Cow::Owned(format!("{}={MASKED}", self.apply(name)))
-                }
-                // Any header may be what lets its bearer in.
-                _ if header => match word.split_once(':') {
-                    Some((name, _)) => Cow::Owned(format!("{}: {MASKED}", self.apply(name))),
-                    None => Cow::Borrowed(MASKED),
-                },
-                // Before it is quoted, for that may change how a secret is spelled; what two words show follows below.
-                _ => self.apply(word),
-            };
-            secret = names_secret && !secret;
-            header = matches!(&**word, "-H" | "--header");
-            words.push(masked);
-        }
-        words
-    }
+    let slashes = json.replace('/', "\\/");
+    let debug = format!("{text:?}");
+    let all = [slashes, ascii, debug[1..debug.len() - 1].to_owned(), json];
+    let text = text.to_owned();
+    all.into_iter().filter(move |spelled| *spelled != text)
 }
 
-/// Whether this is in the text, in letters of either case.
-fn has_word(text: &str, word: &str) -> bool {
-    text.as_bytes().windows(word.len()).any(|part| part.eq_ignore_ascii_case(word.as_bytes()))
-}
-
-/// Whether the word after this option is a secret: `--api-key`, and not `--api-key=value`.
-fn is_secret_option(word: &str) -> bool {
-    word.strip_prefix("--").is_some_and(|name| {
-        let name = name.to_ascii_lowercase();
-        !name.contains('=')
-            && ["key", "token", "secret", "pass", "credential"].iter().any(|part| name.contains(part))
-    })
-}
-
-/// Whether this is what an assignment of a secret to an environment variable starts with, as in `-e GITHUB_TOKEN=value`.
-fn is_secret_assignment(name: &str) -> bool {
-    is_secret_name(name) && name.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'_')
-}
-
+/// Whether a variable, an option or a member with this name is a secret.
 fn is_secret_name(name: &str) -> bool {
     let name = name.to_ascii_uppercase();
-    ["KEY", "TOKEN", "SECRET", "PASS"].iter().any(|word| name.contains(word))
+    ["KEY", "TOKEN", "SECRET", "PASS", "CREDENTIAL"].iter().any(|word| name.contains(word))
 }
 
 #[cfg(test)]
 mod tests {
     use proptest::collection::vec;
     use proptest::prelude::*;
+
+    use serde_json::json;
 
     use super::{Mask, SHAPES};
 
@@ -268,6 +187,77 @@ mod tests {
     }
 
     #[test]
+    fn what_is_no_secret_is_not_hidden() {
+        for text in [
+            "  --tls-key   Path to the key",
+            "  --api-key <KEY>  The key\n  --token TOKEN",
+            "error: --api-key is required",
+            "missing --token, or --password; --secret must be given",
+            "set API_KEY=<your key> or TOKEN=$TOKEN",
+            "use --token --verbose",
+        ] {
+            assert_eq!(mask().apply(text), text);
+        }
+    }
+
+    #[test]
+    fn the_value_of_an_option_is_known_in_every_form() {
+        for (word, shown) in [
+            ("--env=API_KEY=abc def", "--env=API_KEY=***"),
+            ("-eAPI_KEY=abc", "-eAPI_KEY=***"),
+            ("--header=Cookie: sid=1", "--header=Cookie: ***"),
+            ("-HCookie:sid=1", "-HCookie:***"),
+            ("AWS_CREDENTIALS=x", "AWS_CREDENTIALS=***"),
+            ("--credentials-json=x y", "--credentials-json=***"),
+            (
+                r#"{"apiKey":"a\"b","region":"north","deep":[{"password":"x"}]}"#,
+                r#"{"apiKey":"***","region":"north","deep":[{"password":"***"}]}"#,
+            ),
+            (
+                r#"--config={"token": 1234567890, "maxTokens": 100}"#,
+                r#"--config={"token": "***", "maxTokens": 100}"#,
+            ),
+            (r#"{"auth":{"secrets":["one","two"]}}"#, r#"{"auth":{"secrets":["***","***"]}}"#),
+            ("--region=north", "--region=north"),
+        ] {
+            assert_eq!(mask().words(&[word.to_owned()]), [shown], "{word}");
+        }
+        let argv =
+            ["-e", "MY_KEY=v", "--header", "X-Auth: abc", "--config", r#"{"key":"v"}"#, "--env", "A=b"];
+        let shown =
+            ["-e", "MY_KEY=***", "--header", "X-Auth: ***", "--config", r#"{"key":"***"}"#, "--env", "A=b"];
+        assert_eq!(mask().words(&argv.map(str::to_owned)), shown);
+    }
+
+    #[test]
+    fn what_is_learned_is_known_by_lines_and_in_json() {
+        let pem = "-----BEGIN KEY-----\nMIIEvQIBADANBgkq\nBKcwggSjAgEAAoIB\n-----END KEY-----";
+        let environment = [
+            ("SIGNING_KEY".to_owned(), pem.to_owned()),
+            ("A_PASS".to_owned(), "caf\u{e9}/\"s3cret".to_owned()),
+        ];
+        let mask = Mask::new(environment.into_iter());
+        mask.learn_words(
+            &["--api-key", "sk-12345678", "--config", r#"{"apiKey":"json-12345678"}"#].map(str::to_owned),
+        );
+        mask.learn_arguments(&json!({"deep": [{"access_token": "call-12345678", "text": "nothing"}]}));
+        for secret in [
+            "MIIEvQIBADANBgkq",
+            r"MIIEvQIBADANBgkq\nBKcwggSjAgEAAoIB",
+            "caf\u{e9}/\"s3cret",
+            r#"caf\u00e9/\"s3cret"#,
+            "caf\u{e9}\\/\\\"s3cret",
+            "sk-12345678",
+            "json-12345678",
+            "call-12345678",
+        ] {
+            let shown = mask.apply(&format!("it said <{secret}>.")).into_owned();
+            assert_eq!(shown.replace("\\n", "").replace("******", "***"), "it said <***>.", "{secret}");
+        }
+        assert_eq!(mask.apply("nothing in north"), "nothing in north");
+    }
+
+    #[test]
     fn a_mask_does_not_show_what_it_knows() {
         assert!(!format!("{:?}", mask()).contains("s3cr3t"));
     }
@@ -309,8 +299,7 @@ mod tests {
             text in "([a-z ]|-?-(api-key|ToKen)[ =]|https?://me:pw@|[?&]Secret=|(X-)?[kK]ey: ?|A_PASS=|(B|b)earer |Authorization: ?|12345678){0,12}"
         ) {
             for shape in &SHAPES {
-                let regex = shape.regex.as_ref().unwrap();
-                prop_assert!((shape.sign)(&text) || !regex.is_match(&text), "{regex} in {text}");
+                prop_assert!(!shape.is_without_sign(&text), "{text}");
             }
         }
     }

@@ -113,6 +113,7 @@ async fn supervise(
     // Two supervisors of one server must not restart it, nor renew its token, in step.
     let seed = u64::from(process::id());
     let session = session::set_up(&options.session, &mask, seed)?;
+    mask.learn_words(&argv);
     let command = mask.command(&argv);
     let place = (!options.no_store).then(|| Place { data_dir: options.data_dir.clone(), keep: options.keep });
     let given = given(&mask, argv.len());

@@ -1,77 +1,22 @@
 //! What of a check must not be shown: secrets of the environment, of the command line and of calls. Pure.
-//!
-//! A report has texts in quotes, and in JSON, so that a secret is known in these spellings too, and in its single lines.
 
 use std::ffi::OsStr;
 
-use secrecy::SecretString;
 use serde_json::Value;
 
 use crate::mask::Mask;
 
-/// Words in names of what is secret.
-const NAMES: [&str; 5] = ["KEY", "TOKEN", "SECRET", "PASS", "CREDENTIAL"];
-/// Shorter ones would mask words, in bytes.
-const SHORTEST: usize = 8;
-
 /// Knows the secrets of these variables, of these words of a command line, and of the arguments of calls.
 pub(super) fn mask<'e>(
-    variables: impl Iterator<Item = (&'e OsStr, &'e OsStr)> + Clone,
+    variables: impl Iterator<Item = (&'e OsStr, &'e OsStr)>,
     words: &[String],
     calls: &[Value],
 ) -> Mask {
     let text = |text: &OsStr| text.to_string_lossy().into_owned();
-    let mask = Mask::new(variables.clone().map(|(name, value)| (text(name), text(value))));
-    for (_, value) in variables.filter(|(name, _)| is_secret(&name.to_string_lossy())) {
-        learn(&mask, &text(value));
-    }
-    // What is masked by where it stands is a secret wherever else it stands.
-    for (word, shown) in words.iter().zip(mask.words(words)) {
-        if let Some((before, after)) = shown.split_once("***") {
-            let inner = word.strip_prefix(before).and_then(|rest| rest.strip_suffix(after));
-            learn(&mask, inner.unwrap_or(word));
-        }
-    }
-    for arguments in calls {
-        of_call(&mask, arguments);
-    }
+    let mask = Mask::new(variables.map(|(name, value)| (text(name), text(value))));
+    mask.learn_words(words);
+    calls.iter().for_each(|arguments| mask.learn_arguments(arguments));
     mask
-}
-
-fn is_secret(name: &str) -> bool {
-    let name = name.to_uppercase();
-    NAMES.iter().any(|word| name.contains(word))
-}
-
-fn of_call(mask: &Mask, arguments: &Value) {
-    match arguments {
-        Value::Object(members) => {
-            for (name, value) in members {
-                match value.as_str().filter(|_| is_secret(name)) {
-                    Some(secret) => learn(mask, secret),
-                    None => of_call(mask, value),
-                }
-            }
-        }
-        Value::Array(all) => {
-            for inner in all {
-                of_call(mask, inner);
-            }
-        }
-        Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => {}
-    }
-}
-
-/// The secret, its lines, and how these are written between quotes, in JSON and by us.
-fn learn(mask: &Mask, secret: &str) {
-    for text in [secret].into_iter().chain(secret.lines()) {
-        let (json, debug) = (Value::from(text).to_string(), format!("{text:?}"));
-        for spelled in [text, &json[1..json.len() - 1], &debug[1..debug.len() - 1]] {
-            if spelled.len() >= SHORTEST {
-                mask.learn(&SecretString::from(spelled));
-            }
-        }
-    }
 }
 
 #[cfg(test)]

@@ -330,6 +330,9 @@ impl Shared {
 
     fn enter(&self, credential: Credential) -> Token {
         self.mask.learn(&credential.text);
+        if let Some(rest) = credential.text.expose_secret().strip_prefix(&self.form.prefix) {
+            self.mask.learn(&SecretString::from(rest));
+        }
         self.vault().enter(credential, Clock::wall())
     }
 

@@ -33,7 +33,7 @@ pub(super) const ROOMS: &[Room] = &[
         name: "mask",
         ours: NOTHING,
         but: NOTHING,
-        crates: &["memchr", "regex_lite", "secrecy"],
+        crates: &["memchr", "regex_lite", "secrecy", "serde_json"],
         pure: NO_IO,
     },
     Room { name: "pattern", ours: NOTHING, but: NOTHING, crates: &["regex_lite"], pure: NO_IO },
@@ -56,7 +56,8 @@ pub(super) const ROOMS: &[Room] = &[
         crates: &["reqwest", "rustls", "secrecy", "serde_json", "thiserror"],
         pure: &["process", "Instant", "SystemTime"],
     },
-    doer("gateway", &["wire", "http", "engine::lease::io"]),
+    doer("gateway", &["wire", "http", "listener", "engine::lease::io"]),
+    doer("listener", &["threads"]),
     Room {
         name: "daemon",
         ours: &["http"],
