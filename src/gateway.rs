@@ -56,6 +56,7 @@ use hyper_util::rt::{TokioIo, TokioTimer};
 use secrecy::SecretString;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{mpsc, watch};
+use tokio::task::JoinSet;
 use tokio::time::sleep;
 
 use crate::engine::lease::io::{Event, RequestId, TokenId};
@@ -92,6 +93,10 @@ pub struct Options {
     pub renewals: Option<Renewals>,
     /// What the server sees in the place of a token.
     pub disguise: Disguise,
+    /// The path for which the API is asked to see whether it answers.
+    pub probe: String,
+    /// Whether the API says of a session that is over that it is not found.
+    pub forgets_sessions: bool,
     /// How long the API has to begin its answer once it has the request. `None`: for ever.
     pub timeout: Option<Duration>,
 }
@@ -140,6 +145,8 @@ pub struct Side {
     pub verdicts: mpsc::UnboundedReceiver<Verdict>,
     /// Tokens that were in answers of the API.
     pub seen: mpsc::UnboundedSender<SecretString>,
+    /// The API is asked for something, for nobody: [`Event::Probed`] tells how that ends.
+    pub probes: mpsc::UnboundedReceiver<()>,
 }
 
 /// Who hears what comes of requests.
@@ -152,7 +159,7 @@ struct Ears {
 /// Serves those who knock, until dropped; then all that is under way ends. Needs a tokio runtime, and ends at once where
 /// the system refuses to wait for the door.
 pub async fn serve(door: Door, options: Options, client: reqwest::Client, side: Side) {
-    let Side { tokens, tell, mut verdicts, seen } = side;
+    let Side { tokens, tell, mut verdicts, seen, mut probes } = side;
     let relay = Arc::new(Relay::new(door.port(), options, client, tokens, Ears { tell, seen }));
     let Ok(listener) = TcpListener::from_std(door.into_listener()) else { return };
     let serve = {
@@ -161,9 +168,18 @@ pub async fn serve(door: Door, options: Options, client: reqwest::Client, side: 
     };
     let mut listening = pin!(listener::listen(listener, PLACES, serve));
     let mut more = true;
+    let mut probing = JoinSet::new();
     loop {
         tokio::select! {
             never = &mut listening => match never {},
+            Some(()) = probes.recv() => {
+                // One at a time is enough.
+                if probing.is_empty() {
+                    let relay = Arc::clone(&relay);
+                    probing.spawn(async move { relay.probe().await });
+                }
+            }
+            Some(_) = probing.join_next() => {}
             verdict = verdicts.recv(), if more => {
                 if let Some(verdict) = verdict {
                     relay.pending().settle(verdict);

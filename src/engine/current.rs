@@ -10,6 +10,7 @@ use super::lease::io::TokenId;
 use super::own::Debts;
 use super::pulse::Pulse;
 use super::strays::Strays;
+use super::upstream::{Ends, State};
 use crate::wire::Id;
 
 /// How far the greeting of a child has come.
@@ -104,12 +105,16 @@ pub(super) struct Child {
     pub(super) leaving: Option<&'static str>,
     /// Whether its successor is urgent.
     pub(super) hurried: bool,
+    /// How requests to the API had ended when it was started.
+    pub(super) ends: Ends,
+    /// What kept it from its API before it served. `None` if nothing did.
+    pub(super) missed: Option<State>,
     /// The token in its environment. `None` if we have put none there.
     pub(super) token: Option<TokenId>,
 }
 
 impl Child {
-    pub(super) fn new(generation: Gen, spawned: Duration, token: Option<TokenId>) -> Self {
+    pub(super) fn new(generation: Gen, spawned: Duration, token: Option<TokenId>, ends: Ends) -> Self {
         Self {
             generation,
             spawned,
@@ -137,6 +142,8 @@ impl Child {
             doom: None,
             leaving: None,
             hurried: false,
+            ends,
+            missed: None,
             token,
         }
     }

@@ -233,6 +233,7 @@ impl Engine {
         if let Some(child) = &mut self.child {
             child.served = true;
         }
+        self.judge_start();
         self.timers.arm(Timer::Sustained, self.now.mono + SUSTAINED);
         self.watch_pulse();
     }

@@ -235,7 +235,7 @@ impl Engine {
         let state = if over { State::Expired } else { state };
         let said = pending.refused.as_ref().map(|refusal| &*refusal.said);
         let detail = said.filter(|said| !said.is_empty()).map(str::to_owned);
-        let guidance = Guidance { detail, ..self.upstream_guidance(pending, state) };
+        let guidance = Guidance { detail, ..self.upstream_guidance(pending, state, false) };
         self.answer_with_guidance(id, &guidance);
     }
 }

@@ -46,6 +46,7 @@
 mod account;
 mod answers;
 mod asked;
+mod away;
 pub mod backoff;
 mod book;
 mod compare;
@@ -194,6 +195,8 @@ pub struct Engine {
     lease: Option<Lease>,
     /// How requests to the API have ended.
     ends: Ends,
+    /// When a child that had missed its API was last replaced. `None` before.
+    brought_back: Option<Duration>,
     /// Why nobody keeps the session any more. `None` while somebody does.
     lost: Option<String>,
     /// Which token children get, where they get it by their environment.
@@ -241,6 +244,7 @@ impl Engine {
             backoff: Backoff::new(config.restarts, config.seed),
             lease: config.session.as_ref().map(|session| Lease::new(session.lease, now)),
             ends: Ends::default(),
+            brought_back: None,
             lost: None,
             injection: Injection::default(),
             config,
@@ -402,6 +406,9 @@ impl Engine {
         }
         if self.timers.fired(Timer::Rotate, now) {
             self.rotate();
+        }
+        if self.timers.fired(Timer::Away, now) {
+            self.look_for_api();
         }
         if self.timers.fired(Timer::Drain, now) {
             self.drained();

@@ -5,6 +5,7 @@
 
 use std::time::Duration;
 
+use super::away::BACK;
 use super::inflight::Pending;
 use super::io::Changed;
 use super::ladder::Way;
@@ -181,6 +182,9 @@ impl Engine {
         if self.phase == Phase::Draining {
             self.timers.disarm(Timer::Drain);
             let reason = self.child.as_ref().and_then(|child| child.leaving).unwrap_or(CHANGED);
+            if reason == BACK {
+                self.brought_back = Some(self.now.mono);
+            }
             self.doom(Doom::Replace(reason));
         }
     }

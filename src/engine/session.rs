@@ -46,7 +46,7 @@ impl Engine {
     pub(super) fn spawn(&mut self) {
         self.generation.0 += 1;
         self.last_attempt = self.now.mono;
-        self.child = Some(Child::new(self.generation, self.now.mono, self.next_token()));
+        self.child = Some(Child::new(self.generation, self.now.mono, self.next_token(), self.ends));
         self.outputs.push_back(Output::Spawn(self.generation));
         #[cfg(test)]
         if planted!(self, TrustOldEdition) {

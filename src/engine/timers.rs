@@ -31,6 +31,8 @@ pub(super) enum Timer {
     Quiet,
     /// A child may be replaced again because its token was.
     Rotate,
+    /// A child has missed its API when it was started: it is looked whether the API is back.
+    Away,
     /// A child that is to be restarted has had its time for what it does.
     Drain,
     /// The user's login shell has had its time to tell its `PATH`.

@@ -65,6 +65,11 @@ pub struct Session {
     pub inject: Option<Inject>,
 }
 
+/// What a remedy says of a server that works with the next token at once, and what is true of one that was started without.
+pub const AT_ONCE: &str = "it is used at once, and nothing need be restarted";
+const ANEW: &str = "it is used at once, and the server, which was started without one and may offer fewer tools, is started again by \
+                    itself";
+
 /// What a server says that has not reached its API.
 static CANNOT_CONNECT: LazyLock<Pattern> = LazyLock::new(|| {
     Pattern::known(r"(?i)connect|network|fetch failed|socket|unreachable|refused|timed? ?out")
@@ -91,6 +96,7 @@ pub(super) struct Ends {
     heard: u32,
     refused: u32,
     locked: u32,
+    unsent: u32,
     unreachable: u32,
 }
 
@@ -100,24 +106,30 @@ impl Ends {
             End::Heard | End::Unrelated => &mut self.heard,
             End::Refused => &mut self.refused,
             End::Locked => &mut self.locked,
+            End::Unsent => &mut self.unsent,
             End::Unreachable => &mut self.unreachable,
         };
         *count = count.wrapping_add(1);
     }
 
     /// What those that have ended since `before` say, if none ended well.
-    fn since(self, before: Self) -> Option<State> {
+    pub(super) fn since(self, before: Self) -> Option<State> {
         if self.heard != before.heard {
             None
         } else if self.refused != before.refused {
             Some(State::Expired)
         } else if self.locked != before.locked {
             Some(State::Locked)
-        } else if self.unreachable != before.unreachable {
+        } else if (self.unsent, self.unreachable) != (before.unsent, before.unreachable) {
             Some(State::Unreachable)
         } else {
             None
         }
+    }
+
+    /// Whether the API may have carried out what was asked of it since `before`.
+    fn may_have_acted_since(self, before: Self) -> bool {
+        (self.heard, self.unreachable) != (before.heard, before.unreachable)
     }
 }
 
@@ -127,6 +139,7 @@ impl Engine {
         let Some(lease) = &mut self.lease else { return };
         match event {
             Event::Ended(_, end) => self.ends.count(end),
+            Event::Probed(_) => {}
             Event::Lacked => self.ends.count(End::Refused),
             Event::Lost(ref why) => self.lost = Some(self.config.mask.apply(why).into_owned()),
             Event::Found { .. }
@@ -138,7 +151,11 @@ impl Engine {
             | Event::Refused { .. }
             | Event::Timer => {}
         }
+        let heard = matches!(event, Event::Ended(_, End::Heard) | Event::Probed(End::Heard | End::Unrelated));
         lease.handle(self.now, event);
+        if heard {
+            self.api_is_back();
+        }
     }
 
     /// What the lease wants done is asked of the doers.
@@ -161,6 +178,9 @@ impl Engine {
                     self.outputs.push_back(Output::Session(Act::Publish(token)));
                     self.hand_over(Some(token));
                     self.try_with_new_token();
+                    if self.missed() == Some(State::Expired) {
+                        self.api_is_back();
+                    }
                 }
                 Act::Lack => {
                     self.outputs.push_back(Output::Session(Act::Lack));
@@ -177,6 +197,7 @@ impl Engine {
                 | Act::RenewRegardless(..)
                 | Act::Write(_)
                 | Act::Answer(_)
+                | Act::Probe
                 | Act::Verdict(..)) => {
                     self.outputs.push_back(Output::Session(act));
                 }
@@ -242,7 +263,11 @@ impl Engine {
             return None;
         }
         let detail = self.as_detail(&text_of(line));
-        Some(Guidance { detail, ..self.upstream_guidance(pending, state) })
+        // The server is done with it: nothing more is asked of the API.
+        let refused = matches!(state, State::Expired | State::Locked | State::Unreachable)
+            && pending.times_written == 1
+            && !self.ends.may_have_acted_since(pending.ends);
+        Some(Guidance { detail, ..self.upstream_guidance(pending, state, refused) })
     }
 
     /// The end of what a server says, as guidance may carry it. `None` if it says nothing.
@@ -251,8 +276,9 @@ impl Engine {
         Some(last_lines(&text, DETAIL).to_owned()).filter(|text| !text.is_empty())
     }
 
-    /// What is told of a call in this state of the API.
-    pub(super) fn upstream_guidance(&self, pending: &Pending, state: State) -> Guidance {
+    /// What is told of a call in this state of the API. `refused`: the API has refused all that was asked of it for the call, and
+    /// carried none of it out.
+    pub(super) fn upstream_guidance(&self, pending: &Pending, state: State, refused: bool) -> Guidance {
         let name = &self.config.name;
         let (api, remedy) = self
             .config
@@ -260,13 +286,20 @@ impl Engine {
             .as_ref()
             .map_or((None, ""), |session| (session.api.as_deref(), session.remedy.as_str()));
         let api = api.unwrap_or("its API");
-        let outcome = if pending.times_written > 0 { Outcome::Unknown } else { Outcome::NotExecuted };
+        let asked = pending.times_written > 0;
+        let outcome = if asked && !refused { Outcome::Unknown } else { Outcome::NotExecuted };
         let again = outcome == Outcome::NotExecuted || self.is_safe(pending);
         let effect = match outcome {
+            Outcome::NotExecuted if asked => "the API did not carry this request out",
             Outcome::NotExecuted => "this request was not executed",
             Outcome::Unknown => "whether this request took effect is unknown",
         };
         let check = if again { "" } else { " Check whether the request took effect before making it again." };
+        let meager = if self.missed().is_some() {
+            " The server was started while the API was away, and may offer fewer tools; it is started again when the API is back."
+        } else {
+            ""
+        };
         let (status, message, hint, retryable) = match state {
             // It was refused with a token that is no longer used.
             State::Expired if self.lease.as_ref().is_some_and(Lease::is_trusted) => (
@@ -303,6 +336,7 @@ impl Engine {
                     Some(why) => format!(
                         "Nobody looks for another token any more ({why}): start the host again, or the server in it.{check}"
                     ),
+                    None if self.missed().is_some() => format!("{}{check}", remedy.replace(AT_ONCE, ANEW)),
                     None => format!("{remedy}{check}"),
                 };
                 (Status::SessionExpired, format!("{what}, so {effect}."), hint, false)
@@ -312,7 +346,7 @@ impl Engine {
                 format!(
                     "The API at {api}, which the MCP server {name:?} needs, does not answer, so {effect}."
                 ),
-                format!("See that it runs and can be reached, then try again.{check}"),
+                format!("See that it runs and can be reached, then try again.{meager}{check}"),
                 again,
             ),
             State::Lost => {
@@ -331,7 +365,10 @@ impl Engine {
                 format!(
                     "The API at {api}, which the MCP server {name:?} needs, is locked by its kill switch, so {effect}."
                 ),
-                format!("Unlock it, if that is what you want; the server need not be restarted.{check}"),
+                format!(
+                    "Unlock it, if that is what you want: all its sessions end with that, so another one is to be begun \
+                     then.{meager}{check}"
+                ),
                 false,
             ),
         };

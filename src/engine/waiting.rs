@@ -141,7 +141,7 @@ impl Engine {
         }
         let call = &*pending.method == "tools/call";
         if call && !self.admits_call() {
-            let guidance = self.upstream_guidance(self.inflight.get(id)?, State::Expired);
+            let guidance = self.upstream_guidance(self.inflight.get(id)?, State::Expired, false);
             self.answer_with_guidance(id, &guidance);
             return None;
         }

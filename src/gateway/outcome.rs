@@ -25,14 +25,16 @@ pub(super) enum Outcome {
 }
 
 /// Whether the body is needed to tell.
-pub(super) fn is_in_the_body(status: StatusCode) -> bool {
+pub(super) fn is_in_the_body(status: StatusCode, forgets: bool) -> bool {
     matches!(status, StatusCode::UNAUTHORIZED | StatusCode::CONFLICT | StatusCode::SERVICE_UNAVAILABLE)
+        || forgets && status == StatusCode::NOT_FOUND
 }
 
-/// What an answer means whose body begins with `text`.
-pub(super) fn outcome(status: StatusCode, text: &[u8]) -> Outcome {
+/// What an answer means whose body begins with `text`. `forgets`: the API says of a session that is over that it is not found.
+pub(super) fn outcome(status: StatusCode, text: &[u8], forgets: bool) -> Outcome {
     let code = http::error_code(text);
     match (status, code.as_deref()) {
+        (StatusCode::NOT_FOUND, Some("SESSION_NOT_FOUND")) if forgets => Outcome::SessionOver,
         (StatusCode::UNAUTHORIZED, None | Some("INVALID_TOKEN" | "TOKEN_EXPIRED" | "SESSION_REVOKED")) => {
             Outcome::SessionOver
         }

@@ -59,6 +59,8 @@ pub(super) struct Relay {
     renewals: Option<Renewals>,
     disguise: Disguise,
     timeout: Option<Duration>,
+    probe: String,
+    forgets_sessions: bool,
     tokens: watch::Receiver<Published>,
     ears: Ears,
     pending: Pending,
@@ -83,8 +85,8 @@ struct Sending {
 enum Attempt {
     /// An answer, and what it means.
     Answer(Response<Payload>, Outcome),
-    /// None; and why.
-    Unreachable(String),
+    /// None; and why, and whether nothing was sent.
+    Unreachable(String, bool),
     /// None in time.
     Silent(Duration),
     /// None, because the request's body broke off.
@@ -99,7 +101,8 @@ impl Relay {
         tokens: watch::Receiver<Published>,
         ears: Ears,
     ) -> Self {
-        let Options { upstream, auth, entrance, renewals, disguise, timeout } = options;
+        let Options { upstream, auth, entrance, renewals, disguise, probe, forgets_sessions, timeout } =
+            options;
         let porter = Porter::new(port, auth.clone(), entrance);
         Self {
             porter,
@@ -109,6 +112,8 @@ impl Relay {
             renewals,
             disguise,
             timeout,
+            probe,
+            forgets_sessions,
             tokens,
             ears,
             pending: Pending::default(),
@@ -174,13 +179,13 @@ impl Relay {
             Ok(Word::Answer(status, body)) => {
                 let status = StatusCode::from_u16(status).unwrap_or(StatusCode::BAD_GATEWAY);
                 let body = self.scrub(&text).whole(&body);
-                let meaning = outcome::outcome(status, &body);
+                let meaning = outcome::outcome(status, &body, self.forgets_sessions);
                 let mut response = Response::new(Payload::own(body.into()));
                 *response.status_mut() = status;
                 response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
                 self.finish(token, Attempt::Answer(response, meaning))
             }
-            Ok(Word::Failed(why)) => self.finish(token, Attempt::Unreachable(why)),
+            Ok(Word::Failed(why)) => self.finish(token, Attempt::Unreachable(why, false)),
             Ok(Word::AsItIs | Word::Again(..)) | Err(_) => Reply::not_renewed().into_response(),
         }
     }
@@ -295,23 +300,25 @@ impl Relay {
         let (mut head, body) = match executed {
             Some(Ok(answer)) => Response::<reqwest::Body>::from(answer).into_parts(),
             Some(Err(_)) if upload.broke_off() => return Attempt::BrokeOff,
-            Some(Err(error)) => return Attempt::Unreachable(http::reason(&error)),
+            Some(Err(error)) => return Attempt::Unreachable(http::reason(&error), error.is_connect()),
             None => return Attempt::Silent(self.timeout.unwrap_or_default()),
         };
         if head.status == StatusCode::SWITCHING_PROTOCOLS {
-            return Attempt::Unreachable("it changed the protocol, which nobody had asked for".to_owned());
+            let why = "it changed the protocol, which nobody had asked for";
+            return Attempt::Unreachable(why.to_owned(), false);
         }
         let mut body = Payload::passed(body);
         headers::toward_server(&mut head.headers, body.size_hint().exact().is_none());
         self.relocate(&mut head.headers, &sending.location);
-        let tells = outcome::is_in_the_body(head.status);
+        let forgets = self.forgets_sessions && !is_about_sessions(&sending.location.target);
+        let tells = outcome::is_in_the_body(head.status, forgets);
         let is_short =
             body.size_hint().exact().is_some_and(|length| (1..=outcome::AHEAD as u64).contains(&length));
         let text = match tells || is_short {
             true => body.read_ahead(outcome::AHEAD, outcome::PATIENCE).await,
             false => Vec::new(),
         };
-        let meaning = if tells { outcome::outcome(head.status, &text) } else { Outcome::Heard };
+        let meaning = if tells { outcome::outcome(head.status, &text, forgets) } else { Outcome::Heard };
         let body = self.without_tokens(body, &mut head.headers, self.scrub(token));
         let mut response = Response::new(body);
         *response.status_mut() = head.status;
@@ -354,6 +361,16 @@ impl Relay {
 
     /// Tells what an attempt came to, and hands it on.
     fn finish(&self, token: TokenId, attempt: Attempt) -> Response<Payload> {
+        let (end, response) = self.concluded(attempt);
+        // One whose body broke off has not failed, and the API was not heard.
+        if let Some(end) = end {
+            self.tell(Event::Ended(token, end));
+        }
+        response
+    }
+
+    /// How an attempt has ended, if the API is why, and what is handed on.
+    fn concluded(&self, attempt: Attempt) -> (Option<End>, Response<Payload>) {
         let (end, response) = match attempt {
             Attempt::Answer(response, Outcome::Heard) => {
                 let unrelated = response.status() == StatusCode::UNAUTHORIZED;
@@ -361,20 +378,38 @@ impl Relay {
             }
             Attempt::Answer(response, Outcome::SessionOver) => (End::Refused, response),
             Attempt::Answer(response, Outcome::Locked) => (End::Locked, response),
-            Attempt::Unreachable(why) => {
+            Attempt::Unreachable(why, unsent) => {
                 let reply = Reply::unreachable(self.upstream.origin(), &why);
-                (End::Unreachable, reply.into_response())
+                (if unsent { End::Unsent } else { End::Unreachable }, reply.into_response())
             }
             Attempt::Silent(waited) => {
                 let reply = Reply::silent(self.upstream.origin(), waited);
                 (End::Unreachable, reply.into_response())
             }
-            // The API was not heard, and did not fail.
-            Attempt::BrokeOff => return broke_off(),
+            Attempt::BrokeOff => return (None, broke_off()),
         };
-        self.tell(Event::Ended(token, end));
-        response
+        (Some(end), response)
     }
+
+    /// Asks the API for something, to see whether it answers.
+    pub(super) async fn probe(&self) {
+        let Some(url) = self.upstream.target(&format!("{}{}", self.upstream.base(), self.probe)) else {
+            return;
+        };
+        let Some(held) = self.token().await else { return };
+        let location = Admitted { target: self.probe.clone(), address: String::new(), prefix: String::new() };
+        let headers = HeaderMap::new();
+        let sending = Sending { renews: false, method: Method::GET, url, headers, location };
+        let attempt = self.attempt(&sending, &held, reqwest::Body::default(), &Upload::default()).await;
+        if let (Some(end), _) = self.concluded(attempt) {
+            self.tell(Event::Probed(end));
+        }
+    }
+}
+
+/// Whether what is asked for is a session, which may be one that there is not.
+fn is_about_sessions(target: &str) -> bool {
+    target.contains("/sessions/")
 }
 
 /// Tells of an attempt that is dropped while the API is silent: the server did not want to wait any longer.

@@ -281,6 +281,7 @@ struct Scene {
     told: mpsc::UnboundedReceiver<Event>,
     verdicts: Option<mpsc::UnboundedSender<Verdict>>,
     seen: mpsc::UnboundedReceiver<SecretString>,
+    probe: mpsc::UnboundedSender<()>,
     task: JoinHandle<()>,
 }
 
@@ -298,7 +299,16 @@ fn options(port: u16) -> Options {
     let entrance = Entrance::StandIn(STAND_IN.into());
     let url = format!("http://localhost:{port}/v1/sessions/{{session}}/renew");
     let renewals = Renewals::new(&hyper::Method::PUT, &url, &format!("http://127.0.0.1:{port}"));
-    Options { upstream, auth: Auth::default(), entrance, renewals, disguise, timeout: Some(TIMEOUT) }
+    Options {
+        upstream,
+        auth: Auth::default(),
+        entrance,
+        renewals,
+        disguise,
+        probe: "/probe".to_owned(),
+        forgets_sessions: true,
+        timeout: Some(TIMEOUT),
+    }
 }
 
 impl Scene {
@@ -315,9 +325,10 @@ impl Scene {
         let door = Door::open().unwrap();
         let port = door.port();
         let (see, seen) = mpsc::unbounded_channel();
-        let side = Side { tokens: published, tell, verdicts: settled, seen: see };
+        let (probe, probes) = mpsc::unbounded_channel();
+        let side = Side { tokens: published, tell, verdicts: settled, seen: see, probes };
         let task = tokio::spawn(serve(door, options, client, side));
-        Self { port, tokens, told, verdicts: Some(verdicts), seen, task }
+        Self { port, tokens, told, verdicts: Some(verdicts), seen, probe, task }
     }
 
     /// The head of a request that may come in: `line` is its method and path.

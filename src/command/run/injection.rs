@@ -37,6 +37,7 @@ impl Injection {
             | Act::RenewRegardless(..)
             | Act::Write(_)
             | Act::Answer(_)
+            | Act::Probe
             | Act::Verdict(..)
             | Act::Tell(_) => {}
         }

@@ -148,9 +148,10 @@ async fn keep(keeping: Keeping, tell: Tell, events: Events) {
         );
     }
     let (see, mut seen) = mpsc::unbounded_channel();
+    let (probe, probes) = mpsc::unbounded_channel();
     let mut used = None;
     if let Some((door, options)) = keeping.gateway {
-        let side = Side { tokens, tell: shared.events.clone(), verdicts, seen: see };
+        let side = Side { tokens, tell: shared.events.clone(), verdicts, seen: see, probes };
         tokio::spawn(Arc::clone(&shared).serve(door, options, side));
     }
     let (wanted, looks) = watch::channel(0);
@@ -183,6 +184,7 @@ async fn keep(keeping: Keeping, tell: Tell, events: Events) {
                     let word = again.map_or(Word::AsItIs, |(token, text)| Word::Again(token, text));
                     let _ = judge.send(Verdict { request, word });
                 }
+                Some(Act::Probe) => _ = probe.send(()),
                 Some(Act::Answer(request)) => {
                     let _ = judge.send(Verdict { request, word: shared.word() });
                 }

@@ -130,8 +130,20 @@ pub(super) fn set_up(options: &Options, mask: &Mask, seed: u64) -> Result<Option
             let renewals =
                 api.as_ref().and_then(|api| Renewals::new(&api.method, &api.url, upstream.origin()));
             let disguise = Disguise { stand_in, prefix };
+            let is_waiaas = settled.renew == Some(Renew::Waiaas);
+            let (probe, forgets_sessions) =
+                (if is_waiaas { "/v1/connect-info" } else { "/" }.to_owned(), options.profile.is_some());
             let timeout = Some(options.upstream_timeout).filter(|timeout| !timeout.is_zero());
-            let options = gateway::Options { upstream, auth, entrance, renewals, disguise, timeout };
+            let options = gateway::Options {
+                upstream,
+                auth,
+                entrance,
+                renewals,
+                disguise,
+                probe,
+                forgets_sessions,
+                timeout,
+            };
             let door = Door::open().context("failed to listen on 127.0.0.1 for the gateway")?;
             env.push((url_env, Some(OsString::from(door.url(&options).expose_secret()))));
             env.extend(settled.stand_in_env.map(|name| (name, Some(OsString::from(secret.expose_secret())))));

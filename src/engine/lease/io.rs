@@ -64,6 +64,8 @@ pub enum End {
     Unrelated,
     /// The API has said that it is locked, by its kill switch.
     Locked,
+    /// The API was not reached: nothing was sent to it.
+    Unsent,
     /// The API has not answered.
     Unreachable,
     /// The session was refused, and the request is not repeated.
@@ -103,6 +105,8 @@ pub enum Event {
     Seen(Token),
     /// A request has ended that was made with this token.
     Ended(TokenId, End),
+    /// The answer to [`Act::Probe`].
+    Probed(End),
     /// A request has ended because there was no token to make it with.
     Lacked,
     /// Nobody keeps the session any more; why, as a clause.
@@ -126,6 +130,8 @@ pub enum Act {
     Publish(TokenId),
     /// There is no token that could be used, as far as was looked.
     Lack,
+    /// Ask the API for something, to see whether it answers: [`Event::Probed`] comes.
+    Probe,
     /// The server's own request for a renewal is answered with what the last renewal came to.
     Answer(RequestId),
     /// What becomes of a refused request: made once more with this token, or handed back as it is. A request for a renewal

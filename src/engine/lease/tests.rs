@@ -494,6 +494,7 @@ fn the_file_beats_the_environment_which_counts_where_there_is_no_file() {
             | Act::RenewRegardless(..)
             | Act::Write(_)
             | Act::Lack
+            | Act::Probe
             | Act::Answer(_)
             | Act::Verdict(..)
             | Act::Tell(_) => None,

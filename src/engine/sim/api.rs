@@ -26,6 +26,8 @@ pub(super) enum Deed {
     Writes(u32),
     /// A request of the server reaches the API with this token.
     Asks(u32),
+    /// We ask, to see whether it answers.
+    Probes,
     /// A refused one does once more.
     AsksAgain(u32),
     /// Somebody else does something.
@@ -130,6 +132,7 @@ impl Api {
                     (None, None) => {}
                 }
             }
+            Act::Probe => sched.after(soon, Event::Session(Deed::Probes)),
             Act::Answer(_) | Act::Tell(_) => {}
         }
     }
@@ -171,6 +174,13 @@ impl Api {
                 let end = if self.is_good(token, sched.wall()) { End::Heard } else { End::Refused };
                 Some(News::Ended(TokenId(token), end))
             }
+            Deed::Probes => Some(News::Probed(match (sched.rng.below(100), self.used) {
+                (0..20, _) => End::Unreachable,
+                (20..40, _) => End::Unsent,
+                (40..60, _) => End::Locked,
+                (_, Some(token)) if self.is_good(token, sched.wall()) => End::Heard,
+                _ => End::Refused,
+            })),
             Deed::Others => self.others(sched),
         }
     }
@@ -178,7 +188,8 @@ impl Api {
     fn asks(&mut self, token: u32, sched: &mut Sched) -> News {
         let id = TokenId(token);
         match sched.rng.below(100) {
-            0..8 => News::Ended(id, End::Unreachable),
+            0..4 => News::Ended(id, End::Unreachable),
+            4..8 => News::Ended(id, End::Unsent),
             8..16 => News::Ended(id, End::Locked),
             _ if self.is_good(token, sched.wall()) => News::Ended(id, End::Heard),
             // Its body was too long to be kept.

@@ -72,10 +72,11 @@ pub(in crate::engine) enum Bug {
     AskEndedStreams,
     KeepRefused,
     ForgetWanted,
+    KeepMeager,
 }
 
 /// Each bug and the invariants of which one is to tell it.
-const BUGS: [(Bug, &[&str]); 66] = [
+const BUGS: [(Bug, &[&str]); 67] = [
     (Bug::SpawnCountsAsServing, &["restarts back off"]),
     (Bug::ForwardReplayedGreeting, &["only answers that it waits for reach the host"]),
     (Bug::ForgetInitialized, &["a greeted child is told what its predecessor knew"]),
@@ -161,6 +162,7 @@ const BUGS: [(Bug, &[&str]); 66] = [
         ],
     ),
     (Bug::AskEndedStreams, &["no request is answered twice", "what nobody waits for is not written"]),
+    (Bug::KeepMeager, &["a server that has missed its API is started again"]),
     (Bug::ForgetWanted, &["each request for a renewal gets one answer"]),
     (Bug::KeepRefused, &["what a server refuses is erased"]),
 ];

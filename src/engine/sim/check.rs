@@ -360,6 +360,7 @@ impl Checker {
                 return self.is_hung(child.0);
             }
             Note::Replaced { child, reason } => {
+                self.session_replaces(reason);
                 self.replaced_because(reason)?;
                 return self.is_replaced(child.0);
             }

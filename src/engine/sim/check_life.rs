@@ -30,6 +30,7 @@ impl Checker {
             violated!("phases follow the table", "{from} -> {to}, and it was {}", self.phase);
         }
         self.left = from;
+        self.session_phase(to);
         self.phase = to;
         self.phase_since = self.now;
         if let Some(injection) = self.injection.as_mut().filter(|_| to == Draining) {
@@ -51,6 +52,7 @@ impl Checker {
     }
 
     pub(super) fn spawns(&mut self, child: u32) -> Checked {
+        self.session_spawns();
         if self.kids.get(&self.living).is_some_and(|kid| !kid.gone) {
             violated!(
                 "at most one child at a time",

@@ -19,6 +19,9 @@ const PROBE: Duration = Duration::from_secs(5);
 /// The states of the API, in the order in which they are told.
 const STATES: [&str; 3] = ["session_expired", "kill_switch_active", "daemon_unavailable"];
 
+/// How long at least passes between two restarts of servers that had missed their API.
+const MEAGER: Duration = Duration::from_secs(60);
+
 /// How the session stands, by what was told.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 enum Stands {
@@ -53,8 +56,18 @@ pub(super) struct Session {
     /// How many requests to the API were heard, refused, locked out, unanswered.
     heard: u64,
     bad: [u64; 3],
+    /// How many of them the API may have carried out, though it has not answered.
+    lost_answers: u64,
     /// There is no way to the API any more.
     lost: bool,
+    /// How they had ended when the present child was started.
+    at_spawn: Window,
+    /// Which state of the API the present child met before it served, and nothing better.
+    missed: Option<usize>,
+    /// The API has answered, in this step.
+    answered: bool,
+    /// When a child that had missed it was last replaced.
+    brought_back: Option<Duration>,
 }
 
 impl Session {
@@ -101,11 +114,12 @@ impl Session {
 pub(super) struct Window {
     heard: u64,
     bad: [u64; 3],
+    lost_answers: u64,
 }
 
 impl Checker {
     pub(super) fn window(&self) -> Window {
-        Window { heard: self.session.heard, bad: self.session.bad }
+        Window { heard: self.session.heard, bad: self.session.bad, lost_answers: self.session.lost_answers }
     }
 
     /// Something is about to be told of the session.
@@ -135,14 +149,25 @@ impl Checker {
                 self.cover.hit("request to the API refused");
             }
             Event::Ended(token, end) => match end {
-                End::Heard | End::Unrelated => session.heard += 1,
+                End::Heard | End::Unrelated => {
+                    session.heard += 1;
+                    session.answered = *end == End::Heard;
+                }
                 End::Refused => {
                     session.accused.insert(token.0);
                     session.bad[0] += 1;
                 }
                 End::Locked => session.bad[1] += 1,
-                End::Unreachable => session.bad[2] += 1,
+                End::Unsent => session.bad[2] += 1,
+                End::Unreachable => {
+                    session.bad[2] += 1;
+                    session.lost_answers += 1;
+                }
             },
+            Event::Probed(end) => {
+                session.answered = matches!(end, End::Heard | End::Unrelated);
+                self.cover.hit("API probed");
+            }
             Event::Wanted(request) => {
                 session.wanted.insert(request.0, self.now);
                 self.cover.hit("renewal wanted by the server");
@@ -198,7 +223,7 @@ impl Checker {
                     self.cover.hit("request to the API made again");
                 }
             }
-            Act::Look(_) | Act::Write(_) => {}
+            Act::Look(_) | Act::Write(_) | Act::Probe => {}
             Act::Tell(_) => violated!("what is told is a note", "{act:?}"),
         }
         Ok(())
@@ -313,6 +338,11 @@ impl Checker {
         if !failed || request.cancelled || self.cause_of(request) != Some(status.as_str()) {
             violated!("a state of the API is told only if it is one", "{:?}: {line}", self.cause_of(request));
         }
+        let refused = self.session.lost_answers == request.window.lost_answers && request.written.len() == 1;
+        let outcome = if refused { "not_executed" } else { "unknown" };
+        if guidance_in(message)["outcome"] != outcome {
+            violated!("guidance tells the outcome", "{outcome}: {line}");
+        }
         if message.error.is_some() != self.wants_error(request) {
             violated!("guidance comes as the method wants it", "{line}");
         }
@@ -321,7 +351,42 @@ impl Checker {
         Ok(())
     }
 
-    pub(super) fn session_ends(&self) -> Checked {
+    /// A child is started.
+    pub(super) fn session_spawns(&mut self) {
+        self.session.at_spawn = self.window();
+        self.session.missed = None;
+    }
+
+    /// The child serves, or no longer does.
+    pub(super) fn session_phase(&mut self, to: Phase) {
+        let now = self.window();
+        let session = &mut self.session;
+        let before = session.at_spawn;
+        if to == Phase::Serving && now.heard == before.heard {
+            session.missed = now.bad.iter().zip(before.bad).position(|(now, then)| *now != then);
+        }
+    }
+
+    /// A child is replaced, for this reason.
+    pub(super) fn session_replaces(&mut self, reason: &str) {
+        if reason.contains("API had been away") {
+            self.session.brought_back = Some(self.now);
+            self.cover.hit("server that had missed its API started again");
+        }
+    }
+
+    /// A child that has missed its API is replaced in the moment in which the API is back.
+    fn is_brought_back(&mut self) -> Checked {
+        let early = self.session.brought_back.is_some_and(|at| self.now < at + MEAGER);
+        let answered = std::mem::take(&mut self.session.answered);
+        if answered && self.session.missed.is_some() && self.phase == Phase::Serving && !early {
+            violated!("a server that has missed its API is started again", "child {}", self.living);
+        }
+        Ok(())
+    }
+
+    pub(super) fn session_ends(&mut self) -> Checked {
+        self.is_brought_back()?;
         let session = &self.session;
         if let Some((request, (_, since))) =
             session.refused.iter().find(|(_, (_, since))| self.now > *since + VERDICT)
@@ -337,9 +402,13 @@ impl Checker {
 
 /// The status in guidance.
 fn status_of(message: &Message) -> Option<String> {
-    let guidance = match (&message.result, &message.error) {
-        (Some(result), _) => serde_json::from_str(result["content"][0]["text"].as_str()?).ok()?,
-        (None, error) => error.as_ref()?["data"].clone(),
-    };
-    Some(guidance["status"].as_str()?.to_owned())
+    Some(guidance_in(message)["status"].as_str()?.to_owned())
+}
+
+fn guidance_in(message: &Message) -> serde_json::Value {
+    let text = message.result.as_ref().and_then(|result| result["content"][0]["text"].as_str());
+    match (text, &message.error) {
+        (Some(text), _) => serde_json::from_str(text).unwrap_or_default(),
+        (None, error) => error.as_ref().map(|error| error["data"].clone()).unwrap_or_default(),
+    }
 }

@@ -47,19 +47,29 @@ async fn one_too_many_waits_until_another_ends() {
 
 #[tokio::test]
 async fn there_are_512_at_once_and_more_are_served_later() {
-    let api = Api::new(|_| ok("in")).await;
-    let scene = Scene::new(api.port);
-    let mut idle = Vec::new();
+    let (listener, port) = listen().await;
+    let endless = Options { timeout: None, ..options(port) };
+    let scene = Scene::with(endless, crate::http::client(None).unwrap());
+    // An API that takes requests, and answers only the last one.
+    let mut held = Vec::new();
+    let mut wires = Vec::new();
     for _ in 0..PLACES.own {
-        idle.push(Wire::connect(scene.port).await);
+        let mut wire = Wire::connect(scene.port).await;
+        wire.write(scene.head("GET /", "")).await;
+        wires.push(wire);
+        let mut api = Wire::new(within(listener.accept()).await.unwrap().0);
+        api.message(true).await.unwrap();
+        held.push(api);
     }
-    let mut wire = Wire::connect(scene.port).await;
-    wire.write(scene.head("GET /", "")).await;
+    let mut last = Wire::connect(scene.port).await;
+    last.write(scene.head("GET /last", "")).await;
     quiet().await;
-    let mut byte = [0];
-    assert!(wire.stream.try_read(&mut byte).is_err(), "it waits");
-    idle.pop();
-    assert_eq!(wire.message(true).await.unwrap().status(), 200);
+    assert!(timeout(Duration::ZERO, listener.accept()).await.is_err(), "it waits");
+    wires.pop();
+    let mut api = Wire::new(within(listener.accept()).await.unwrap().0);
+    assert_eq!(api.message(true).await.unwrap().line(), "GET /last HTTP/1.1");
+    api.write("HTTP/1.1 200 OK\r\ncontent-length: 0\r\n\r\n").await;
+    assert_eq!(last.message(true).await.unwrap().status(), 200);
 }
 
 #[tokio::test]

@@ -203,7 +203,8 @@ async fn the_door_is_open_before_somebody_serves_and_only_on_this_machine() {
     let mut early = Wire::connect(door.port()).await;
     early.write(format!("GET / HTTP/1.1\r\nHost: localhost:{}\r\n{KEY}\r\n", door.port())).await;
     let (seen, _see) = mpsc::unbounded_channel();
-    let side = Side { tokens: published, tell, verdicts: settled, seen };
+    let (_probe, probes) = mpsc::unbounded_channel();
+    let side = Side { tokens: published, tell, verdicts: settled, seen, probes };
     let task = tokio::spawn(serve(door, options(api.port), crate::http::client(None).unwrap(), side));
     assert_eq!(early.message(true).await.unwrap().status(), 200);
     api.next().await;

@@ -400,3 +400,28 @@ fn a_refusal_that_is_told_once_more_after_its_verdict_changes_nothing() {
     assert_eq!(drain(&mut lease), []);
     assert_eq!(lease.standing(), Standing::Expired(Cause::Request));
 }
+
+#[tokio::test]
+async fn where_an_api_forgets_sessions_one_that_is_not_found_is_over() {
+    let api = Api::new(|seen| match seen.message.line() {
+        "GET /v1/other HTTP/1.1" => error("404 Not Found", "NOT_FOUND"),
+        _ => error("404 Not Found", "SESSION_NOT_FOUND"),
+    })
+    .await;
+    let mut scene = Scene::new(api.port);
+    let mut wire = Wire::connect(scene.port).await;
+    wire.write(scene.head("GET /v1/wallet/balance", "")).await;
+    let request = scene.refused().await;
+    scene.settle(request, None);
+    assert!(wire.message(true).await.unwrap().text().contains("SESSION_NOT_FOUND"));
+    assert_eq!(scene.event().await, ended(1, End::Refused));
+    // Another thing, or another session, may be what is not found.
+    for path in ["/v1/other", "/v1/sessions/s-2/keys"] {
+        scene.get(path).await;
+        assert_eq!(scene.event().await, ended(1, End::Heard), "{path}");
+    }
+    let options = Options { forgets_sessions: false, ..options(api.port) };
+    let mut scene = Scene::with(options, crate::http::client(None).unwrap());
+    scene.get("/v1/wallet/balance").await;
+    assert_eq!(scene.event().await, ended(1, End::Heard));
+}

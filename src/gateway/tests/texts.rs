@@ -98,7 +98,8 @@ async fn no_secret_is_shown_by_debug() {
     let (seen, _see) = mpsc::unbounded_channel();
     let ears = crate::gateway::Ears { tell: tell.clone(), seen: seen.clone() };
     let relay = crate::gateway::relay::Relay::new(1, by_path.clone(), client, tokens.clone(), ears);
-    let side = Side { tokens, tell, verdicts, seen };
+    let (_probe, probes) = mpsc::unbounded_channel();
+    let side = Side { tokens, tell, verdicts, seen, probes };
     let value = Auth::default().value(&token(7).1);
     let text = format!("{published:?} {verdict:?} {side:?} {by_path:?} {:?} {relay:?} {value:?}", options(1));
     for secret in ["real-7", "open-sesame", STAND_IN] {

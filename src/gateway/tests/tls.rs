@@ -57,7 +57,7 @@ async fn a_certificate_is_accepted_only_if_somebody_vouches_for_it() {
     let answer = stranger.get("/").await;
     assert_eq!((answer.status(), answer.code()), (502, "daemon_unavailable".into()));
     assert!(answer.text().contains("certificate"), "{}", answer.text());
-    assert_eq!(stranger.events(), [ended(1, End::Unreachable)]);
+    assert_eq!(stranger.events(), [ended(1, End::Unsent)]);
     let mut friend = scene(port, Some(&ca));
     assert_eq!(friend.get("/").await.text(), "secret");
     assert_eq!(friend.events(), [ended(1, End::Heard)]);
@@ -68,7 +68,7 @@ async fn a_certificate_for_another_name_does_not_verify() {
     let (port, ca) = api_with_tls("api.example.com").await;
     let mut scene = scene(port, Some(&ca));
     assert_eq!(scene.get("/").await.code(), "daemon_unavailable");
-    assert_eq!(scene.events(), [ended(1, End::Unreachable)]);
+    assert_eq!(scene.events(), [ended(1, End::Unsent)]);
 }
 
 #[tokio::test]
@@ -82,7 +82,7 @@ async fn an_api_without_tls_is_told_nothing_where_tls_is_meant() {
         wire.rest().await
     });
     assert_eq!(scene.get("/").await.code(), "daemon_unavailable");
-    assert_eq!(scene.events(), [ended(1, End::Unreachable)]);
+    assert_eq!(scene.events(), [ended(1, End::Unsent)]);
     let heard = String::from_utf8_lossy(&within(api).await.unwrap()).into_owned();
     assert!(!heard.contains("HTTP/1.1") && !heard.contains("wai_sess"), "{heard}");
 }

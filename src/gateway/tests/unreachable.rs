@@ -6,9 +6,13 @@ use super::*;
 
 /// Asks an API that is not there, and makes sure that this is told and answered.
 async fn is_unreachable(scene: &mut Scene, what: &str) -> String {
+    is_told(scene, what, End::Unreachable).await
+}
+
+async fn is_told(scene: &mut Scene, what: &str, end: End) -> String {
     let answer = scene.get("/secret-of-the-path?or=of-the-query").await;
     assert_eq!((answer.status(), answer.code()), (502, "daemon_unavailable".into()), "{what}");
-    assert_eq!(scene.events(), [ended(1, End::Unreachable)], "{what}");
+    assert_eq!(scene.events(), [ended(1, end)], "{what}");
     let text = answer.text();
     assert!(text.contains(r#""retryable":true"#), "{text}");
     for secret in ["wai_sess", "secret-of-the-path", "of-the-query"] {
@@ -28,7 +32,7 @@ fn held() -> (TcpSocket, u16) {
 #[tokio::test]
 async fn nobody_listens_there() {
     let (_held, port) = held();
-    let text = is_unreachable(&mut Scene::new(port), "closed port").await;
+    let text = is_told(&mut Scene::new(port), "closed port", End::Unsent).await;
     assert!(text.contains("refused") && text.contains(&format!("127.0.0.1:{port}")), "{text}");
 }
 
@@ -37,7 +41,7 @@ async fn nobody_has_that_name() {
     let upstream = "http://nobody.invalid:9".parse().unwrap();
     let client = crate::http::client(None).unwrap();
     let mut scene = Scene::with(Options { upstream, ..options(9) }, client);
-    is_unreachable(&mut scene, "no such host").await;
+    is_told(&mut scene, "no such host", End::Unsent).await;
 }
 
 #[tokio::test]
@@ -87,7 +91,7 @@ async fn it_changes_the_protocol_unasked() {
 async fn it_is_heard_again_when_it_is_back() {
     let (held, port) = held();
     let mut scene = Scene::new(port);
-    is_unreachable(&mut scene, "away").await;
+    is_told(&mut scene, "away", End::Unsent).await;
     let listener = held.listen(8).unwrap();
     tokio::spawn(async move {
         let mut wire = Wire::new(listener.accept().await.unwrap().0);
@@ -137,6 +141,30 @@ async fn a_kept_connection_that_was_closed_meanwhile_is_replaced() {
         drop(api);
     }
     assert_eq!(scene.events().len(), 3);
+}
+
+#[tokio::test]
+async fn it_is_told_whether_it_was_asked_at_all() {
+    let (listener, port) = listen().await;
+    drop(listener);
+    let mut scene = Scene::new(port);
+    assert_eq!(scene.get("/").await.status(), 502);
+    assert_eq!(scene.event().await, ended(1, End::Unsent));
+    scene.probe.send(()).unwrap();
+    assert_eq!(scene.event().await, Event::Probed(End::Unsent));
+}
+
+#[tokio::test]
+async fn it_is_asked_for_nobody_to_see_whether_it_is_back() {
+    let mut api = Api::new(|seen| {
+        assert_eq!(seen.message.line(), "GET /probe HTTP/1.1");
+        error("503 Service Unavailable", "SYSTEM_LOCKED")
+    })
+    .await;
+    let mut scene = Scene::new(api.port);
+    scene.probe.send(()).unwrap();
+    assert_eq!(scene.event().await, Event::Probed(End::Locked));
+    assert_eq!(api.next().await.token(), "Bearer wai_sess_real-1");
 }
 
 /// The request has reached an API that says nothing.

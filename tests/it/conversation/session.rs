@@ -40,6 +40,7 @@ pub(super) fn shown(act: &Act) -> String {
         Act::Write(token) => format!("write token {}", token.0),
         Act::Publish(token) => format!("use token {}", token.0),
         Act::Lack => "there is no token".to_owned(),
+        Act::Probe => "ask the API for something".to_owned(),
         Act::Answer(request) => format!("request {} gets what the last renewal came to", request.0),
         Act::Verdict(request, Some(token)) => {
             format!("request {} goes again with token {}", request.0, token.0)
@@ -84,10 +85,13 @@ impl Stage {
                         "refused" => End::Refused,
                         "locked" => End::Locked,
                         "unreachable" => End::Unreachable,
+                        "unsent" => End::Unsent,
                         other => panic!("no such end: {other}"),
                     },
                 )
             }
+            "lacked" => Event::Lacked,
+            "probed" => Event::Probed(if rest == "heard" { End::Heard } else { End::Unsent }),
             "wanted" => Event::Wanted(RequestId(number(rest))),
             "seen" => Event::Seen(self.token(rest)),
             "lost" => Event::Lost(rest.to_owned()),

@@ -126,7 +126,7 @@ proptest! {
                         let reason = if cause == Cause::Time { passed } else { said_over.contains(&ours.id) };
                         prop_assert!(reason, "{cause:?} for no reason");
                     }
-                    Act::Tell(_) | Act::Look(_) | Act::Lack => {}
+                    Act::Tell(_) | Act::Look(_) | Act::Lack | Act::Probe => {}
                 }
             }
             prop_assert_eq!(play.lease.token.map(|token| token.id), published);
