@@ -9,6 +9,7 @@ use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
 
 use nix::sys::signal::{SigSet, Signal};
+use nix::sys::termios::{LocalFlags, SetArg, tcgetattr, tcsetattr};
 use secrecy::SecretString;
 use secrecy::zeroize::{Zeroize as _, Zeroizing};
 
@@ -95,7 +96,7 @@ pub(super) fn ask() -> io::Result<Option<String>> {
     // The terminal is set back before an interrupt ends us: it would go on without echo.
     let interrupt = SigSet::from(Signal::SIGINT);
     interrupt.thread_block()?;
-    let typed = rpassword::prompt_password("Master password of the daemon: ");
+    let typed = without_echo(|| rpassword::prompt_password("Master password of the daemon: "));
     let unblocked = interrupt.thread_unblock();
     let mut typed = typed?;
     if let Err(error) = unblocked {
@@ -103,6 +104,18 @@ pub(super) fn ask() -> io::Result<Option<String>> {
         return Err(error.into());
     }
     Ok(Some(typed))
+}
+
+/// Does it while the terminal shows nothing of what is typed: also before the prompt, for a program may answer at once.
+fn without_echo<T>(ask: impl FnOnce() -> io::Result<T>) -> io::Result<T> {
+    let terminal = File::options().read(true).write(true).open("/dev/tty")?;
+    let before = tcgetattr(&terminal)?;
+    let mut hidden = before.clone();
+    hidden.local_flags.remove(LocalFlags::ECHO);
+    tcsetattr(&terminal, SetArg::TCSANOW, &hidden)?;
+    let asked = ask();
+    tcsetattr(&terminal, SetArg::TCSANOW, &before)?;
+    asked
 }
 
 #[cfg(test)]
