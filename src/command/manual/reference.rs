@@ -167,7 +167,9 @@ pub(super) fn forwarding() -> Roff {
         "NaN, Infinity and -Infinity become null in what the server says",
         "bytes that are no UTF-8 in an answer or a notification become U+FFFD, as hosts that read such a line at all read \
          it",
-        "a result with isError is replaced by guidance where the API behind the server is why the tool has failed",
+        "a result is replaced by guidance where the API behind the server is why the tool has failed: one with isError, \
+         and one without it whose text is a JSON object in which session_expired or network_error is true, as the MCP server \
+         of a WAIaaS daemon has it",
         "a batch of which an element is one of these is put together again without it",
     ] {
         roff.control("IP", ["\\(bu", "2"]);
