@@ -39,7 +39,7 @@ pub const CONFIG_UNREADABLE: i32 = 80;
 pub const CONFIG_CHANGED: i32 = 81;
 /// `wrap`, `unwrap`, `setup --write`: a config cannot be written, or what it was cannot be kept.
 pub const CONFIG_NOT_WRITTEN: i32 = 82;
-/// `wrap`, `unwrap`: there is no config, or no server of that name in one.
+/// `wrap`, `unwrap`: there is no config, no server of that name in one, or servers are where no known host has them.
 pub const NO_CONFIG: i32 = 83;
 /// `wrap`, `unwrap`: the person did not want it.
 pub const DECLINED: i32 = 84;
@@ -88,7 +88,10 @@ pub const OF_CONFIGS: &[(i32, &str)] = &[
 
 /// The codes of `wrap` and `unwrap` beside these, likewise.
 pub const OF_WRAP: &[(i32, &str)] = &[
-    (NO_CONFIG, "There is no config, or no server of that name in one"),
+    (
+        NO_CONFIG,
+        "There is no config, no server of that name in one, or servers are where no known host has them",
+    ),
     (DECLINED, "The question was not answered with yes"),
 ];
 

@@ -13,7 +13,7 @@ use std::io::{self, ErrorKind, Write};
 use clap::builder::styling::AnsiColor;
 
 pub use self::folded::folded;
-pub use self::table::{Cell, Column, table};
+pub use self::table::{Cell, Column, WIDTH, table, table_in};
 
 /// Writes to stdout what was asked for, as it is; colour codes are taken out where nobody would see them.
 pub fn text(text: impl AsRef<[u8]>) -> io::Result<()> {

@@ -26,6 +26,11 @@ pub struct Wrap {
     #[arg(long, value_name = "FILE", value_parser = PathBufValueParser::new().try_map(value::full_path))]
     pub config: Vec<PathBuf>,
 
+    // Without it their servers are shown, and left alone.
+    /// Change the configs too that others share: `.mcp.json` and the like in a repository
+    #[arg(long)]
+    pub project: bool,
+
     /// Show every server of every config, and change nothing
     #[arg(long, conflicts_with_all = ["yes", "dry_run"])]
     pub list: bool,

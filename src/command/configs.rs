@@ -7,7 +7,7 @@ use super::failure::Failure;
 use crate::cli::wrap::Host as Named;
 use crate::datadir::data_dir;
 use crate::exit_code;
-use crate::hosts::{Bad, Fault, Host, Surroundings};
+use crate::hosts::{Bad, Fault, Format, Host, Surroundings};
 
 /// Where what configs were is kept, in the directory for everything that we store.
 const BACKUPS: &str = "configs";
@@ -23,6 +23,11 @@ pub(super) fn host(named: Named) -> Host {
         Named::Windsurf => Host::Windsurf,
         Named::Inspector => Host::Inspector,
     }
+}
+
+/// The user's directory. `None` where nobody says which it is.
+pub(super) fn home() -> Option<PathBuf> {
+    etcetera::home_dir().ok()
 }
 
 /// What decides here where configs are.
@@ -51,6 +56,21 @@ pub(super) fn backups(data: Option<&Path>) -> Result<PathBuf, Failure> {
 
 /// A config that is not what hosts read. `else_do`: what can be done but to correct it.
 pub(super) fn unreadable(path: &Path, bad: &Bad, else_do: &str) -> Failure {
+    let extension = path.extension().and_then(|extension| extension.to_str()).map(str::to_lowercase);
+    let by_name = extension.and_then(|extension| Format::of_extension(&extension));
+    if let Some(format) = by_name.or(bad.format) {
+        return Failure {
+            code: exit_code::CONFIG_UNREADABLE,
+            message: format!(
+                "failed to change {}: it is {format}, and this program changes JSON only",
+                path.display()
+            ),
+            hint: Some(format!(
+                "change the server there by hand: {}; give the full path of mcp-supervise where the host has a short PATH",
+                format.by_hand("mcp-supervise")
+            )),
+        };
+    }
     Failure {
         code: exit_code::CONFIG_UNREADABLE,
         message: format!("failed to read {}: {bad}", path.display()),
@@ -67,6 +87,14 @@ pub(super) fn failure(fault: &Fault) -> Failure {
         Fault::Changed { .. } => {
             (exit_code::CONFIG_CHANGED, Some("a program that has it open may have written it: try it again"))
         }
+        Fault::Linked { .. } => (
+            exit_code::CONFIG_NOT_WRITTEN,
+            Some("remove its other names, or make them symbolic links to this one, and try it again"),
+        ),
+        Fault::Locked { .. } => (
+            exit_code::CONFIG_NOT_WRITTEN,
+            Some("it was waited for, for 5 s: let it come to its end, and try it again"),
+        ),
         Fault::Keep { .. } | Fault::Replace { .. } => {
             (exit_code::CONFIG_NOT_WRITTEN, Some("nothing was changed"))
         }

@@ -25,6 +25,35 @@ fn in_path(path: impl Iterator<Item = PathBuf>, file: &Path) -> Option<PathBuf> 
     (first.canonicalize().ok()? == file.canonicalize().ok()?).then_some(first)
 }
 
+/// Where the system keeps what may go at any time, beside what `TMPDIR` says.
+const TEMPORARY: [&str; 6] =
+    ["/tmp", "/var/tmp", "/dev/shm", "/private/tmp", "/private/var/folders", "/var/folders"];
+/// The file that marks a directory which can be made again, and is emptied without a question.
+const CACHE: &str = "CACHEDIR.TAG";
+
+/// Why this program will not be there for long: because of the directory that it is in, by its own name or by that of the file behind
+/// a link.
+pub(super) fn will_vanish(program: &Path) -> Option<String> {
+    let real = program.canonicalize().ok();
+    [Some(program), real.as_deref()].into_iter().flatten().find_map(will_vanish_from)
+}
+
+fn will_vanish_from(program: &Path) -> Option<String> {
+    let folders = || program.ancestors().skip(1);
+    let is_build = |folder: &&Path| folder.ends_with("target") || folder.join(CACHE).is_file();
+    if let Some(folder) = folders().find(is_build) {
+        return Some(format!(
+            "it is below {}, where programs are built, and which is emptied at times",
+            folder.display()
+        ));
+    }
+    let named = TEMPORARY.iter().map(PathBuf::from).chain([env::temp_dir()]);
+    let temporary = named.flat_map(|folder| [folder.canonicalize().ok(), Some(folder)]).flatten();
+    let folder =
+        temporary.into_iter().find(|folder| folder.parent().is_some() && program.starts_with(folder))?;
+    Some(format!("it is below {}, where files are temporary", folder.display()))
+}
+
 #[cfg(test)]
 mod tests {
     use std::fs;
@@ -48,5 +77,36 @@ mod tests {
         assert_eq!(find(&["other", "bin"]), None, "the name means another program there");
         assert_eq!(find(&["none"]), None);
         assert_eq!(in_path([PathBuf::from("bin")].into_iter(), &file), None);
+    }
+    #[test]
+    fn a_program_that_will_vanish_is_known_by_where_it_is() {
+        for (program, word) in [
+            ("/home/ada/x/target/release/mcp-supervise", Some("/home/ada/x/target,")),
+            ("/tmp/mcp-supervise", Some("/tmp,")),
+            ("/var/tmp/a/mcp-supervise", Some("/var/tmp,")),
+            ("/usr/bin/mcp-supervise", None),
+            ("/home/ada/targets/tmp/mcp-supervise", None),
+        ] {
+            let why = will_vanish(Path::new(program));
+            assert_eq!(why.is_some(), word.is_some(), "{program}: {why:?}");
+            assert!(why.unwrap_or_default().contains(word.unwrap_or_default()), "{program}");
+        }
+    }
+
+    #[test]
+    fn a_link_to_a_program_that_will_vanish_vanishes_with_it() {
+        // Below the folder of the build, which is no temporary one everywhere.
+        let folder = tempfile::tempdir().unwrap();
+        let folder = folder.path().canonicalize().unwrap();
+        fs::create_dir_all(folder.join("built/debug")).unwrap();
+        let program = folder.join("built/debug/p");
+        fs::write(&program, "").unwrap();
+        fs::write(folder.join("built").join(CACHE), "").unwrap();
+        symlink(&program, folder.join("p")).unwrap();
+        for program in [program, folder.join("p")] {
+            assert!(will_vanish(&program).is_some());
+        }
+        let named = will_vanish_from(&folder.join("built/debug/p")).unwrap();
+        assert!(named.contains("built, where programs are built"), "{named}");
     }
 }

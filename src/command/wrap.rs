@@ -5,23 +5,28 @@
 //! ```
 //!
 //! Nothing is written before all of it is shown. A config that cannot be understood, or that changes meanwhile, is left
-//! alone, and the others are not: what became of each is told, and the first that failed decides the exit code.
+//! alone, and the others are not: what became of each is told, and the first that failed decides the exit code. The configs of
+//! projects that others share are changed only where they are asked for, and name no path of this machine.
 
 mod change;
+mod entry;
 mod list;
+mod secrets;
+mod told;
 
+use std::collections::BTreeSet;
 use std::io::{self, IsTerminal as _};
 use std::path::{Path, PathBuf};
 
-use self::change::{Change, Direction};
-use super::configs::{backups, failure, host, surroundings, unreadable};
+use self::change::{Change, Direction, Wanted};
+use self::secrets::{MASKED, Secrets};
+use super::configs::{backups, failure, home, host, surroundings, unreadable};
 use super::desktop;
 use super::failure::Failure;
-use super::program::program;
+use super::program::{program, will_vanish};
 use crate::cli::wrap::Wrap;
 use crate::cli::{self, Command};
-use crate::hosts::{Config, Document, Found, Host, Server, Shape, State, find};
-use crate::mask::Mask;
+use crate::hosts::{Config, Document, Elsewhere, Fault, Found, Host, Server, Shape, State, find, repository};
 use crate::{exit_code, report};
 
 /// Puts the supervisor before servers. The exit code; everything else is told already.
@@ -56,8 +61,11 @@ struct Read {
     host: Option<Host>,
     config: Config,
     servers: Vec<Server>,
-    /// Knows the secrets in its environments.
-    mask: Mask,
+    /// Servers that are where its host does not have them.
+    elsewhere: Vec<Elsewhere>,
+    secrets: Secrets,
+    /// The root of the repository whose users share it. `None` where it is the user's alone.
+    repository: Option<PathBuf>,
 }
 
 impl Read {
@@ -74,6 +82,23 @@ impl Read {
     fn who(&self) -> &'static str {
         self.host.map_or("", Host::name)
     }
+
+    /// Where it is, and where the file is that a link leads to.
+    fn path(&self) -> String {
+        let path = self.config.path.display();
+        match self.config.linked() {
+            Some(target) => format!("{path} -> {}", target.display()),
+            None => path.to_string(),
+        }
+    }
+
+    /// The same, with its host.
+    fn shown(&self) -> String {
+        match self.who() {
+            "" => self.path(),
+            host => format!("{} ({host})", self.path()),
+        }
+    }
 }
 
 fn run(options: &Wrap, direction: &Direction) -> Result<i32, Failure> {
@@ -85,11 +110,36 @@ fn run(options: &Wrap, direction: &Direction) -> Result<i32, Failure> {
         }
     };
     let found = configs(options)?;
+    let home = home();
     let mut read: Vec<Read> = Vec::new();
     for (host, path) in found {
-        match understood(host, &path) {
+        match understood(host, &path, home.as_deref()) {
             Ok(config) => read.push(config),
             Err(failure) => failed(failure),
+        }
+    }
+    let names: BTreeSet<&str> = options.servers.iter().map(String::as_str).collect();
+    let wanted = |name: &str| {
+        if names.is_empty() {
+            Wanted::Yes
+        } else if names.contains(name) {
+            Wanted::ByName
+        } else {
+            Wanted::No
+        }
+    };
+    let is_wanted = |name: &str| wanted(name) != Wanted::No;
+    // What is named by hand is asked for.
+    let is_left =
+        |config: &Read| config.repository.is_some() && !options.project && options.config.is_empty();
+    for config in &read {
+        match told::elsewhere(config, &is_wanted, direction) {
+            // What its host starts is found.
+            Some(failure) if is_left(config) || (config.host.is_some() && !config.servers.is_empty()) => {
+                report::warning(failure.message);
+            }
+            Some(failure) => failed(failure),
+            None => {}
         }
     }
     if let Err(failure) = known(&options.servers, &read) {
@@ -97,44 +147,42 @@ fn run(options: &Wrap, direction: &Direction) -> Result<i32, Failure> {
         return Ok(code);
     }
     if options.list {
-        tell(list::text(&read, &options.servers))?;
+        tell(list::text(&read, &is_wanted, !names.is_empty()))?;
         return Ok(code);
     }
+    let (left, meant): (Vec<&Read>, Vec<&Read>) = read.iter().partition(|config| is_left(config));
+    let left: Vec<String> =
+        left.into_iter().filter_map(|config| told::shared(config, &wanted, direction)).collect();
+    left.iter().for_each(report::warning);
     if let Direction::In { .. } = direction {
-        for server in
-            read.iter().flat_map(|config| &config.servers).filter(|server| server.state == State::Wrapped)
-        {
-            if list::is_gone(server) {
-                let program = server.words.first().map_or("", String::as_str);
-                report::warning(format_args!(
-                    "`{}` is wrapped by {program}, which is not there: unwrap it, and wrap it again",
-                    server.name
-                ));
-            }
-        }
+        meant.iter().flat_map(|config| told::gone(config, &is_wanted)).for_each(report::warning);
     }
     let mut changes = Vec::new();
-    for config in &read {
-        match Change::of(config, &options.servers, direction) {
+    for config in &meant {
+        match Change::of(config, &wanted, direction) {
             Ok(change) => changes.push(change),
             Err(failure) => failed(failure),
         }
     }
-    for left in changes.iter().flat_map(|change| &change.left) {
-        report::warning(left);
+    for why in changes.iter().flat_map(|change| &change.left) {
+        report::warning(why);
     }
     changes.retain(Change::is_one);
     if changes.is_empty() {
         if code == exit_code::DONE {
-            tell(nothing(&read, direction))?;
+            tell(if left.is_empty() { nothing(&read, direction) } else { "nothing was changed\n" })?;
         }
         return Ok(code);
     }
-    tell(changes.iter().map(Change::diff).collect::<Result<String, _>>()?)?;
+    show(&changes)?;
+    if let Direction::In { program } = direction {
+        warn(&changes, program);
+    }
+    tell(told::summary(&changes, &read, &is_wanted, direction))?;
     if options.dry_run {
         return Ok(code);
     }
-    if changes.iter().any(|change| desktop::may_undo(change.path())) {
+    if changes.iter().any(|change| desktop::may_undo(&change.read().config.path)) {
         report::warning(desktop::WARNING);
     }
     if !options.yes && !asked(changes.len())? {
@@ -145,10 +193,41 @@ fn run(options: &Wrap, direction: &Direction) -> Result<i32, Failure> {
     for change in changes {
         match change.make(&backups) {
             Ok(told) => tell(told)?,
-            Err(failure) => failed(failure),
+            // It would be held for the next one too.
+            Err(fault @ Fault::Locked { .. }) => {
+                failed(failure(&fault));
+                break;
+            }
+            Err(fault) => failed(failure(&fault)),
         }
     }
     Ok(code)
+}
+
+/// The changes, as a person reads them.
+fn show(changes: &[Change<'_>]) -> Result<(), Failure> {
+    let text = changes.iter().map(Change::diff).collect::<Result<String, _>>()?;
+    let files = if changes.len() == 1 { "the file keeps its values" } else { "the files keep their values" };
+    let masked = if text.contains(MASKED) {
+        format!("{MASKED} stands for a secret: {files}\n")
+    } else {
+        String::new()
+    };
+    tell(text + &masked)
+}
+
+/// What a person should know of this program before it stands in these configs.
+fn warn(changes: &[Change<'_>], program: &str) {
+    if let Some(told) = told::colleagues(changes) {
+        report::warning(told);
+    }
+    if changes.iter().any(|change| change.read().repository.is_none())
+        && let Some(why) = will_vanish(Path::new(program))
+    {
+        report::warning(format_args!(
+            "{program} will not be there for long: {why}; servers do not start then: install it first"
+        ));
+    }
 }
 
 /// The configs that are meant: those that are named, or those that are there.
@@ -191,20 +270,40 @@ fn configs(options: &Wrap) -> Result<Vec<(Option<Host>, PathBuf)>, Failure> {
     Ok(found.into_iter().map(|Found { host, path }| (Some(host), path)).collect())
 }
 
-fn understood(host: Option<Host>, path: &Path) -> Result<Read, Failure> {
+/// A config, read. `home`: the user's directory.
+fn understood(host: Option<Host>, path: &Path, home: Option<&Path>) -> Result<Read, Failure> {
     let config = Config::read(path).map_err(|fault| failure(&fault))?;
-    let mut read = Read { host, config, servers: Vec::new(), mask: Mask::default() };
+    let (servers, elsewhere, secrets) = (Vec::new(), Vec::new(), Secrets::default());
+    let mut read = Read { host, config, servers, elsewhere, secrets, repository: repository(path, home) };
     let document = read.document()?;
-    let (servers, mask) = (document.servers().to_vec(), Mask::new(document.variables().iter().cloned()));
-    (read.servers, read.mask) = (servers, mask);
+    let found = (document.servers().to_vec(), document.elsewhere().to_vec(), Secrets::of(&document));
+    (read.servers, read.elsewhere, read.secrets) = found;
     Ok(read)
 }
 
 /// How many of the words after our program's name are ours: as our own command line has it.
 fn split(words: &[String]) -> Option<usize> {
-    let line = ["mcp-supervise".to_owned()].into_iter().chain(words.iter().cloned()).map(Into::into);
-    match cli::parse(line, false) {
-        Ok(Command::Run(run)) => words.len().checked_sub(run.command.len()),
+    split_plainly(words).or_else(|| {
+        let line = ["mcp-supervise".to_owned()].into_iter().chain(words.iter().cloned()).map(Into::into);
+        match cli::parse(line, false) {
+            Ok(Command::Run(run)) => words.len().checked_sub(run.command.len()),
+            _ => None,
+        }
+    })
+}
+
+/// The same for what we write ourselves, which is nearly all that is there: a whole command line is not built for each of thousands
+/// of servers. `None` where that says nothing.
+fn split_plainly(words: &[String]) -> Option<usize> {
+    let is_plain = |name: &str| {
+        let mut letters = name.bytes();
+        letters.next().is_some_and(|first| first.is_ascii_alphanumeric())
+            && letters.all(|letter| letter.is_ascii_alphanumeric() || matches!(letter, b'_' | b'-' | b'.'))
+    };
+    match words {
+        [option, name, end, command, ..] if option == "--name" && is_plain(name) && end == "--" => {
+            Some(3).filter(|_| !command.is_empty())
+        }
         _ => None,
     }
 }
@@ -212,7 +311,8 @@ fn split(words: &[String]) -> Option<usize> {
 /// Whether each of these is the name of a server.
 fn known(names: &[String], read: &[Read]) -> Result<(), Failure> {
     let servers = || read.iter().flat_map(|config| &config.servers);
-    let Some(unknown) = names.iter().find(|name| servers().all(|server| server.name != **name)) else {
+    let there: BTreeSet<&str> = servers().map(|server| &*server.name).collect();
+    let Some(unknown) = names.iter().find(|name| !there.contains(&***name)) else {
         return Ok(());
     };
     let mut all: Vec<String> = servers().map(|server| format!("`{}`", server.name.escape_debug())).collect();
@@ -231,15 +331,15 @@ fn known(names: &[String], read: &[Read]) -> Result<(), Failure> {
 }
 
 /// Why there is nothing to do.
-fn nothing(read: &[Read], direction: &Direction) -> String {
+fn nothing(read: &[Read], direction: &Direction) -> &'static str {
     let servers = || read.iter().flat_map(|config| &config.servers);
     let wrapped = servers().filter(|server| server.state == State::Wrapped).count();
     match (direction, wrapped) {
-        (Direction::In { .. }, 0) => "there is no server to wrap\n".to_owned(),
+        (Direction::In { .. }, 0) => "there is no server to wrap\n",
         (Direction::In { .. }, _) => {
-            "there is nothing to change: each server that can be wrapped is wrapped\n".to_owned()
+            "there is nothing to change: each server that can be wrapped is wrapped\n"
         }
-        (Direction::Out, _) => "there is nothing to change: no server is wrapped\n".to_owned(),
+        (Direction::Out, _) => "there is nothing to change: no server is wrapped\n",
     }
 }
 
@@ -259,4 +359,31 @@ fn asked(files: usize) -> Result<bool, Failure> {
 
 fn tell(text: impl AsRef<[u8]>) -> Result<(), Failure> {
     report::text(text).map_err(|error| Failure::unexpected(format!("failed to write to stdout: {error}")))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn our_own_words_are_counted_as_the_command_line_counts_them() {
+        for line in [
+            "--name k -- npx",
+            "--name k -- npx -y -- x",
+            "--name a.b_c-1 -- --odd",
+            "--name k -- --",
+            "--name k -- run",
+        ] {
+            let words: Vec<String> = line.split(' ').map(str::to_owned).collect();
+            let whole = ["mcp-supervise".to_owned()].into_iter().chain(words.iter().cloned()).map(Into::into);
+            let Ok(Command::Run(run)) = cli::parse(whole, false) else { panic!("{line}") };
+            assert_eq!(split_plainly(&words), Some(words.len() - run.command.len()), "{line}");
+        }
+        for line in ["--name k npx", "--name k --", "--name -x -- npx", "-- npx", "--hold 5s -- npx", ""] {
+            let words: Vec<String> = line.split(' ').map(str::to_owned).collect();
+            assert_eq!(split_plainly(&words), None, "{line}");
+        }
+        assert_eq!(split(&["--hold", "5s", "--", "npx"].map(str::to_owned)), Some(3));
+        assert_eq!(split(&["--name", "k", "--"].map(str::to_owned)), None);
+    }
 }

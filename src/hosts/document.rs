@@ -12,11 +12,16 @@
 
 mod added;
 mod by_hand;
+mod edit;
+mod elsewhere;
+mod format;
 mod read;
 mod shown;
+pub(crate) mod steps;
 #[cfg(test)]
 mod tests;
 
+use std::collections::BTreeSet;
 use std::ops::Range;
 
 use jsonc_parser::ast::{Object, Value};
@@ -25,7 +30,11 @@ use jsonc_parser::tokens::{Token, TokenAndRange};
 use jsonc_parser::{CollectOptions, CommentCollectionStrategy, ParseOptions, ParseResult, parse_to_ast};
 
 pub use self::added::{Added, Members, with_servers};
+pub use self::edit::{Edited, Lines};
+pub use self::elsewhere::Elsewhere;
+pub use self::format::Format;
 use self::read::{Reader, groups};
+pub use self::shown::Veil;
 
 /// What a file begins with that some editors write, and that no host takes for text.
 const MARK: char = '\u{feff}';
@@ -121,17 +130,27 @@ pub struct Bad {
     pub column: usize,
     /// Why.
     pub why: String,
+    /// The format that it looks like instead. `None` where it looks like none that is known.
+    pub format: Option<Format>,
+}
+
+impl Bad {
+    /// Of a text that is JSON, and says something else than a config.
+    fn config(why: impl Into<String>) -> Self {
+        Self { line: 1, column: 1, why: why.into(), format: None }
+    }
 }
 
 /// A config.
 #[derive(Debug)]
 pub struct Document<'t> {
     text: &'t str,
+    shape: Shape,
     servers: Vec<Server>,
+    elsewhere: Vec<Elsewhere>,
+    /// In the order of the text.
     comments: Vec<Range<usize>>,
     variables: Vec<(String, String)>,
-    /// Texts that are not to be shown.
-    hidden: Vec<Range<usize>>,
 }
 
 /// Tells how many of the words after our program's name are before the server's command. `None` where no server's command is.
@@ -146,19 +165,20 @@ impl<'t> Document<'t> {
         let mark = if text.starts_with(MARK) { MARK.len_utf8() } else { 0 };
         let read = parsed(&text[mark..])?;
         let comments = comments(&read).into_iter().map(|range| shifted(range, mark)).collect();
-        let mut found =
-            Self { text, servers: Vec::new(), comments, variables: Vec::new(), hidden: Vec::new() };
-        let root = match &read.value {
-            Some(Value::Object(root)) => root,
-            // Some hosts make an empty file.
-            None => return Ok(found),
-            Some(_) => return Err(Bad { line: 1, column: 1, why: "it is no object".to_owned() }),
+        let (servers, elsewhere, variables) = (Vec::new(), Vec::new(), Vec::new());
+        let mut found = Self { text, shape, servers, elsewhere, comments, variables };
+        // Some hosts make an empty file.
+        let Some(value) = &read.value else { return Ok(found) };
+        let groups = value.as_object().map(|root| groups(root, shape)).unwrap_or_default();
+        let known: BTreeSet<usize> = groups.iter().map(|(_, servers)| servers.range.start).collect();
+        found.elsewhere = elsewhere::elsewhere(value, &known);
+        let Value::Object(root) = value else {
+            return if found.elsewhere.is_empty() { Err(Bad::config("it is no object")) } else { Ok(found) };
         };
         let reader = Reader { mark, split };
-        for (project, servers) in groups(root, shape) {
+        for (project, servers) in groups {
             found.servers.extend(reader.servers(servers, project.as_deref()));
         }
-        found.hidden = shown::hidden(root, mark, &found.servers);
         found.variables = shown::variables(root);
         Ok(found)
     }
@@ -168,110 +188,14 @@ impl<'t> Document<'t> {
         &self.servers
     }
 
+    /// Servers that are where they are not looked for.
+    pub fn elsewhere(&self) -> &[Elsewhere] {
+        &self.elsewhere
+    }
+
     /// The variables of environments, as names and values: among them are what secrets there are.
     pub fn variables(&self) -> &[(String, String)] {
         &self.variables
-    }
-
-    /// The text with these servers, which are [`State::Plain`], behind this program.
-    pub fn wrapped(&self, servers: &[&Server], program: &str) -> String {
-        self.edited(servers.iter().flat_map(|server| self.wrap(server, program)).collect())
-    }
-
-    /// The text with these servers, which are [`State::Wrapped`], as they were.
-    pub fn unwrapped(&self, servers: &[&Server]) -> String {
-        self.edited(servers.iter().flat_map(|server| self.unwrap(server)).collect())
-    }
-
-    fn edited(&self, mut edits: Vec<(Range<usize>, String)>) -> String {
-        edits.sort_by_key(|(range, _)| range.start);
-        let mut text = self.text.to_owned();
-        for (range, new) in edits.into_iter().rev() {
-            text.replace_range(range, &new);
-        }
-        text
-    }
-
-    fn wrap(&self, server: &Server, program: &str) -> Vec<(Range<usize>, String)> {
-        let Some(place) = &server.place else { return Vec::new() };
-        let mut words = match &*server.name {
-            // No command line holds a null.
-            name if name.is_empty() || name.contains('\0') => vec![],
-            name if name.starts_with('-') => vec![literal(&format!("--name={name}"))],
-            name => vec![literal("--name"), literal(name)],
-        };
-        words.extend([literal("--"), self.text[place.command.clone()].to_owned()]);
-        let added = match &place.args {
-            None => {
-                let before = self.before(&place.property);
-                let comma = if before.contains('\n') { "," } else { ", " };
-                let before = if before.contains('\n') { before } else { "" };
-                let colon = &self.text[place.colon.clone()];
-                let colon = if colon.trim() == ":" { colon } else { ": " };
-                let end = place.command.end;
-                (end..end, format!("{comma}{before}\"args\"{colon}[ {} ]", words.join(", ")))
-            }
-            Some(Args { array, elements, .. }) => match elements.first() {
-                None => (array.start + 1..array.start + 1, words.join(", ")),
-                Some(first) => {
-                    let before = self.before(first);
-                    let between = if before.contains('\n') { before } else { " " };
-                    let text = words.iter().fold(String::new(), |text, word| text + word + "," + between);
-                    (first.start..first.start, text)
-                }
-            },
-        };
-        vec![(place.command.clone(), literal(program)), added]
-    }
-
-    fn unwrap(&self, server: &Server) -> Vec<(Range<usize>, String)> {
-        let Some((place, Args { follows, array, elements })) =
-            server.place.as_ref().and_then(|place| Some((place, place.args.as_ref()?)))
-        else {
-            return Vec::new();
-        };
-        let Some((first, command)) = elements.first().zip(elements.get(place.ours)) else {
-            return Vec::new();
-        };
-        let back = (place.command.clone(), self.text[command.clone()].to_owned());
-        let made = &self.text[array.start + 1..first.start] == " ";
-        let next = elements.get(place.ours + 1);
-        // Where what comes after the last of our words begins, and where they end.
-        let end = next.map_or(array.end - 1, |next| next.start);
-        let ours = first.start..next.map_or(command.end, |next| next.start);
-        let gone = if self.has_comment(ours.clone()) {
-            // Somebody else has written them between our words, and keeps them.
-            let words = &elements[..=place.ours];
-            let ends = words.iter().skip(1).map(|word| word.start).chain([end]);
-            let commas = words.iter().zip(ends).filter_map(|(word, end)| self.comma(word.end..end));
-            words.iter().cloned().chain(commas).collect()
-        } else {
-            let alone = next.is_none();
-            let whole = place.command.end..array.end;
-            let made = alone && made && *follows && !self.has_comment(whole.clone());
-            let comma = if alone && !made { self.comma(command.end..end) } else { None };
-            [if made { whole } else { ours }].into_iter().chain(comma).collect::<Vec<_>>()
-        };
-        [back].into_iter().chain(gone.into_iter().map(|part| (part, String::new()))).collect()
-    }
-
-    /// The blanks before something, from the end of the line before on; what is before them on the same line does not count.
-    fn before(&self, range: &Range<usize>) -> &'t str {
-        let before = &self.text[..range.start];
-        let blanks = &before[before.trim_end().len()..];
-        let line = blanks.rfind('\n').map(|at| if blanks[..at].ends_with('\r') { at - 1 } else { at });
-        line.map_or(blanks, |at| &blanks[at..])
-    }
-
-    /// The comma in this part of the text that is in no comment.
-    fn comma(&self, part: Range<usize>) -> Option<Range<usize>> {
-        let commas = self.text[part.clone()].match_indices(',').map(|(at, _)| part.start + at);
-        let code = |at: &usize| self.comments.iter().all(|comment| !comment.contains(at));
-        commas.into_iter().find(code).map(|at| at..at + 1)
-    }
-
-    fn has_comment(&self, part: Range<usize>) -> bool {
-        self.comments.iter().any(|comment| comment.start >= part.start && comment.end <= part.end)
     }
 }
 
@@ -293,14 +217,15 @@ fn options() -> ParseOptions {
 
 fn parsed(text: &str) -> Result<ParseResult<'_>, Bad> {
     let collect = CollectOptions { comments: CommentCollectionStrategy::AsTokens, tokens: true };
-    parse_to_ast(text, &collect, &options()).map_err(|error| bad(&error))
+    parse_to_ast(text, &collect, &options()).map_err(|error| bad(text, &error))
 }
 
-fn bad(error: &ParseError) -> Bad {
+fn bad(text: &str, error: &ParseError) -> Bad {
     let why = error.kind().to_string();
     let mut letters = why.chars();
     let why = letters.next().map(|first| first.to_lowercase().chain(letters).collect()).unwrap_or_default();
-    Bad { line: error.line_display(), column: error.column_display(), why }
+    let (line, column) = (error.line_display(), error.column_display());
+    Bad { line, column, why, format: Format::of_text(text) }
 }
 
 fn comments(read: &ParseResult<'_>) -> Vec<Range<usize>> {

@@ -1,22 +1,24 @@
 //! A config on disk: read, kept, replaced.
 
-use std::fs::{self, DirBuilder, File, Metadata, OpenOptions, Permissions};
+use std::fs::{self, File, Metadata, OpenOptions, Permissions};
 use std::io::{self, Read as _, Write as _};
-use std::os::unix::fs::{
-    DirBuilderExt as _, MetadataExt as _, OpenOptionsExt as _, PermissionsExt as _, fchown,
-};
+use std::os::unix::fs::{MetadataExt as _, OpenOptionsExt as _, PermissionsExt as _, fchown};
 use std::path::{Path, PathBuf};
 
-use nix::fcntl::{Flock, FlockArg};
 use nix::libc;
 use sha2::{Digest as _, Sha256};
 
+use super::lock;
 use crate::disk::sync;
 
 /// The longest config that is read, in bytes: Claude Code's holds all that was ever said to it in some versions.
 const LONGEST: u64 = 256 * 1024 * 1024;
 /// How many former contents of one config are kept.
 const KEPT: usize = 20;
+/// How often another process that replaces a config is waited for, and how many milliseconds each time: 5 s in all,
+/// and a replacement takes a moment.
+const TRIES: usize = 500;
+const TRY: u16 = 10;
 
 /// A config, as it was read.
 #[derive(Debug)]
@@ -25,6 +27,8 @@ pub struct Config {
     pub path: PathBuf,
     /// The file itself.
     target: PathBuf,
+    /// How many names the file has beside this one: hard links.
+    other_names: u64,
     text: String,
     /// There is none yet.
     absent: bool,
@@ -63,6 +67,24 @@ pub enum Fault {
         /// The config.
         path: PathBuf,
     },
+    /// The file has other names, and would be another file than they are.
+    #[error("replace {path}: it is one file with {}, from which it would be parted", named(*.others))]
+    Linked {
+        /// The config.
+        path: PathBuf,
+        /// How many other names.
+        others: u64,
+    },
+    /// Another process is at it.
+    #[error("replace {path}: {by} holds the lock on {folder}")]
+    Locked {
+        /// The config.
+        path: PathBuf,
+        /// Where what it was was to be kept.
+        folder: PathBuf,
+        /// Who, as far as the system tells.
+        by: String,
+    },
     /// What it was cannot be kept.
     #[error("keep what {path} was in {folder}: {source}")]
     Keep {
@@ -95,7 +117,8 @@ impl Config {
             bytes(&target).map_err(fault)?.map_err(|what| Fault::NoConfig { path: path.to_owned(), what })?;
         let text = String::from_utf8(bytes)
             .map_err(|error| Fault::NoText { path: path.to_owned(), at: error.utf8_error().valid_up_to() })?;
-        Ok(Self { path: path.to_owned(), target, text, absent: false })
+        let other_names = fs::metadata(&target).map_err(fault)?.nlink().saturating_sub(1);
+        Ok(Self { path: path.to_owned(), target, other_names, text, absent: false })
     }
 
     /// The same, and an empty one where there is none yet.
@@ -106,7 +129,8 @@ impl Config {
         // A link to nowhere is there, and is none.
         match fs::symlink_metadata(path) {
             Err(error) if error.kind() == io::ErrorKind::NotFound => {
-                Ok(Self { path: path.to_owned(), target: path.to_owned(), text: String::new(), absent: true })
+                let (path, target) = (path.to_owned(), path.to_owned());
+                Ok(Self { path, target, other_names: 0, text: String::new(), absent: true })
             }
             _ => Self::read(path),
         }
@@ -117,6 +141,28 @@ impl Config {
         &self.text
     }
 
+    /// The file itself.
+    pub fn target(&self) -> &Path {
+        &self.target
+    }
+
+    /// The file itself, where its path leads to it by a symbolic link.
+    pub fn linked(&self) -> Option<&Path> {
+        let is_link = |path: &Path| fs::symlink_metadata(path).is_ok_and(|found| found.is_symlink());
+        self.path.ancestors().any(is_link).then_some(&self.target)
+    }
+
+    /// Whether it can be replaced, as far as can be known before: a file that has other names would be parted from them.
+    ///
+    /// # Errors
+    /// If it has other names.
+    pub fn is_alone(&self) -> Result<(), Fault> {
+        match self.other_names {
+            0 => Ok(()),
+            others => Err(Fault::Linked { path: self.path.clone(), others }),
+        }
+    }
+
     /// Puts this in its place, and what it was into this directory, under the name that is given back: `None` where there
     /// was none.
     ///
@@ -124,21 +170,21 @@ impl Config {
     /// If it has changed since it was read, or cannot be kept or replaced: then it is as it was.
     pub fn replace(&self, text: &str, backups: &Path) -> Result<Option<PathBuf>, Fault> {
         let fault = |source| Fault::Replace { path: self.path.clone(), source };
+        self.is_alone()?;
+        let unkept = |source| Fault::Keep { path: self.path.clone(), folder: backups.to_owned(), source };
         // Two of us at a time: what one of them has read is no more what the other has written.
-        let _lock = lock(backups).map_err(|source| Fault::Keep {
-            path: self.path.clone(),
-            folder: backups.to_owned(),
-            source,
-        })?;
+        let Some(_lock) = lock::take(backups, TRIES, TRY).map_err(unkept)? else {
+            let (path, folder) = (self.path.clone(), backups.to_owned());
+            return Err(Fault::Locked { path, by: lock::holder(&folder), folder });
+        };
         if self.absent {
             return self.make(text).map(|()| None);
         }
-        let kept = self.keep(backups).map_err(|source| Fault::Keep {
-            path: self.path.clone(),
-            folder: backups.to_owned(),
-            source,
-        })?;
+        let kept = self.keep(backups).map_err(unkept)?;
         let there = fs::metadata(&self.target).map_err(fault)?;
+        if there.nlink() > 1 {
+            return Err(Fault::Linked { path: self.path.clone(), others: there.nlink() - 1 });
+        }
         let folder = self.target.parent().unwrap_or(Path::new("/"));
         let new = written(folder, text, &there).map_err(fault)?;
         if !self.is_unchanged() {
@@ -252,10 +298,13 @@ fn forget(backups: &Path, stem: &str) {
     }
 }
 
-/// Waits until nobody else of us replaces a config. Makes the directory, for its owner alone.
-fn lock(backups: &Path) -> io::Result<Flock<File>> {
-    DirBuilder::new().recursive(true).mode(0o700).create(backups)?;
-    Flock::lock(File::open(backups)?, FlockArg::LockExclusive).map_err(|(_, errno)| errno.into())
+/// So many hard links.
+fn named(count: u64) -> String {
+    if count == 1 {
+        "another name, a hard link".to_owned()
+    } else {
+        format!("{count} other names, hard links")
+    }
 }
 
 #[cfg(test)]
@@ -285,6 +334,40 @@ mod tests {
         let mode = |path: &Path| fs::metadata(path).unwrap().mode() & 0o7777;
         assert_eq!((mode(&real), mode(&kept), mode(&backups)), (0o640, 0o600, 0o700));
         assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 3, "nothing else is left");
+    }
+
+    #[test]
+    fn a_file_with_other_names_is_not_parted_from_them() {
+        let folder = folder();
+        let (path, other) = (folder.path().join("c.json"), folder.path().join("dotfile"));
+        fs::write(&path, "old").unwrap();
+        let before = Config::read(&path).unwrap();
+        fs::hard_link(&path, &other).unwrap();
+        // Also where the name is newer than our look at the file.
+        for config in [before, Config::read(&path).unwrap()] {
+            let told = config.replace("new", &folder.path().join("b")).unwrap_err().to_string();
+            assert!(told.contains("one file with another name, a hard link"), "{told}");
+        }
+        let inode = |path: &Path| fs::metadata(path).unwrap().ino();
+        assert_eq!((inode(&path), fs::read_to_string(&path).unwrap()), (inode(&other), "old".to_owned()));
+        fs::remove_file(&other).unwrap();
+        Config::read(&path).unwrap().replace("new", &folder.path().join("b")).unwrap();
+    }
+
+    #[test]
+    fn a_link_tells_where_it_leads() {
+        let folder = folder();
+        let folder = folder.path().canonicalize().unwrap();
+        fs::create_dir(folder.join("real")).unwrap();
+        fs::write(folder.join("real/c.json"), "{}").unwrap();
+        symlink("real/c.json", folder.join("link.json")).unwrap();
+        symlink("real", folder.join("linked")).unwrap();
+        let linked = |path: &str| Config::read(&folder.join(path)).unwrap().linked().map(Path::to_owned);
+        let real = Some(folder.join("real/c.json"));
+        assert_eq!(
+            (linked("link.json"), linked("linked/c.json"), linked("real/c.json")),
+            (real.clone(), real, None)
+        );
     }
 
     #[test]

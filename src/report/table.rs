@@ -1,4 +1,4 @@
-//! Tables that fit a terminal of 80 columns. Pure: rows in, text out.
+//! Tables that fit a terminal, of 80 columns where nothing else is said. Pure: rows in, text out.
 
 use std::fmt::Write as _;
 
@@ -6,7 +6,7 @@ use clap::builder::styling::{AnsiColor, Style};
 use unicode_width::{UnicodeWidthChar as _, UnicodeWidthStr as _};
 
 /// How wide a terminal is at least.
-const WIDTH: usize = 80;
+pub const WIDTH: usize = 80;
 /// Between two columns.
 const GAP: usize = 2;
 
@@ -70,13 +70,18 @@ impl Cell {
 
 /// The table as text, with colour codes. No line of it is longer than 80 characters, as long as what may be cut can be.
 pub fn table(columns: &[Column], rows: &[Vec<Cell>]) -> String {
+    table_in(WIDTH, columns, rows)
+}
+
+/// The same for a terminal of this width.
+pub fn table_in(width: usize, columns: &[Column], rows: &[Vec<Cell>]) -> String {
     let mut widths: Vec<usize> = columns.iter().map(|column| column.title.chars().count()).collect();
     for row in rows {
         for (width, cell) in widths.iter_mut().zip(row) {
             *width = cell.width().max(*width);
         }
     }
-    while widths.iter().sum::<usize>() + GAP * widths.len().saturating_sub(1) > WIDTH {
+    while widths.iter().sum::<usize>() + GAP * widths.len().saturating_sub(1) > width {
         let widest = (0..columns.len())
             .filter(|at| columns[*at].least.is_some_and(|least| widths[*at] > least))
             .max_by_key(|at| widths[*at]);
@@ -151,6 +156,11 @@ mod tests {
         let wide = plain(&[[&long[1], "7", "ab"]]);
         assert!(told.lines().chain(wide.lines()).all(|line| line.width() <= WIDTH), "{told}{wide}");
         assert!(!told.contains('\u{202e}'), "{told}");
+        let rows = [long.iter().map(Cell::new).collect()];
+        let wider = anstream::adapter::strip_str(&table_in(100, &COLUMNS[..1], &rows)).to_string();
+        assert!(
+            wider.lines().all(|line| line.width() <= 100) && wider.lines().any(|line| line.width() == 100)
+        );
         assert!(told.contains('\u{2026}') && !told.contains('\x1b') && told.lines().count() == 2, "{told}");
     }
 }

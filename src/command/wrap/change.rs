@@ -1,21 +1,23 @@
 //! What becomes of one config: which servers, in which new text, and how that is shown.
 
-use std::borrow::Cow;
 use std::fmt::Write as _;
 use std::path::Path;
+use std::ptr;
 
 use clap::builder::styling::{AnsiColor, Style};
-use similar::{ChangeTag, TextDiff};
 
+use super::entry::objection;
 use super::{Read, split};
 use crate::command::configs::failure;
 use crate::command::failure::Failure;
-use crate::hosts::{Document, Server, State};
-use crate::mask::Mask;
+use crate::exit_code;
+use crate::hosts::{Document, Edited, Fault, Lines, Server, State, steps};
 use crate::report;
 
 /// How many lines around a change are shown.
 const AROUND: usize = 3;
+/// How others who share a config have our program: in their PATH, wherever that is.
+const BARE: &str = "mcp-supervise";
 
 /// What is done to servers.
 #[derive(Clone, Debug)]
@@ -32,107 +34,127 @@ pub(super) enum Direction {
 /// What is to become of a config.
 pub(super) struct Change<'r> {
     read: &'r Read,
-    new: String,
-    /// The names of the servers that change.
-    names: Vec<String>,
-    /// Of servers that were asked for and do not change, why.
+    edited: Edited,
+    /// How many servers change.
+    pub(super) count: usize,
+    /// Of servers that do not change and are to be told of, why.
     pub(super) left: Vec<String>,
 }
 
 impl<'r> Change<'r> {
-    /// Of the servers with these names, or of all where there are none.
-    pub(super) fn of(read: &'r Read, names: &[String], direction: &Direction) -> Result<Self, Failure> {
+    /// Of the servers that are wanted.
+    pub(super) fn of(
+        read: &'r Read,
+        wanted: &dyn Fn(&str) -> Wanted,
+        direction: &Direction,
+    ) -> Result<Self, Failure> {
         let document = read.document()?;
         let mut left = Vec::new();
         let mut chosen: Vec<&Server> = Vec::new();
         for server in document.servers() {
-            let asked_for = names.contains(&server.name);
-            if !asked_for && !names.is_empty() {
+            let wanted = wanted(&server.name);
+            if wanted == Wanted::No {
                 continue;
             }
-            match objection(server, direction) {
+            match objection(server, &read.config.path, direction) {
                 None => chosen.push(server),
-                Some(why) if asked_for || is_told(server) => {
-                    left.push(format!(
-                        "{}: `{}` is left as it is: {why}",
-                        shown(read),
-                        server.name.escape_debug()
-                    ));
+                Some(objection) if wanted == Wanted::ByName || objection.told => {
+                    let name = server.name.escape_debug();
+                    left.push(format!("{}: `{name}` is left as it is: {}", read.shown(), objection.why));
                 }
                 Some(_) => {}
             }
         }
-        let new = match direction {
-            Direction::In { program } => document.wrapped(&chosen, program),
+        let edited = match direction {
+            Direction::In { program } => document.wrapped(&chosen, read.program(program)),
             Direction::Out => document.unwrapped(&chosen),
         };
-        let names = chosen.iter().map(|server| server.name.clone()).collect();
-        let change = Self { read, new, names, left };
-        change.check(&document, &chosen, direction)?;
+        let change = Self { read, edited, count: chosen.len(), left };
+        if change.is_one() {
+            change.may_be_made()?;
+            change.check(&document, &chosen, direction)?;
+        }
         Ok(change)
+    }
+
+    /// Whether the file may be replaced at all. What cannot be made is not asked about.
+    fn may_be_made(&self) -> Result<(), Failure> {
+        let config = &self.read.config;
+        config.is_alone().map_err(|fault| failure(&fault))?;
+        match &self.read.repository {
+            Some(root) if !config.target().starts_with(root) => Err(Failure {
+                code: exit_code::CONFIG_NOT_WRITTEN,
+                message: format!(
+                    "failed to change {}: it is a link to {}, which is outside of the repository {}",
+                    config.path.display(),
+                    config.target().display(),
+                    root.display()
+                ),
+                hint: Some("a project is not to change the files of others; name that file with --config if it is yours".to_owned()),
+            }),
+            Some(_) | None => Ok(()),
+        }
     }
 
     /// Whether the new text means what it is to mean: each of those servers has its words behind us, or in our place, and the
     /// others have theirs. A mistake of ours is not to cost anybody a config.
     fn check(&self, before: &Document<'_>, chosen: &[&Server], direction: &Direction) -> Result<(), Failure> {
-        let after = Document::read(&self.new, self.read.shape(), &split).map_err(|_| self.wrong())?;
+        let after = self.after()?;
         let same = before.servers().len() == after.servers().len();
-        let as_meant = before.servers().iter().zip(after.servers()).all(|(old, new)| {
-            let is_chosen = chosen.iter().any(|server| **server == *old);
-            let (outer, inner) = match direction {
-                Direction::In { .. } => (new, old),
-                Direction::Out => (old, new),
+        let mut chosen = chosen.iter().peekable();
+        let mut as_meant = |old: &Server, new: &Server| {
+            steps::count(1);
+            let is_chosen = chosen.next_if(|server| ptr::eq(**server, old)).is_some();
+            let words_are_right = if !is_chosen {
+                (&old.state, &old.words) == (&new.state, &new.words)
+            } else if matches!(direction, Direction::Out) {
+                old.state == State::Wrapped && old.words.ends_with(&new.words)
+            } else if old.state == State::Wrapped {
+                new.state == State::Wrapped && new.words.get(1..) == old.words.get(1..)
+            } else {
+                new.state == State::Wrapped && new.words.ends_with(&old.words)
             };
-            let (name, project) = (&old.name, &old.project);
-            (name, project) == (&new.name, &new.project)
-                && if is_chosen {
-                    outer.state == State::Wrapped && outer.words.ends_with(&inner.words)
-                } else {
-                    (&old.state, &old.words) == (&new.state, &new.words)
-                }
-        });
-        if same && as_meant { Ok(()) } else { Err(self.wrong()) }
+            (&old.name, &old.project) == (&new.name, &new.project) && words_are_right
+        };
+        let as_meant = before.servers().iter().zip(after.servers()).all(|(old, new)| as_meant(old, new));
+        if same && as_meant && chosen.next().is_none() { Ok(()) } else { Err(self.wrong()) }
+    }
+
+    fn after(&self) -> Result<Document<'_>, Failure> {
+        Document::read(&self.edited.text, self.read.shape(), &split).map_err(|_| self.wrong())
     }
 
     /// Whether anything changes.
     pub(super) fn is_one(&self) -> bool {
-        self.new != self.read.config.text()
+        self.edited.text != self.read.config.text()
     }
 
-    /// Where the config is.
-    pub(super) fn path(&self) -> &Path {
-        &self.read.config.path
+    /// The config.
+    pub(super) fn read(&self) -> &Read {
+        self.read
     }
 
     /// The change, as a person reads it, without secrets.
     pub(super) fn diff(&self) -> Result<String, Failure> {
         let bold = Style::new().bold();
-        let mut text = format!("{bold}{}{bold:#}\n", report::plain(&shown(self.read)));
-        let old = self.read.document()?;
-        let mask = Mask::new(old.variables().iter().cloned());
-        let words = |words: &[String]| mask.words(words).into_iter().map(Cow::into_owned).collect();
-        let new = Document::read(&self.new, self.read.shape(), &split).map_err(|_| self.wrong())?;
-        let (old, new) = (old.shown(&words), new.shown(&words));
-        let diff = TextDiff::from_lines(&*old, &*new);
-        let mut changes = 0;
-        for group in diff.grouped_ops(AROUND) {
-            let first = group.first().map_or(0, |op| op.old_range().start);
-            let faint = Style::new().dimmed();
-            // Writing to a string cannot fail.
-            let _ = writeln!(text, "{faint}@@ line {} @@{faint:#}", first + 1);
-            for change in group.iter().flat_map(|op| diff.iter_changes(op)) {
-                let (sign, style) = match change.tag() {
-                    ChangeTag::Delete => ('-', AnsiColor::Red.on_default()),
-                    ChangeTag::Insert => ('+', AnsiColor::Green.on_default()),
-                    ChangeTag::Equal => (' ', Style::new()),
-                };
-                changes += usize::from(sign != ' ');
-                let line = report::plain(change.value().trim_end_matches(['\r', '\n']));
-                let _ = writeln!(text, "{style}{sign}{line}{style:#}");
-            }
-        }
+        let mut text = format!("{bold}{}{bold:#}\n", report::plain(&self.read.shown()));
+        let (old, new) =
+            (self.read.document()?.shown(&self.read.secrets), self.after()?.shown(&self.read.secrets));
+        let (old, new): (Vec<&str>, Vec<&str>) = (old.lines().collect(), new.lines().collect());
+        let changes = &self.edited.changes;
         // What is not shown is not written.
-        if changes == 0 { Err(self.wrong()) } else { Ok(text + "\n") }
+        if changes.is_empty() {
+            return Err(self.wrong());
+        }
+        let mut rest = &changes[..];
+        while !rest.is_empty() {
+            let apart = |pair: &[Lines]| pair[1].old.start - pair[0].old.end > 2 * AROUND;
+            let length = rest.windows(2).position(apart).map_or(rest.len(), |at| at + 1);
+            let (group, others) = rest.split_at(length);
+            hunk(&mut text, &old, &new, group);
+            rest = others;
+        }
+        Ok(text + "\n")
     }
 
     fn wrong(&self) -> Failure {
@@ -143,51 +165,128 @@ impl<'r> Change<'r> {
     }
 
     /// Makes it. What there is to be told.
-    pub(super) fn make(&self, backups: &Path) -> Result<String, Failure> {
+    pub(super) fn make(&self, backups: &Path) -> Result<String, Fault> {
         let config = &self.read.config;
-        let kept = config.replace(&self.new, backups).map_err(|fault| failure(&fault))?;
-        let count = self.names.len();
-        let servers = if count == 1 { "1 server".to_owned() } else { format!("{count} servers") };
+        let kept = config.replace(&self.edited.text, backups)?;
+        let servers = if self.count == 1 { "1 server".to_owned() } else { format!("{} servers", self.count) };
         let who = match self.read.who() {
             "" => "the host that reads it".to_owned(),
             host => host.to_owned(),
         };
-        let path = report::plain(&config.path.display().to_string());
+        let path = report::plain(&self.read.path());
         let kept =
             kept.map(|kept| format!("  what it was is in {}\n", report::plain(&kept.display().to_string())));
         Ok(format!("{path}: {servers} changed; restart {who} to have it so\n{}", kept.unwrap_or_default()))
     }
 }
 
-/// Why a server is left as it is. `None` if it is not.
-fn objection(server: &Server, direction: &Direction) -> Option<String> {
-    let why = match (&server.state, direction) {
-        (State::Wrapped, Direction::Out) => return None,
-        (State::Plain, Direction::In { .. }) if !server.disabled => return None,
-        (State::Plain, Direction::In { .. }) => "it is disabled",
-        (State::Plain, Direction::Out) => "it is not wrapped",
-        (State::Wrapped, Direction::In { .. }) => "it is wrapped already",
-        (State::ByHand, Direction::In { .. }) => "mcp-supervise is in its command line already",
-        (State::ByHand, Direction::Out) => {
-            "mcp-supervise was put into its command line by hand, and is to be taken out by hand"
+/// Whether a server is meant.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Wanted {
+    /// Others are named.
+    No,
+    /// All are.
+    Yes,
+    /// It is named.
+    ByName,
+}
+
+/// These changes, which are close to each other, with the lines around them. `old`, `new`: all lines of both texts.
+fn hunk(text: &mut String, old: &[&str], new: &[&str], changes: &[Lines]) {
+    let [first, ..] = changes else { return };
+    let mut put = |sign: char, style: Style, lines: &[&str], range: std::ops::Range<usize>| {
+        for line in lines.get(range.start..range.end.min(lines.len())).unwrap_or_default() {
+            steps::count(1);
+            // Writing to a string cannot fail.
+            let _ = writeln!(text, "{style}{sign}{}{style:#}", report::plain(line));
         }
-        (State::Remote, _) => "it is not started by its host, but somewhere else",
-        (State::Debugged, _) => "VS Code puts a debugger into its command; take `dev.debug` out first",
-        (State::Odd(why), _) => why,
     };
-    Some(why.to_owned())
+    let from = first.old.start.saturating_sub(AROUND);
+    put('@', Style::new().dimmed(), &[&*format!("@ line {} @@", from + 1)], 0..1);
+    let mut at = from;
+    for change in changes {
+        put(' ', Style::new(), old, at..change.old.start);
+        put('-', AnsiColor::Red.on_default(), old, change.old.clone());
+        put('+', AnsiColor::Green.on_default(), new, change.new.clone());
+        at = change.old.end;
+    }
+    put(' ', Style::new(), old, at..at + AROUND);
 }
 
-/// Whether it is told that this one is left, also if nobody has asked for it by name: where the person may not expect it.
-fn is_told(server: &Server) -> bool {
-    matches!(server.state, State::Odd(_) | State::Debugged)
+impl Read {
+    /// What stands in its entries for our program.
+    fn program<'p>(&self, full: &'p str) -> &'p str {
+        if self.repository.is_some() { BARE } else { full }
+    }
 }
 
-/// The config, with its host.
-fn shown(read: &Read) -> String {
-    let path = read.config.path.display();
-    match read.who() {
-        "" => path.to_string(),
-        host => format!("{path} ({host})"),
+#[cfg(test)]
+mod tests {
+    use std::fs;
+
+    use super::*;
+    use crate::command::wrap::understood;
+
+    /// A config of so many servers, with secrets, comments, and a line or several for each.
+    fn config(count: usize) -> String {
+        let entry = |at: usize| {
+            format!(
+                "    \"s{at}\": {{ // number {at}\n      \"command\": \"npx\", /* a, b */\n      \"args\": [\n        \"-y\", // yes\n        \"x{at}\"\n      ],\n      \
+                 \"env\": {{\"A_TOKEN\": \"secret-{at:07}\", \"B\": \"b\"}}\n    }},\n    \"t{at}\": {{\"command\": \"y\"}}"
+            )
+        };
+        let entries: Vec<String> = (0..count).map(entry).collect();
+        format!("{{\n  \"mcpServers\": {{\n{}\n  }}\n}}\n", entries.join(",\n"))
+    }
+
+    /// The steps of a whole change, there and back.
+    fn steps_of(text: &str) -> u64 {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("c.json");
+        fs::write(&path, text).unwrap();
+        let wanted = |_: &str| Wanted::Yes;
+        steps::counted(|| {
+            let read = understood(None, &path, None).unwrap_or_else(|failure| panic!("{failure:?}"));
+            let program = "/usr/bin/mcp-supervise".to_owned();
+            let there = Change::of(&read, &wanted, &Direction::In { program }).unwrap();
+            assert!(!there.diff().unwrap().contains("secret-0"), "a secret is shown");
+            fs::write(&path, &there.edited.text).unwrap();
+            let read = understood(None, &path, None).unwrap_or_else(|failure| panic!("{failure:?}"));
+            let back = Change::of(&read, &wanted, &Direction::Out).unwrap();
+            assert!(back.diff().unwrap().contains("npx"));
+            assert_eq!(back.edited.text, text);
+        })
+    }
+
+    #[test]
+    fn the_work_grows_with_the_number_of_servers_and_not_with_its_square() {
+        let few = steps_of(&config(200));
+        let many = steps_of(&config(1600));
+        assert!(few > 200, "it is counted: {few}");
+        // A look at each server for each server, as little as one step, would be seen.
+        assert!(1600 * 1600 + 8 * few > 10 * few, "{few} steps are too many for that");
+        // Eight times as much, and a little for what is looked up; its square would be 64 times as much.
+        assert!(many < 10 * few, "{few} steps, and {many} for eight times as many servers");
+    }
+
+    #[test]
+    fn what_changes_is_shown_in_its_place() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("c.json");
+        let lines: Vec<String> = (0..20).map(|at| format!("  \"n{at}\": {at},\n")).collect();
+        let entry = "{\n    \"command\": \"x\",\n    \"args\": [\n      \"-y\"\n    ]\n  }";
+        fs::write(
+            &path,
+            format!("{{\n\"mcpServers\": {{\"a\": {entry}}},\n{}\"servers\": 1\n}}", lines.concat()),
+        )
+        .unwrap();
+        let read = understood(None, &path, None).unwrap_or_else(|failure| panic!("{failure:?}"));
+        let program = "/p/mcp-supervise".to_owned();
+        let change = Change::of(&read, &|_| Wanted::Yes, &Direction::In { program }).unwrap();
+        let shown = anstream::adapter::strip_str(&change.diff().unwrap()).to_string();
+        let shown = shown.split_once('\n').unwrap().1;
+        let expected = "@@ line 1 @@\n {\n \"mcpServers\": {\"a\": {\n-    \"command\": \"x\",\n+    \"command\": \"/p/mcp-supervise\",\n     \"args\": [\n\
+                        +      \"--name\",\n+      \"a\",\n+      \"--\",\n+      \"x\",\n       \"-y\"\n     ]\n   }},\n\n";
+        assert_eq!(shown, expected);
     }
 }

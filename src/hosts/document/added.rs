@@ -26,9 +26,9 @@ pub fn with_servers(text: &str, shape: Shape, servers: &[(String, Members)]) -> 
         Some(body) => (&text[..MARK.len_utf8()], body),
         None => ("", text),
     };
-    let root = CstRootNode::parse(body, &options()).map_err(|error| bad(&error))?;
-    let no_object = |what: String| Bad { line: 1, column: 1, why: format!("{what} is no object") };
-    let object = root.object_value_or_create().ok_or_else(|| no_object("it".to_owned()))?;
+    let root = CstRootNode::parse(body, &options()).map_err(|error| bad(body, &error))?;
+    let no_object = |what: &str| Bad::config(format!("{what} is no object"));
+    let object = root.object_value_or_create().ok_or_else(|| no_object("it"))?;
     let count = |key| {
         object.properties().iter().filter(|property| property.decoded_name().as_deref() == Some(key)).count()
     };
@@ -39,9 +39,9 @@ pub fn with_servers(text: &str, shape: Shape, servers: &[(String, Members)]) -> 
         Shape::Servers | Shape::Projects | Shape::Unknown => "mcpServers",
     };
     if count(key) > 1 {
-        return Err(Bad { line: 1, column: 1, why: format!("`{key}` is there twice") });
+        return Err(Bad::config(format!("`{key}` is there twice")));
     }
-    let known = object.object_value_or_create(key).ok_or_else(|| no_object(format!("`{key}`")))?;
+    let known = object.object_value_or_create(key).ok_or_else(|| no_object(&format!("`{key}`")))?;
     let mut left = Vec::new();
     for (name, members) in servers {
         match known.get(name) {

@@ -1,17 +1,21 @@
 //! From what was parsed to servers: where they are in a config, and what each entry is.
 
+use std::collections::BTreeMap;
 use std::ops::Range;
 
 use jsonc_parser::ast::{Array, Object, ObjectProp, Value};
 use jsonc_parser::common::Ranged as _;
 
 use super::by_hand::is_by_hand;
-use super::{Args, Place, Server, Shape, Split, State, is_ours, shifted, value};
+use super::{Args, Place, Server, Shape, Split, State, is_ours, shifted, steps, value};
 
 /// What has the address of a server that is not started: as most hosts call it, and as Windsurf and Gemini do.
 const ADDRESSES: [&str; 3] = ["url", "serverUrl", "httpUrl"];
 /// The types of servers on stdio, the second one Copilot's.
 const ON_STDIO: [&str; 2] = ["stdio", "local"];
+/// What switches a server off, with the value that does.
+const SWITCHES: [(&str, bool); 3] = [("disabled", true), ("enabled", false), ("isActive", false)];
+
 /// The objects with servers, each with the project that it is for.
 pub(super) fn groups<'o, 'a>(root: &'o Object<'a>, shape: Shape) -> Vec<(Option<String>, &'o Object<'a>)> {
     let of = |key| value(root, key).and_then(Value::as_object);
@@ -43,9 +47,14 @@ pub(super) struct Reader<'r> {
 
 impl Reader<'_> {
     pub(super) fn servers(&self, servers: &Object<'_>, project: Option<&str>) -> Vec<Server> {
+        let mut counts: BTreeMap<&str, usize> = BTreeMap::new();
+        for entry in &servers.properties {
+            steps::count(1);
+            *counts.entry(entry.name.as_str()).or_default() += 1;
+        }
         let server = |entry: &ObjectProp<'_>| {
             let name = entry.name.as_str().to_owned();
-            let twice = servers.properties.iter().filter(|other| other.name.as_str() == name).count() > 1;
+            let twice = counts.get(&*name).is_some_and(|count| *count > 1);
             let blank = Server {
                 name,
                 project: project.map(str::to_owned),
@@ -64,15 +73,21 @@ impl Reader<'_> {
         let Value::Object(entry) = entry else { return odd("it is no object") };
         let names: Vec<&str> = entry.properties.iter().map(|property| property.name.as_str()).collect();
         let is_twice = |name: &&str| names.iter().filter(|other| *other == name).count() > 1;
-        if ["command", "args", "url", "type", "disabled"].iter().any(is_twice) {
+        let switches = SWITCHES.iter().map(|(key, _)| key);
+        if ["command", "args", "url", "type"].iter().chain(switches).any(is_twice) {
             return odd("it has a key twice");
         }
-        let disabled = matches!(value(entry, "disabled"), Some(Value::BooleanLit(flag)) if flag.value);
-        let blank = Server { disabled, ..blank };
-        let kind = value(entry, "type").and_then(Value::as_string_lit).map(|text| &*text.value);
-        if ADDRESSES.iter().any(|key| value(entry, key).is_some())
-            || kind.is_some_and(|kind| !ON_STDIO.contains(&kind))
-        {
+        let is_off = |(key, off): &(&str, bool)| matches!(value(entry, key), Some(Value::BooleanLit(flag)) if flag.value == *off);
+        let blank = Server { disabled: SWITCHES.iter().any(is_off), ..blank };
+        let is_remote = match kind(entry) {
+            // Where both are there, the type says which of them is meant.
+            Some(kind) if is_on_stdio(&kind) => {
+                has_address(entry) && value(entry, "command").is_none_or(is_nothing)
+            }
+            Some(_) => true,
+            None => has_address(entry),
+        };
+        if is_remote {
             return Server { state: State::Remote, ..blank };
         }
         let odd = |why| Server { state: State::Odd(why), ..blank.clone() };
@@ -134,5 +149,30 @@ impl Reader<'_> {
 
     fn range(&self, range: jsonc_parser::common::Range) -> Range<usize> {
         shifted(range.start..range.end, self.mark)
+    }
+}
+
+/// What an entry says of how its server is reached. `None` where it does not say so.
+pub(super) fn kind(entry: &Object<'_>) -> Option<String> {
+    let text = value(entry, "type")?.as_string_lit()?.value.trim().to_owned();
+    Some(text).filter(|text| !text.is_empty())
+}
+
+/// Whether this type is one of servers on stdio; people write it in capitals too.
+pub(super) fn is_on_stdio(kind: &str) -> bool {
+    ON_STDIO.iter().any(|known| kind.eq_ignore_ascii_case(known))
+}
+
+/// Whether an entry has an address. A form that was left empty writes one that is null or has no letters.
+pub(super) fn has_address(entry: &Object<'_>) -> bool {
+    ADDRESSES.iter().any(|key| value(entry, key).is_some_and(|address| !is_nothing(address)))
+}
+
+fn is_nothing(value: &Value<'_>) -> bool {
+    match value {
+        Value::NullKeyword(_) => true,
+        Value::StringLit(text) => text.value.trim().is_empty(),
+        Value::BooleanLit(flag) => !flag.value,
+        Value::NumberLit(_) | Value::Object(_) | Value::Array(_) => false,
     }
 }

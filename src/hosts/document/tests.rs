@@ -21,14 +21,14 @@ fn wrap(text: &str, shape: Shape) -> String {
     let document = read(text, shape);
     let plain: Vec<&Server> =
         document.servers().iter().filter(|server| server.state == State::Plain && !server.disabled).collect();
-    document.wrapped(&plain, OURS)
+    document.wrapped(&plain, OURS).text
 }
 
 fn unwrap(text: &str, shape: Shape) -> String {
     let document = read(text, shape);
     let wrapped: Vec<&Server> =
         document.servers().iter().filter(|server| server.state == State::Wrapped).collect();
-    document.unwrapped(&wrapped)
+    document.unwrapped(&wrapped).text
 }
 
 /// The only server's words.
@@ -146,6 +146,21 @@ fn each_entry_is_taken_for_what_it_is() {
         (r#"{"serverUrl": "https://a/mcp"}"#, State::Remote),
         (r#"{"type": "http", "url": "https://a/mcp"}"#, State::Remote),
         (r#"{"type": "sse", "command": "npx"}"#, State::Remote),
+        // An address that is none, a type as people write it, and both.
+        (r#"{"url": null, "command": "npx"}"#, State::Plain),
+        (r#"{"command": "npx", "url": ""}"#, State::Plain),
+        (r#"{"command": "npx", "serverUrl": " ", "httpUrl": false}"#, State::Plain),
+        (r#"{"type": "STDIO", "command": "npx"}"#, State::Plain),
+        (r#"{"type": "Stdio", "command": "npx", "url": ""}"#, State::Plain),
+        (r#"{"type": "Local", "command": "npx"}"#, State::Plain),
+        (r#"{"type": "", "command": "npx"}"#, State::Plain),
+        (r#"{"type": null, "command": "npx"}"#, State::Plain),
+        (r#"{"type": "stdio", "command": "npx", "url": "https://a/mcp"}"#, State::Plain),
+        (r#"{"type": "stdio", "command": "", "url": "https://a/mcp"}"#, State::Remote),
+        (r#"{"command": "npx", "url": "https://a/mcp"}"#, State::Remote),
+        (r#"{"type": "HTTP", "command": "npx"}"#, State::Remote),
+        (r#"{"url": null}"#, odd("it has no command")),
+        (r#"{"command": "a", "enabled": true, "enabled": false}"#, odd("it has a key twice")),
         (r#"{"command": "node", "dev": {"debug": {"type": "node"}}}"#, State::Debugged),
         (r#"{"command": "node", "dev": {"watch": "*.js"}}"#, State::Plain),
         (r#"{"args": []}"#, odd("it has no command")),
@@ -160,10 +175,17 @@ fn each_entry_is_taken_for_what_it_is() {
         let [server] = document.servers() else { panic!("one server: {text}") };
         assert_eq!(server.state, state, "{entry}");
     }
-    let disabled = r#"{"mcpServers": {"k": {"command": "npx", "disabled": true}, "k2": {"command": "a", "disabled": false}}}"#;
-    let flags: Vec<bool> =
-        read(disabled, Shape::Servers).servers().iter().map(|server| server.disabled).collect();
-    assert_eq!(flags, [true, false]);
+    for (flag, expected) in [
+        (r#""disabled": true"#, true),
+        (r#""enabled": false"#, true),
+        (r#""isActive": false"#, true),
+        (r#""enabled": true, "isActive": false"#, true),
+        (r#""disabled": false, "enabled": true, "isActive": true"#, false),
+        (r#""disabled": null, "enabled": null"#, false),
+    ] {
+        let text = format!(r#"{{"mcpServers": {{"k": {{"command": "npx", {flag}}}}}}}"#);
+        assert_eq!(read(&text, Shape::Servers).servers()[0].disabled, expected, "{flag}");
+    }
     let twice = r#"{"mcpServers": {"k": {"command": "a"}, "k": {"command": "b"}}}"#;
     assert!(
         read(twice, Shape::Servers).servers().iter().all(|server| server.state == odd("it is there twice"))
@@ -209,26 +231,135 @@ fn what_hosts_do_not_read_is_refused_with_its_place() {
         ("{\"a\": 0x1}", (1, 7), "hexadecimal"),
         ("[]", (1, 1), "it is no object"),
         ("{} {}", (1, 4), "more than one"),
+        ("[{\"key\": \"a\"}]", (1, 1), "it is no object"),
     ] {
         let bad = Document::read(text, Shape::Servers, &split).unwrap_err();
         assert_eq!((bad.line, bad.column), place, "{text}: {bad}");
         assert!(bad.why.contains(words), "{text}: {bad}");
+        assert_eq!(bad.format, None, "{text}");
+    }
+    for (text, format) in [("[a]\nb = 1", Format::Toml), ("a:\n  - b", Format::Yaml)] {
+        assert_eq!(Document::read(text, Shape::Servers, &split).unwrap_err().format, Some(format));
     }
     let deep = "[".repeat(100_000);
     assert!(Document::read(&deep, Shape::Servers, &split).unwrap_err().why.contains("nesting"));
 }
 
+/// Takes what begins with `s-` for a secret, and what is called so.
+struct Plain;
+
+impl Veil for Plain {
+    fn words(&self, words: &[String]) -> Vec<String> {
+        words.iter().map(|word| self.text(word)).collect()
+    }
+
+    fn text(&self, text: &str) -> String {
+        if text.starts_with("s-") { "*".to_owned() } else { text.to_owned() }
+    }
+
+    fn is_secret(&self, name: &str) -> bool {
+        name.to_ascii_lowercase().contains("token")
+    }
+}
+
 #[test]
-fn of_a_config_command_lines_are_shown_and_nothing_else() {
-    let text = "\u{feff}{\n  \"apiKey\": \"sk-1\", // \"K\": \"c-1\"\n  /* c-2\n c-3 */\n  \"mcpServers\": {\n    \"a\": {\"type\": \"stdio\", \"command\": \"npx\", \"args\": [\"x\", \"s-1\"], \"env\": {\"K_TOKEN\": \"e-1\", \"n\": 7}, \"env\": {}},\n    \"b\": {\"url\": \"u-1\", \"headers\": {\"H\": \"h-1\"}}\n  },\n  \"list\": [[\"l-1\"]]\n}";
-    let document = read(text, Shape::Servers);
-    let words = |words: &[String]| {
-        words.iter().map(|word| if word == "s-1" { "*".to_owned() } else { word.clone() }).collect()
-    };
-    let expected = "\u{feff}{\n  \"apiKey\": \"***\", // \u{2026}\n  /* \u{2026}\n\u{2026} */\n  \"mcpServers\": {\n    \"a\": {\"type\": \"stdio\", \"command\": \"npx\", \"args\": [\"x\", \"*\"], \"env\": {\"K_TOKEN\": \"***\", \"n\": 7}, \"env\": {}},\n    \"b\": {\"url\": \"***\", \"headers\": {\"H\": \"***\"}}\n  },\n  \"list\": [[\"***\"]]\n}";
-    assert_eq!(document.shown(&words), expected);
+fn of_a_config_all_is_shown_but_what_is_secret() {
+    for (text, expected) in [
+        // By name: variables, members, whatever is below them; and headers, all of them.
+        (
+            r#"{"mcpServers": {"a": {"command": "npx", "args": ["x", "s-1"], "env": {"A_TOKEN": "e-1", "B": "b", "C": "s-2", "D_TOKEN": 7, "E": 7}}}}"#,
+            r#"{"mcpServers": {"a": {"command": "npx", "args": ["x", "*"], "env": {"A_TOKEN": "***", "B": "b", "C": "*", "D_TOKEN": "***", "E": 7}}}}"#,
+        ),
+        (
+            r#"{"mcpServers": {"b": {"url": "https://a", "headers": {"X": "h-1"}, "httpHeaders": ["X: h-2"], "cwd": "/x"}}}"#,
+            r#"{"mcpServers": {"b": {"url": "https://a", "headers": {"X": "***"}, "httpHeaders": ["***"], "cwd": "/x"}}}"#,
+        ),
+        (
+            r#"{"accessToken": {"value": ["v-1"], "at": 12345678, "port": 8080, "on": true, "none": ""}, "n": 12345678, "email": "ada@x"}"#,
+            r#"{"accessToken": {"value": ["***"], "at": "***", "port": 8080, "on": true, "none": ""}, "n": 12345678, "email": "ada@x"}"#,
+        ),
+        // What a server is called says nothing of what is in it, and what is no entry says it.
+        (
+            r#"{"mcpServers": {"tokens": {"command": "x", "cwd": "/y"}, "odd token": {"args": ["a", "s-1", 7, ["s-2"]]}}, "token": ["t-1"]}"#,
+            r#"{"mcpServers": {"tokens": {"command": "x", "cwd": "/y"}, "odd token": {"args": ["a", "*", 7, ["*"]]}}, "token": ["***"]}"#,
+        ),
+        // In comments keys are shown, and what stands outside of quotes.
+        (
+            "\u{feff}{ // mine, \"K\": \"c-1\" s\n  /* \"command\": \"npx\",\n \"args\": [\"c\\\"2\", \"\"] \"open */\n  \"a\": 1 // s-3\n}",
+            "\u{feff}{ // mine, \"K\": \"***\" s\n  /* \"command\": \"npx\",\n \"args\": [\"***\", \"\"] \"open */\n  \"a\": 1 // s-3\n}",
+        ),
+    ] {
+        assert_eq!(read(text, Shape::Servers).shown(&Plain), expected);
+    }
     let one = r#"{"mcpServers": {"a": {"command": "x", "env": {"K": "v\n"}}}}"#;
     assert_eq!(read(one, Shape::Servers).variables(), [("K".to_owned(), "v\n".to_owned())]);
+}
+
+#[test]
+fn servers_that_are_somewhere_else_are_found_by_their_key() {
+    let found = |text: &str, shape| -> Vec<String> {
+        let document = read(text, shape);
+        document.elsewhere().iter().map(|found| format!("{}: {}", found.key, found.names.join(","))).collect()
+    };
+    for (text, expected) in [
+        // By name at the top level, under keys of other programs, in settings.
+        (r#"{"a": {"command": "x", "args": ["1"]}, "b": {"type": "STDIO", "command": "y"}}"#, &[": a,b"][..]),
+        (r#"{"context_servers": {"a": {"command": {"path": "x", "args": []}}}}"#, &["context_servers: a"]),
+        (r#"{"amp.mcpServers": {"a": {"command": "x"}}}"#, &["amp.mcpServers: a"]),
+        (r#"{"mcp": {"inputs": [], "servers": {"a": {"command": "x"}}}}"#, &["mcp.servers: a"]),
+        (r#"{"mcp.servers": {"a": {"url": "https://h/mcp"}}}"#, &["mcp.servers: a"]),
+        (
+            r#"{"mcp": {"a": {"type": "local", "command": ["npx", "-y"]}, "b": {"type": "remote", "url": "https://h"}}}"#,
+            &["mcp: a,b"],
+        ),
+        (r#"{"extensions": {"a": {"cmd": "x", "type": "stdio"}}}"#, &["extensions: a"]),
+        (r#"{"settings": {"mcp": {"servers": {"a": {"command": "x"}}}}}"#, &["settings.mcp.servers: a"]),
+        // In lists, and the file as one server.
+        (r#"{"mcpServers": [{"name": "a", "command": "x"}, {"command": "y"}]}"#, &["mcpServers: a,#2"]),
+        (r#"[{"id": "a", "command": "x"}]"#, &["[]: a"]),
+        (r#"{"profiles": [{"servers": {"a": {"command": "x"}}}]}"#, &["profiles[].servers: a"]),
+        (r#"{"command": "x", "args": []}"#, &[": "]),
+        // Beside an object that is looked into and has none.
+        (r#"{"mcpServers": {}, "servers": {"a": {"command": "x"}}}"#, &["servers: a"]),
+        (r#"{"mcpServers": {"b": {"command": "y"}}, "servers": {"a": {"command": "x"}}}"#, &["servers: a"]),
+        // What is no server: a hook, an input, a status line, an address, an entry that is looked into already.
+        (
+            r#"{"hooks": {"Stop": [{"hooks": [{"type": "command", "command": "x"}]}]}, "inputs": [{"type": "command", "id": "a", "command": "b"}]}"#,
+            &[],
+        ),
+        (
+            r#"{"account": {"a": {"url": "https://h"}}, "n": {"command": ""}, "m": {"command": 7}, "mcpServers": {"a": {"b": {"command": "x"}}}}"#,
+            &[],
+        ),
+        (r#"{"servers": {"a": {"command": "x"}}}"#, &[]),
+        ("", &[]),
+    ] {
+        assert_eq!(found(text, Shape::Unknown), expected, "{text}");
+    }
+    // Each host has its own key.
+    let both = r#"{"servers": {"a": {"command": "x"}}, "mcpServers": {"b": {"command": "y"}}, "projects": {"/p": {"mcpServers": {"c": {"command": "z"}}}}}"#;
+    assert_eq!(found(both, Shape::VsCode), ["mcpServers: b", "projects./p.mcpServers: c"]);
+    assert_eq!(found(both, Shape::Projects), ["servers: a"]);
+    let ours =
+        r#"{"x": {"a": {"command": "y"}, "b": {"command": "/opt/mcp-supervise", "args": ["--", "npx"]}}}"#;
+    assert!(
+        read(ours, Shape::Servers).elsewhere()[0].ours
+            && read(both, Shape::VsCode).elsewhere().iter().all(|found| !found.ours)
+    );
+}
+
+#[test]
+fn a_supervisor_that_has_gone_is_replaced_and_nothing_else() {
+    for (text, expected) in [(
+        r#"{"mcpServers": {"k": {"args": [ "--name", "k", "--hold", "5s", "--", "npx" ], "command": "/gone/mcp-supervise"}}}"#,
+        r#"{"mcpServers": {"k": {"args": [ "--name", "k", "--hold", "5s", "--", "npx" ], "command": "/usr/bin/mcp-supervise"}}}"#,
+    )] {
+        let document = read(text, Shape::Servers);
+        let edited = document.wrapped(&[&document.servers()[0]], OURS);
+        assert_eq!(edited.text, expected);
+        assert_eq!(edited.changes, [Lines { old: 0..1, new: 0..1 }]);
+        assert_eq!(unwrap(expected, Shape::Servers), unwrap(text, Shape::Servers));
+    }
 }
 
 /// A config as people and programs write it.
@@ -263,6 +394,7 @@ fn config() -> impl Strategy<Value = String> {
         Just("env"),
         Just("url"),
         Just("disabled"),
+        Just("enabled"),
         Just("type"),
         Just("n")
     ];

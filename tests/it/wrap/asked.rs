@@ -46,6 +46,8 @@ fn at_a_terminal_only_yes_means_yes() {
         terminal.type_in(answer);
         let (status, shown) = terminal.end();
         assert_eq!(status.code(), Some(if changed { 0 } else { 84 }), "{answer:?}: {shown}");
+        let (summary, question) = (shown.find("4 servers in 1 file of 1 host\r\n"), shown.find(QUESTION));
+        assert!(summary.is_some() && summary < question, "it is summed up before the question: {shown}");
         assert_eq!(home.text(CONFIGS[0].0).contains(program()), changed, "{answer:?}: {shown}");
         // In colour, as it is a terminal.
         assert!(shown.contains("\u{1b}[32m+") && shown.contains("\u{1b}[31m-"), "{shown}");
@@ -83,7 +85,7 @@ fn it_is_told_that_claude_desktop_runs_and_would_write_its_config_again() {
         .expect("it starts");
     let warned = eventually(|| {
         let shown = home.run(&["wrap", "--dry-run", "--host", "claude-desktop"]);
-        assert!(shown.stderr.is_empty(), "a dry run loses nothing: {}", shown.stderr);
+        assert!(!shown.stderr.contains("Claude Desktop runs"), "a dry run loses nothing: {}", shown.stderr);
         let shown = home.run(&["wrap", "-y", "--host", "claude-desktop"]);
         let warned = shown.stderr.contains("warning: Claude Desktop runs");
         home.put(CONFIGS[0].0, CONFIGS[0].1);
