@@ -1,6 +1,7 @@
 //! The control socket: what runs is asked, told to restart, told to stop, and listened to, from outside.
 //!
-//! Each supervisor has one Unix socket in the user's runtime directory and answers HTTP on it. At rest that is a
+//! Each supervisor has one Unix socket in the user's runtime directory, or where that cannot be used beside what is stored, and
+//! answers HTTP on it. At rest that is a
 //! descriptor in the relay's own waiting and nothing else: the thread that answers is started by the first connection,
 //! and ends with the last.
 //!

@@ -26,17 +26,38 @@ fn state_dir() -> Option<PathBuf> {
     Some(platform.state_dir().unwrap_or_else(|| platform.data_dir()).join("mcp-supervise"))
 }
 
-/// The directory for sockets: the given one, else `/run/user/UID/mcp-supervise` where the system has made that user's
-/// directory, else `/tmp/mcp-supervise-UID`.
+/// The directories for sockets, the first that can be used before the others: the given one alone; else `/run/user/UID/mcp-supervise`
+/// where the system has made that user's directory, else `/tmp/mcp-supervise-UID`, and then one in the directory for what is
+/// stored, for anybody can have made the one in `/tmp` before us.
 ///
 /// The environment is not asked: hosts start servers without `XDG_RUNTIME_DIR` and `TMPDIR`, and whoever looks for them
 /// from a terminal has both.
-pub fn runtime_dir(given: Option<&Path>) -> PathBuf {
+pub fn runtime_dirs(given: Option<&Path>, stored: Option<&Path>) -> Vec<PathBuf> {
     let user = geteuid().as_raw();
     if let Some(given) = given {
-        return given.to_owned();
+        return vec![given.to_owned()];
     }
     let of_user = PathBuf::from(format!("/run/user/{user}"));
     let ours = of_user.symlink_metadata().is_ok_and(|found| found.is_dir() && found.uid() == user);
-    if ours { of_user.join("mcp-supervise") } else { PathBuf::from(format!("/tmp/mcp-supervise-{user}")) }
+    let first = if ours {
+        of_user.join("mcp-supervise")
+    } else {
+        PathBuf::from(format!("/tmp/mcp-supervise-{user}"))
+    };
+    std::iter::once(first).chain(data_dir(stored).map(|dir| dir.join("sockets"))).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_place_for_sockets_that_was_given_is_the_only_one_and_another_has_one_to_fall_back_on() {
+        let (given, stored) = (Path::new("/given"), Path::new("/stored"));
+        assert_eq!(runtime_dirs(Some(given), Some(stored)), [given]);
+        let dirs = runtime_dirs(None, Some(stored));
+        assert_eq!(dirs.len(), 2);
+        assert!(!dirs[0].starts_with(stored), "{dirs:?}");
+        assert_eq!(dirs[1], stored.join("sockets"));
+    }
 }

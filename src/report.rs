@@ -27,19 +27,50 @@ pub fn heard(text: impl AsRef<[u8]>) -> io::Result<bool> {
 
 /// Asks on stderr, and waits for a line on stdin: empty at its end.
 pub fn ask(question: impl Display) -> io::Result<String> {
-    finish(&mut anstream::stderr(), question.to_string().as_bytes())?;
+    finish(&mut anstream::stderr(), plain(&question.to_string()).as_bytes())?;
     let mut answer = String::new();
     io::stdin().read_line(&mut answer)?;
     Ok(answer)
 }
 
-/// A text with words of others in it, as a terminal may be given it: without what moves a cursor or turns the text around.
+/// A text with words of others in it, as a terminal may be given it: what moves a cursor, turns the text around or cannot be
+/// seen is a blank. Line feeds and tabs stay.
 pub fn plain(text: &str) -> String {
-    let moves = |letter: char| {
-        (letter.is_control() && letter != '\n' && letter != '\t')
-            || matches!(letter, '\u{200e}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
-    };
-    text.chars().map(|letter| if moves(letter) { ' ' } else { letter }).collect()
+    let blank = |letter: char| if letter != '\n' && letter != '\t' && plays(letter) { ' ' } else { letter };
+    text.chars().map(blank).collect()
+}
+
+/// Words of others that are part of a line: line feeds and tabs are blanks as well.
+pub fn line(text: &str) -> String {
+    text.chars().map(|letter| if plays(letter) { ' ' } else { letter }).collect()
+}
+
+/// JSON in which such letters stand as escapes: the same values, and nothing for a terminal to do.
+pub fn json(text: &str) -> String {
+    use std::fmt::Write as _;
+
+    let mut escaped = String::with_capacity(text.len());
+    for letter in text.chars() {
+        // Between its values JSON has line feeds, and in them neither these nor the first controls.
+        if matches!(letter, '\n' | '\r' | '\t') || !plays(letter) {
+            escaped.push(letter);
+            continue;
+        }
+        for unit in letter.encode_utf16(&mut [0; 2]) {
+            // Writing to a string cannot fail.
+            let _ = write!(escaped, "\\u{unit:04x}");
+        }
+    }
+    escaped
+}
+
+/// Whether a letter does anything else than to be read: controls of both ranges, those of text that runs from right to left,
+/// ends of lines of Unicode's own, and tags, which are invisible and carry a text of their own.
+fn plays(letter: char) -> bool {
+    letter.is_control()
+        || matches!(letter,
+            '\u{061c}' | '\u{200e}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}'
+                | '\u{e0000}'..='\u{e007f}')
 }
 
 /// Tells on stderr what went wrong, in words that fit after `error:`, and what to do about it.
@@ -96,6 +127,25 @@ mod tests {
         fn flush(&mut self) -> io::Result<()> {
             Err(self.0.into())
         }
+    }
+
+    #[test]
+    fn words_of_others_do_nothing_to_a_terminal() {
+        let odd = "\u{1b}\u{7}\r\u{7f}\u{9b}\u{61c}\u{200e}\u{200f}\u{2028}\u{2029}\u{202a}\u{202e}\u{2066}\u{2069}\u{e0001}\u{e0041}\u{e007f}";
+        for letter in odd.chars() {
+            assert_eq!(plain(&format!("a{letter}b")), "a b", "{letter:?}");
+            assert_eq!(line(&format!("a{letter}b")), "a b", "{letter:?}");
+        }
+        // What is read stays: other scripts, joined signs, and the layout of a text.
+        let text = "n\u{e4}me \u{645}\u{5d0} \u{1f468}\u{200d}\u{1f469} \u{4e16}";
+        assert_eq!(plain(&format!("{text}\n\t{text}")), format!("{text}\n\t{text}"));
+        assert_eq!(line(&format!("{text}\n\t{text}")), format!("{text}  {text}"));
+    }
+
+    #[test]
+    fn json_of_others_does_nothing_to_a_terminal_and_is_the_same_json() {
+        let text = "[\n\t\"a\u{7f}\u{9b}\u{202e}\u{e0041}\u{e4}\"]\n";
+        assert_eq!(json(text), "[\n\t\"a\\u007f\\u009b\\u202e\\udb40\\udc41\u{e4}\"]\n");
     }
 
     #[test]

@@ -95,7 +95,8 @@ async fn run(options: &Monitor) -> Result<(), Failure> {
              listen at 127.0.0.1 and let a proxy with TLS, or ssh -L, lead there"
         ));
     }
-    let supervisors = Supervisors::of(options.places.runtime_dir.as_deref());
+    let supervisors =
+        Supervisors::of(options.places.runtime_dir.as_deref(), options.places.data_dir.as_deref());
     let desk = Desk::new(Arc::clone(&hub), shelf.clone(), supervisors.clone(), guard);
     report::text(format!("monitor: http://{at}/\n")).map_err(Failure::start)?;
     tokio::select! {

@@ -1,13 +1,16 @@
 //! `restart` and `stop`: a supervisor that runs is told to.
 //!
-//! It is found by the name of its server, or by its session's id or the end of that. What cannot be done has an exit code
-//! of its own ([`exit_code::OF_ORDERS`]) and says what else could be.
+//! It is found by the name of its server, or by its session's id or the end of that. What has come of it is waited for and told;
+//! what cannot be done has an exit code of its own ([`exit_code::OF_ORDERS`]) and says what else could be.
+
+mod outcome;
 
 use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::sync::Semaphore;
 
+use self::outcome::{Done, Undone};
 use super::failure::Failure;
 use super::recorded;
 use crate::cli::sessions::Target;
@@ -48,7 +51,8 @@ pub fn order(target: &Target, order: Order) -> i32 {
 
 async fn give(target: &Target, order: Order) -> Result<String, Failure> {
     let wanted = Wanted::new(&target.server);
-    let supervisors = Supervisors::of(target.places.runtime_dir.as_deref());
+    let supervisors =
+        Supervisors::of(target.places.runtime_dir.as_deref(), target.places.data_dir.as_deref());
     let list = supervisors.list().map_err(|fault| Failure {
         code: exit_code::UNEXPECTED,
         message: format!(
@@ -75,13 +79,8 @@ async fn give(target: &Target, order: Order) -> Result<String, Failure> {
     match <[Found; 1]>::try_from(meant) {
         Ok([Found { session, silence: Some(why), .. }]) => Err(not_done(&session, why)),
         Ok([Found { session, supervisor, silence: None }]) => {
-            supervisor.order(order, PATIENCE).await.map_err(|why| not_done(&session, why))?;
-            Ok(match order {
-                Order::Restart | Order::RestartSoon => {
-                    format!("{} is started anew as soon as it has done what it does\n", session.name)
-                }
-                Order::Stop => format!("{} ends\n", session.name),
-            })
+            let done = outcome::bring_about(&supervisor, order, PATIENCE).await;
+            done.map(|(done, took)| told(&session, done, took)).map_err(|why| undone(&session, why))
         }
         Err(none) if none.is_empty() => Err(not_found(&wanted, &recorded, &supervisors)),
         Err(several) => Err(ambiguous(&wanted, &several)),
@@ -173,6 +172,40 @@ pub(super) fn short_id(id: &str) -> &str {
     id.get(id.len().saturating_sub(8)..).unwrap_or(id)
 }
 
+/// What was done, as a line.
+fn told(session: &Session, done: Done, took: Duration) -> String {
+    let (name, took) = (report::line(&session.name), format!("{:.1} s", took.as_secs_f64()));
+    match done {
+        Done::Serves(pid) => format!("{name} serves again after {took}, as process {pid}\n"),
+        Done::Runs(pid) => {
+            format!(
+                "{name} was started anew after {took}, as process {pid}; it serves when its host asks it\n"
+            )
+        }
+        Done::Ended => format!("{name} has ended after {took}\n"),
+    }
+}
+
+fn undone(session: &Session, why: Undone) -> Failure {
+    let name = format!("`{}`", session.name.escape_debug());
+    let (message, hint) = match why {
+        Undone::Refused(why) => return not_done(session, why),
+        Undone::Unavailable(why) => (
+            format!("{name} was started anew, and is not available: {why}"),
+            "it is tried again by itself; its host is told why, and `mcp-supervise status --report` tells what has happened",
+        ),
+        Undone::Token => (
+            format!("{name} is not started before it has a session token"),
+            "`mcp-supervise setup` obtains one",
+        ),
+        Undone::Late(phase) => (
+            format!("{name} takes too long: it is still {phase}"),
+            "it goes on by itself; `mcp-supervise status` tells how it stands",
+        ),
+    };
+    Failure { code: exit_code::NOT_DONE, message, hint: Some(hint.to_owned()) }
+}
+
 fn ambiguous(wanted: &Wanted, several: &[Found]) -> Failure {
     let each = several.iter().map(|found| {
         let session = &found.session;
@@ -197,7 +230,7 @@ fn not_found(wanted: &Wanted, recorded: &[Session], supervisors: &Supervisors) -
             message: format!(
                 "{name} runs as process {}, and has no control socket in {}",
                 session.pid,
-                supervisors.dir().display()
+                supervisors.places()
             ),
             hint: Some(
                 "it may have another --runtime-dir; its log tells where it has failed to open a socket"

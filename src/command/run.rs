@@ -36,13 +36,14 @@ use tracing_subscriber::fmt::format::FmtSpan;
 use self::alarm::Alarm;
 use self::beside::Beside;
 use self::clock::Clock;
-use self::log::{Log, LogLines, Noise};
+use self::log::{Log, LogFile, LogLines, Noise};
 use self::panics::Panics;
 use self::record::Record;
 use self::relay::{Relay, Setup};
 use crate::child::{Guardian, Spec, script_line};
 use crate::cli::{Level, LogFormat, Replay, Run};
 use crate::command::name;
+use crate::datadir::runtime_dirs;
 use crate::engine::backoff::Limits;
 use crate::engine::io::Now;
 use crate::engine::ladder::Graces;
@@ -60,7 +61,7 @@ const DESCRIPTORS: usize = 24;
 /// # Errors
 /// If stdin, stdout, stderr or the log file cannot be used, or the runtime cannot be made.
 pub fn run(options: Run, guardian: Option<Guardian>) -> Result<i32> {
-    let lines = LogLines::default();
+    let lines = LogLines::new(options.log_format);
     start_log(&options, &lines)?;
     spare_descriptors().context("failed to start: too few files may be open (ulimit -n)")?;
     let runtime = Alarm::runtime().context("failed to start")?;
@@ -117,8 +118,8 @@ async fn supervise(
     let command = mask.command(&argv);
     let place = (!options.no_store).then(|| Place { data_dir: options.data_dir.clone(), keep: options.keep });
     let given = given(&mask, argv.len());
-    let record =
-        Record::begin(Clock::wall(), &name, &command, given, session.is_some(), place, options.runtime_dir);
+    let sockets = runtime_dirs(options.runtime_dir.as_deref(), options.data_dir.as_deref());
+    let record = Record::begin(Clock::wall(), &name, &command, given, session.is_some(), place, sockets);
     let config = Config {
         name: name.clone(),
         command,
@@ -172,7 +173,7 @@ async fn supervise(
         injection,
         shared: Arc::clone(&record.shared),
         log: Log::new(name.clone(), lines),
-        noise: Noise::new(name, mask),
+        noise: Noise::new(name, mask, options.log_format),
         stdin: Source::stdin().context("failed to use stdin")?,
         stdout: Sink::stdout().context("failed to use stdout")?,
         stderr: Sink::stderr().context("failed to use stderr")?,
@@ -199,13 +200,12 @@ fn start_log(options: &Run, lines: &LogLines) -> Result<()> {
         .with_span_events(FmtSpan::NONE)
         // A log file that cannot be written to would be told on stderr, past the relay: that can block, and panic.
         .log_internal_errors(false);
-    let json = options.log_format == LogFormat::Json;
+    let (format, json) = (options.log_format, options.log_format == LogFormat::Json);
+    let opened = |path| Ok::<_, anyhow::Error>(Mutex::new(LogFile { file: append_to(path)?, format }));
     // A second subscriber in one process is refused: the first one goes on, and nothing is lost by that.
     let _ = match (&options.log_file, json) {
-        (Some(file), false) => builder.with_writer(Mutex::new(append_to(file)?)).try_init(),
-        (Some(file), true) => {
-            builder.json().flatten_event(true).with_writer(Mutex::new(append_to(file)?)).try_init()
-        }
+        (Some(path), false) => builder.with_writer(opened(path)?).try_init(),
+        (Some(path), true) => builder.json().flatten_event(true).with_writer(opened(path)?).try_init(),
         (None, false) => builder.with_writer(lines.clone()).try_init(),
         (None, true) => builder.json().flatten_event(true).with_writer(lines.clone()).try_init(),
     };

@@ -103,13 +103,14 @@ async fn show(options: &Options) -> std::io::Result<()> {
 fn json(view: &View, line: bool) -> String {
     let text = if line { serde_json::to_string(view) } else { serde_json::to_string_pretty(view) };
     // There is nothing in it that has no form.
-    text.unwrap_or_default() + "\n"
+    report::json(&text.unwrap_or_default()) + "\n"
 }
 
 /// What there is to be told, and the last events that are recorded, the oldest first.
 async fn look(options: &Options) -> (View, Vec<Event>) {
     let mut warnings = Vec::new();
-    let supervisors = Supervisors::of(options.places.runtime_dir.as_deref());
+    let supervisors =
+        Supervisors::of(options.places.runtime_dir.as_deref(), options.places.data_dir.as_deref());
     let list = supervisors.list().unwrap_or_else(|fault| {
         let fault = fault.to_string().replace("open the control socket", "look for sockets");
         warnings.push(format!("failed to {fault}"));

@@ -20,10 +20,11 @@ use crate::engine::io::Order;
 /// The longest answer that is read, in bytes: many times what a status needs.
 const LONGEST: usize = 1024 * 1024;
 
-/// The supervisors of one runtime directory.
+/// The supervisors of one user.
 #[derive(Clone, Debug)]
 pub struct Supervisors {
-    dir: PathBuf,
+    /// Where their sockets may be.
+    dirs: Vec<PathBuf>,
 }
 
 /// A supervisor that may be running.
@@ -53,32 +54,59 @@ pub enum Refusal {
 }
 
 impl Supervisors {
-    /// Those whose sockets are in this directory; `None` for the user's.
-    pub fn of(dir: Option<&Path>) -> Self {
-        Self { dir: crate::datadir::runtime_dir(dir) }
+    /// Those whose sockets are in this directory; `None` for where the user's are, which may be in the one for what is stored,
+    /// `None` for the platform's.
+    pub fn of(runtime_dir: Option<&Path>, data_dir: Option<&Path>) -> Self {
+        Self::in_dirs(crate::datadir::runtime_dirs(runtime_dir, data_dir))
     }
 
-    /// The directory.
-    pub fn dir(&self) -> &Path {
-        &self.dir
+    /// Those whose sockets are in these directories.
+    pub fn in_dirs(dirs: Vec<PathBuf>) -> Self {
+        Self { dirs }
+    }
+
+    /// The directories, as a text.
+    pub fn places(&self) -> String {
+        let dirs: Vec<String> = self.dirs.iter().map(|dir| dir.display().to_string()).collect();
+        dirs.join(" or ")
     }
 
     /// Those that have a socket now, in the order in which they were started. None where there is no directory yet.
     ///
     /// # Errors
-    /// If the directory is not ours alone, or cannot be read.
+    /// If none of the directories is ours alone and can be read.
     pub fn list(&self) -> Result<Vec<Supervisor>, Fault> {
-        match door::check(&self.dir) {
-            Ok(()) => {}
-            Err(Fault::System { source, .. }) if source.kind() == io::ErrorKind::NotFound => {
-                return Ok(Vec::new());
+        let (mut all, mut used, mut first) = (Vec::new(), false, None);
+        for dir in &self.dirs {
+            match found(dir) {
+                Ok(found) => {
+                    used = true;
+                    all.extend(found.into_iter().map(|address| Supervisor { address }));
+                }
+                Err(fault) => _ = first.get_or_insert(fault),
             }
-            Err(fault) => return Err(fault),
         }
-        let found =
-            door::addresses(&self.dir).map_err(|source| Fault::System { path: self.dir.clone(), source })?;
-        Ok(found.into_iter().map(|address| Supervisor { address }).collect())
+        match first {
+            // No supervisor can have its socket there.
+            Some(fault) if !used => Err(fault),
+            _ => {
+                all.sort_by(|one, other| one.session().cmp(other.session()));
+                Ok(all)
+            }
+        }
     }
+}
+
+/// The sockets in a directory.
+fn found(dir: &Path) -> Result<Vec<Address>, Fault> {
+    match door::check(dir) {
+        Ok(()) => {}
+        Err(Fault::System { source, .. }) if source.kind() == io::ErrorKind::NotFound => {
+            return Ok(Vec::new());
+        }
+        Err(fault) => return Err(fault),
+    }
+    door::addresses(dir).map_err(|source| Fault::System { path: dir.to_owned(), source })
 }
 
 impl Supervisor {

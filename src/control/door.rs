@@ -33,16 +33,43 @@ pub enum Fault {
         source: io::Error,
     },
     /// The directory is not ours alone.
-    #[error("open the control socket in {path}: {why}; hint: remove it, or give another --runtime-dir")]
+    #[error("open the control socket in {path}: {why}; hint: {}", .why.hint(.path))]
     Unsafe {
         /// The directory.
         path: PathBuf,
-        /// Why, as a clause.
-        why: &'static str,
+        /// Why.
+        why: Unsafe,
     },
     /// It could not be opened without a reason that the system knows.
     #[error("open the control socket: it has panicked")]
     Panicked,
+}
+
+/// Why a directory is not ours alone.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Unsafe {
+    /// It is a file, or a link.
+    #[error("it is not a directory")]
+    NotADirectory,
+    /// Somebody else has made it.
+    #[error("it belongs to another user")]
+    Foreign,
+    /// It is ours, and open.
+    #[error("others may look into it")]
+    Open,
+}
+
+impl Unsafe {
+    /// What helps.
+    fn hint(self, dir: &Path) -> String {
+        let dir = dir.display();
+        match self {
+            Self::NotADirectory => "remove it, or give another --runtime-dir".to_owned(),
+            // Only that user, or the superuser, can remove it.
+            Self::Foreign => "give a --runtime-dir of your own, as in your home directory".to_owned(),
+            Self::Open => format!("close it to others with `chmod 700 {dir}`, or give another --runtime-dir"),
+        }
+    }
 }
 
 /// The open socket of this supervisor. Removed when it is dropped.
@@ -61,11 +88,23 @@ pub(super) struct Address {
 }
 
 impl Door {
-    /// Opens the socket of this session in this directory, and removes those of the dead.
+    /// Opens the socket of this session in the first of these directories that can be used, and removes those of the dead.
     ///
     /// # Errors
-    /// If the directory cannot be used.
-    pub fn open(dir: &Path, session: &str) -> Result<Self, Fault> {
+    /// If none can be used: why the first cannot.
+    pub fn open(dirs: &[PathBuf], session: &str) -> Result<Self, Fault> {
+        let mut first = None;
+        for dir in dirs {
+            match Self::open_in(dir, session) {
+                Ok(door) => return Ok(door),
+                Err(fault) => _ = first.get_or_insert(fault),
+            }
+        }
+        let none = || Fault::System { path: PathBuf::new(), source: io::ErrorKind::NotFound.into() };
+        Err(first.unwrap_or_else(none))
+    }
+
+    fn open_in(dir: &Path, session: &str) -> Result<Self, Fault> {
         let system = |source| Fault::System { path: dir.to_owned(), source };
         DirBuilder::new().recursive(true).mode(0o700).create(dir).map_err(system)?;
         check(dir)?;
@@ -115,13 +154,13 @@ pub(super) fn check(dir: &Path) -> Result<(), Fault> {
     let unsafe_for = |why| Fault::Unsafe { path: dir.to_owned(), why };
     let found = fs::symlink_metadata(dir).map_err(|source| Fault::System { path: dir.to_owned(), source })?;
     if !found.is_dir() {
-        return Err(unsafe_for("it is not a directory"));
+        return Err(unsafe_for(Unsafe::NotADirectory));
     }
     if found.uid() != geteuid().as_raw() {
-        return Err(unsafe_for("it belongs to another user"));
+        return Err(unsafe_for(Unsafe::Foreign));
     }
     if found.mode() & OTHERS != 0 {
-        return Err(unsafe_for("others may look into it"));
+        return Err(unsafe_for(Unsafe::Open));
     }
     Ok(())
 }
@@ -215,7 +254,7 @@ mod tests {
     fn the_socket_is_for_its_owner_only_and_goes_with_the_door() {
         let dir = private();
         let dir = dir.path().join("made");
-        let door = Door::open(&dir, SESSION).unwrap();
+        let door = Door::open(&[dir.clone()], SESSION).unwrap();
         assert_eq!(fs::metadata(&dir).unwrap().mode() & 0o7777, 0o700);
         assert_eq!(fs::metadata(door.path()).unwrap().mode() & 0o7777, 0o600);
         connect(door.path()).unwrap();
@@ -228,7 +267,7 @@ mod tests {
     #[test]
     fn the_sockets_of_the_dead_are_removed_and_those_of_the_living_are_not() {
         let dir = private();
-        let living = Door::open(dir.path(), SESSION).unwrap();
+        let living = Door::open(&[dir.path().to_owned()], SESSION).unwrap();
         // Listened on by us, as if by a process of another container.
         let elsewhere = dir.path().join("4194304.elsewhere.sock");
         let _listener = UnixListener::bind(&elsewhere).unwrap();
@@ -237,7 +276,7 @@ mod tests {
         assert_eq!(connect(&dead).unwrap_err().kind(), ErrorKind::ConnectionRefused);
         let unnamed = dir.path().join(".4194303.dead");
         drop(UnixListener::bind(&unnamed).unwrap());
-        let other = Door::open(dir.path(), "other").unwrap();
+        let other = Door::open(&[dir.path().to_owned()], "other").unwrap();
         assert!(!unnamed.exists());
         let mut left: Vec<PathBuf> =
             addresses(dir.path()).unwrap().into_iter().map(|address| address.path).collect();
@@ -251,15 +290,38 @@ mod tests {
     fn a_directory_that_others_can_use_is_refused() {
         let dir = private();
         fs::set_permissions(dir.path(), Permissions::from_mode(0o750)).unwrap();
-        assert!(matches!(Door::open(dir.path(), SESSION), Err(Fault::Unsafe { .. })));
+        assert!(matches!(Door::open(&[dir.path().to_owned()], SESSION), Err(Fault::Unsafe { .. })));
         let dir = private();
         let link = dir.path().join("link");
         std::os::unix::fs::symlink(dir.path(), &link).unwrap();
-        let told = Door::open(&link, SESSION).unwrap_err().to_string();
+        let told = Door::open(&[link], SESSION).unwrap_err().to_string();
         assert!(told.contains("it is not a directory") && told.contains("hint:"), "{told}");
         let file = dir.path().join("file");
         fs::write(&file, "").unwrap();
-        assert!(Door::open(&file, SESSION).is_err());
+        assert!(Door::open(&[file], SESSION).is_err());
+    }
+
+    /// A directory as another user can have made it in `/tmp`.
+    fn foreign(home: &Path) -> PathBuf {
+        if !geteuid().is_root() {
+            return "/".into();
+        }
+        let dir = home.join("foreign");
+        DirBuilder::new().mode(0o700).create(&dir).unwrap();
+        std::os::unix::fs::chown(&dir, Some(65534), None).unwrap();
+        dir
+    }
+
+    #[test]
+    fn where_another_user_has_made_the_first_directory_the_next_one_is_used_and_found() {
+        let home = private();
+        let dirs = [foreign(home.path()), home.path().join("stored/sockets")];
+        let door = Door::open(&dirs, SESSION).unwrap();
+        assert_eq!(door.path().parent(), Some(&*dirs[1]));
+        let found = super::super::client::Supervisors::in_dirs(dirs.to_vec()).list().unwrap();
+        assert_eq!(found.iter().map(|one| one.session()).collect::<Vec<_>>(), [SESSION]);
+        let told = Door::open(&dirs[..1], SESSION).unwrap_err().to_string();
+        assert!(told.contains("another user; hint: give a --runtime-dir of your own"), "{told}");
     }
 
     #[test]
@@ -267,7 +329,7 @@ mod tests {
     fn a_path_may_be_longer_than_an_address() {
         let dir = private();
         let long = dir.path().join("a".repeat(200));
-        let door = Door::open(&long, SESSION).unwrap();
+        let door = Door::open(&[long], SESSION).unwrap();
         assert!(door.path().as_os_str().len() > 200);
         connect(door.path()).unwrap();
     }

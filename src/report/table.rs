@@ -31,12 +31,7 @@ pub struct Cell {
 impl Cell {
     /// A text; what would move the cursor is taken out of it.
     pub fn new(text: impl AsRef<str>) -> Self {
-        let moves = |letter: char| {
-            letter.is_control()
-                || matches!(letter, '\u{200e}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
-        };
-        let text = text.as_ref().chars().map(|letter| if moves(letter) { ' ' } else { letter });
-        Self { text: text.collect(), style: Style::new() }
+        Self { text: super::line(text.as_ref()), style: Style::new() }
     }
 
     /// Of something that is well.

@@ -55,6 +55,32 @@ fn only_messages_reach_stdout() {
 }
 
 #[test]
+fn what_a_server_prints_does_nothing_to_a_terminal_and_is_json_in_a_log_for_programs() {
+    let noise = r#"printf 'a\033[2J\302\233\342\200\256b\n'; exec "$@""#;
+    let mut host = Plan::new().script(noise).start();
+    host.greet();
+    host.stderr_line_with("printed to stdout: a [2J  b");
+    assert_eq!(host.finish(), 0);
+
+    let mut host = Plan::new().options("--log-format json --log info").script(noise).start();
+    host.greet();
+    echoes(&mut host, 0..3);
+    assert_eq!(host.finish(), 0);
+    let stderr = host.all_stderr();
+    assert!(stderr.bytes().all(|byte| matches!(byte, b' '..=b'~' | b'\n')), "{stderr}");
+    let parse = |line| serde_json::from_str(line).unwrap_or_else(|error| panic!("{error}: {line}"));
+    let told: Vec<Value> = stderr.lines().map(parse).collect();
+    let noise = told.iter().find(|line| line["line"] == "a\u{1b}[2J\u{9b}\u{202e}b");
+    let other = told.iter().find(|line| line["message"] == "serving");
+    let (Some(noise), Some(other)) = (noise, other) else { panic!("{stderr}") };
+    for member in other.as_object().into_iter().flatten().map(|(name, _)| name) {
+        let has =
+            noise.get(member).is_some() || !["timestamp", "level", "target", "server"].contains(&&**member);
+        assert!(has, "{member}: {noise}");
+    }
+}
+
+#[test]
 fn all_kinds_at_once_cost_no_answer() {
     let mut host = Plan::new()
         .server(

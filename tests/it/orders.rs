@@ -5,13 +5,14 @@ use std::io::{Read as _, Write as _};
 use std::os::unix::fs::PermissionsExt as _;
 use std::os::unix::net::UnixStream;
 use std::path::PathBuf;
+use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
 use serde_json::{Value, json};
 
 use crate::support::outside::{ours, over, running, until_status};
 use crate::support::process::eventually;
-use crate::support::{Host, Plan, call, text_of};
+use crate::support::{Host, Plan, call, join, text_of};
 
 /// The socket of the only supervisor.
 fn socket(host: &Host) -> PathBuf {
@@ -53,18 +54,27 @@ fn busy(plan: &Plan, id: &str) -> (Host, i32, PathBuf) {
     (host, first, until)
 }
 
+/// Gives an order and goes on, for it waits for what comes of it.
+fn order(plan: &Plan, words: &'static [&'static str]) -> JoinHandle<(i32, String, String)> {
+    let plan = plan.clone();
+    thread::spawn(move || ours(&plan, words))
+}
+
 #[test]
 fn a_restart_lets_calls_finish_and_the_host_notices_nothing() {
     let plan = Plan::new();
     let (mut host, first, until) = busy(&plan, "slow");
-    let (code, told, stderr) = ours(&plan, &["restart", "fixture-server"]);
-    assert_eq!((code, &*stderr), (0, ""));
-    assert_eq!(told, "fixture-server is started anew as soon as it has done what it does\n");
+    let ordered = order(&plan, &["restart", "fixture-server"]);
     running(&plan, &host, "draining");
+    assert!(!ordered.is_finished(), "it waits for the outcome");
     fs::write(&until, "").expect("it can be made");
     let slow = host.answer("slow");
     assert!(slow.get("result").is_some(), "{slow}");
     let second = host.server(2);
+    let (code, told, stderr) = join(ordered);
+    assert_eq!((code, &*stderr), (0, ""));
+    let serves = told.starts_with("fixture-server serves again after ");
+    assert!(serves && told.ends_with(&format!(" s, as process {second}\n")), "{told}");
     host.until_gone("the first server", first);
     host.ask("after", "pid", &json!({}));
     assert_ne!(first, second);
@@ -82,10 +92,39 @@ fn a_restart_brings_back_a_server_that_has_been_given_up() {
     host.greet();
     running(&plan, &host, "degraded");
     let before = host.servers().len();
-    let (code, ..) = ours(&plan, &["restart", "fixture-server"]);
-    assert_eq!(code, 0);
+    let (code, told, stderr) = ours(&plan, &["restart", "fixture-server"]);
     host.server(before + 1);
+    assert_eq!((code, &*told), (73, ""), "{stderr}");
+    let words = "`fixture-server` was started anew, and is not available: exited with code 3\nhint: ";
+    assert!(stderr.contains(words), "{stderr}");
     host.finish();
+}
+
+#[test]
+fn a_restart_of_a_server_to_which_no_host_has_spoken_is_done_when_it_runs() {
+    let plan = Plan::new();
+    let mut host = plan.clone().start();
+    host.server(1);
+    running(&plan, &host, "starting");
+    let (code, told, stderr) = ours(&plan, &["restart", "fixture-server"]);
+    assert_eq!((code, &*stderr), (0, ""));
+    let second = host.server(2);
+    assert!(told.contains(&format!("as process {second}; it serves when its host asks it")), "{told}");
+    host.finish();
+}
+
+#[test]
+fn a_server_that_ends_before_it_was_started_anew_is_told_to_have_ended() {
+    let plan = Plan::new();
+    let (mut host, _, until) = busy(&plan, "slow");
+    let ordered = order(&plan, &["restart", "fixture-server"]);
+    running(&plan, &host, "draining");
+    host.signal(nix::sys::signal::Signal::SIGTERM);
+    fs::write(&until, "").expect("it can be made");
+    host.exit();
+    let (code, told, stderr) = join(ordered);
+    assert_eq!((code, &*told), (72, ""), "{stderr}");
+    assert!(stderr.contains("has just ended") && stderr.contains("hint:"), "{stderr}");
 }
 
 #[test]
@@ -111,9 +150,9 @@ fn names_and_ids_that_fit_nothing_or_too_much_are_told_with_what_would() {
         assert!(several.2.contains(&id[id.len() - 8..]), "{}", several.2);
     }
     let by_end = ours(&plan, &["stop", &ids[0][ids[0].len() - 8..]]);
-    assert_eq!((by_end.0, &*by_end.1), (0, "notes ends\n"), "{by_end:?}");
+    assert!(by_end.0 == 0 && by_end.1.starts_with("notes has ended after "), "{by_end:?}");
     let whole = ours(&plan, &["stop", &ids[1]]);
-    assert_eq!((whole.0, &*whole.1), (0, "notes ends\n"), "{whole:?}");
+    assert!(whole.0 == 0 && whole.1.starts_with("notes has ended after "), "{whole:?}");
     assert_eq!((one.exit(), other.exit()), (0, 0));
     let gone = ours(&plan, &["restart", "notes"]);
     assert_eq!((gone.0, &*gone.1), (72, ""), "{gone:?}");
@@ -126,9 +165,7 @@ fn a_restart_now_lets_calls_finish_and_then_waits_for_no_end_of_the_server_itsel
     // It does not end with its input, and without a hurry it would have longer for that than this test waits.
     let plan = Plan::new().server_with("--first", "--ignore-eof").options("--stop-grace 10m");
     let (mut host, first, until) = busy(&plan, "old");
-    let told = ours(&plan, &["restart", "--now", "fixture-server"]);
-    let expected = "fixture-server is started anew as soon as it has done what it does\n";
-    assert_eq!((told.0, &*told.1, &*told.2), (0, expected, ""));
+    let ordered = order(&plan, &["restart", "--now", "fixture-server"]);
     running(&plan, &host, "draining");
     // What is new waits for the next server.
     host.send(call("new", "pid", &json!({})));
@@ -139,6 +176,8 @@ fn a_restart_now_lets_calls_finish_and_then_waits_for_no_end_of_the_server_itsel
     );
     let second = host.server(2);
     assert_eq!(text_of(&host.answer("new")).split(' ').next(), Some(&*second.to_string()));
+    let told = join(ordered);
+    assert!(told.0 == 0 && told.1.contains(&format!("as process {second}")) && told.2.is_empty(), "{told:?}");
     host.until_gone("the first server", first);
     assert!(!host.heard(first).iter().any(|line| line.contains("\"new\"")));
     let row = running(&plan, &host, "serving");
@@ -178,9 +217,36 @@ fn another_user_is_turned_away_also_from_an_open_directory() {
         assert_eq!(left, 0);
         ask()
     });
-    assert_eq!(crate::support::join(nobody), "");
+    assert_eq!(join(nobody), "");
     host.ask("still there", "pid", &json!({}));
     host.finish();
+}
+
+#[test]
+fn a_name_from_a_config_does_nothing_to_a_terminal() {
+    let odd = ['\u{202e}', '\u{9b}', '\u{61c}', '\u{2028}', '\u{e0041}'];
+    let name = format!("n{}x", odd.iter().collect::<String>());
+    let plan = Plan::new().options("--log info").variable("MCP_SUPERVISE_NAME", &name);
+    let mut host = plan.clone().start();
+    host.greet();
+    let row = running(&plan, &host, "serving");
+    let name = row["name"].as_str().expect("it is a text");
+    let mut shown = Vec::new();
+    for words in [vec!["status"], vec!["status", "--report"], vec!["restart", name], vec!["stop", name]] {
+        let (code, told, stderr) = ours(&plan, &words);
+        assert_eq!(code, 0, "{words:?}: {stderr}");
+        shown.push(told);
+    }
+    host.exit();
+    for words in [vec!["status"], vec!["status", "--report"], vec!["status", "--json"], vec!["restart", name]]
+    {
+        let (_, told, stderr) = ours(&plan, &words);
+        shown.extend([told, stderr]);
+    }
+    shown.push(host.all_stderr());
+    for text in shown {
+        assert!(!text.contains(odd), "{text}");
+    }
 }
 
 #[test]

@@ -70,7 +70,7 @@ async fn crash(
     (era, kinds): (Era, &[Kind]),
 ) -> Result<Recovery, String> {
     let patience = start.patience;
-    let supervisor = &supervisor(&Supervisors::of(Some(&folder.join("run")))).await?;
+    let supervisor = &supervisor(&Supervisors::in_dirs(vec![folder.join("run")])).await?;
     let status = supervisor.status(SOON).await.map_err(|error| error.to_string())?;
     let server = status.gauges.server_pid.ok_or("it was gone before it was killed")?;
     let began = Instant::now();

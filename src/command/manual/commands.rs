@@ -120,7 +120,8 @@ pub(super) fn status(definitions: &Command) -> Roff {
         &mut roff,
         "mcp-supervise status asks the supervisors that run, and reads the record of those that ran before. One that does not \
          answer within half a second is shown as it was last recorded. restart and stop find a server by its name, or by its \
-         session's id or the end of that, of 4 letters at least.",
+         session's id or the end of that, of 4 letters at least. They wait until the new server serves, or the supervisor has ended, \
+         and say how long that took, or what came of it instead.",
     );
     options(&mut roff, definitions, "status");
     further(

@@ -113,8 +113,8 @@ pub(super) fn files() -> Roff {
     entry(
         &mut roff,
         vec![italic("/run/user/UID/mcp-supervise"), roman(", "), italic("/tmp/mcp-supervise-UID")],
-        "The control sockets of the supervisors that run; the second where there is no /run/user/UID. --runtime-dir names \
-         another directory."
+        "The control sockets of the supervisors that run; the second where there is no /run/user/UID, and where \
+         neither can be used, the folder sockets of the directory for what is stored. --runtime-dir names another directory."
             .to_owned(),
     );
     entry(

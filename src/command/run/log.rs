@@ -4,21 +4,28 @@
 //! per message that was not handed on. Lines are collected here and written by the relay, for stderr can block.
 
 use std::collections::VecDeque;
+use std::fs::File;
 use std::io::{self, Write};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use bytes::Bytes;
+use serde_json::json;
+use time::OffsetDateTime;
+use time::format_description::well_known::Rfc3339;
 use tracing::{debug, error, info, trace, warn};
 use tracing_subscriber::fmt::MakeWriter;
 
+use super::clock::Clock;
+use crate::cli::LogFormat;
 use crate::engine::guidance::exit_words;
 use crate::engine::io::{Changed, Gen, GroupSignal};
 use crate::engine::lease::io::{Cause, Fact};
 use crate::engine::note::Note;
 use crate::engine::phase::Phase;
 use crate::mask::Mask;
+use crate::report;
 
 /// The most log lines that wait to be written; more are lost, for a log that nobody reads must not cost memory.
 const LINES: usize = 1024;
@@ -30,9 +37,43 @@ const NAME: usize = 128;
 /// How much of one line of noise goes to stderr, in bytes.
 const NOISE_LINE: usize = 4096;
 
+/// What may be written of a line: servers, hosts and files have said some of it, and whoever reads it may do so on a terminal.
+fn harmless(line: &[u8], format: LogFormat) -> Bytes {
+    let plays = |byte: &u8| !matches!(byte, b' '..=b'~');
+    let (line, end) = line.strip_suffix(b"\n").map_or((line, ""), |line| (line, "\n"));
+    let text = String::from_utf8_lossy(line);
+    let text = match format {
+        LogFormat::Text if line.iter().any(plays) => report::line(&text),
+        LogFormat::Json if line.iter().any(plays) => report::json(&text),
+        LogFormat::Text | LogFormat::Json => text.into_owned(),
+    };
+    (text + end).into()
+}
+
+/// A log file.
+#[derive(Debug)]
+pub(super) struct LogFile {
+    pub(super) file: File,
+    pub(super) format: LogFormat,
+}
+
+impl Write for LogFile {
+    fn write(&mut self, line: &[u8]) -> io::Result<usize> {
+        self.file.write_all(&harmless(line, self.format))?;
+        Ok(line.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.file.flush()
+    }
+}
+
 /// Log lines on their way to stderr.
-#[derive(Clone, Debug, Default)]
-pub(super) struct LogLines(Arc<Pile>);
+#[derive(Clone, Debug)]
+pub(super) struct LogLines {
+    pile: Arc<Pile>,
+    format: LogFormat,
+}
 
 #[derive(Debug, Default)]
 struct Pile {
@@ -42,24 +83,28 @@ struct Pile {
 }
 
 impl LogLines {
+    pub(super) fn new(format: LogFormat) -> Self {
+        Self { pile: Arc::default(), format }
+    }
+
     fn pop(&self) -> Option<Bytes> {
-        if !self.0.some.load(Ordering::Acquire) {
+        if !self.pile.some.load(Ordering::Acquire) {
             return None;
         }
-        let mut lines = self.0.lines.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut lines = self.pile.lines.lock().unwrap_or_else(PoisonError::into_inner);
         let line = lines.pop_front();
-        self.0.some.store(!lines.is_empty(), Ordering::Release);
+        self.pile.some.store(!lines.is_empty(), Ordering::Release);
         line
     }
 }
 
 impl Write for LogLines {
     fn write(&mut self, line: &[u8]) -> io::Result<usize> {
-        let mut lines = self.0.lines.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut lines = self.pile.lines.lock().unwrap_or_else(PoisonError::into_inner);
         if lines.len() < LINES {
-            lines.push_back(Bytes::copy_from_slice(line));
+            lines.push_back(harmless(line, self.format));
         }
-        self.0.some.store(true, Ordering::Release);
+        self.pile.some.store(true, Ordering::Release);
         Ok(line.len())
     }
 
@@ -352,6 +397,7 @@ fn millis(time: Duration) -> u64 {
 pub(super) struct Noise {
     server: String,
     mask: Mask,
+    format: LogFormat,
     second: u64,
     lines: u32,
     bytes: usize,
@@ -359,8 +405,8 @@ pub(super) struct Noise {
 }
 
 impl Noise {
-    pub(super) fn new(server: String, mask: Mask) -> Self {
-        Self { server, mask, second: 0, lines: 0, bytes: 0, left_out: 0 }
+    pub(super) fn new(server: String, mask: Mask, format: LogFormat) -> Self {
+        Self { server, mask, format, second: 0, lines: 0, bytes: 0, left_out: 0 }
     }
 
     /// What to write for a line of noise at this time. `None` if it is one too many.
@@ -384,26 +430,58 @@ impl Noise {
             end -= 1;
         }
         let shown = &text[..end];
-        let more = if end < text.len() || seen.len() < line.len() { " ..." } else { "" };
+        let is_cut = end < text.len() || seen.len() < line.len();
         self.lines += 1;
         self.bytes += shown.len();
-        let line = format!("mcp-supervise: {} printed to stdout: {shown}{more}\n", self.server);
+        let line = match self.format {
+            LogFormat::Text => {
+                let more = if is_cut { " ..." } else { "" };
+                self.words(&format!("printed to stdout: {shown}{more}"))
+            }
+            LogFormat::Json => self.object("the server printed to stdout what is no message", |object| {
+                object["line"] = shown.into();
+                object["cut"] = is_cut.into();
+            }),
+        };
         Some(match before {
-            Some(before) => [before, line.into()].concat().into(),
-            None => line.into(),
+            Some(before) => [before, line].concat().into(),
+            None => line,
         })
     }
 
     /// How much was left out, where something was.
     pub(super) fn summary(&mut self) -> Option<Bytes> {
         let left_out = std::mem::take(&mut self.left_out);
-        (left_out > 0).then(|| {
-            format!(
-                "mcp-supervise: {} printed {left_out} more lines to stdout that are no messages\n",
-                self.server
-            )
-            .into()
+        (left_out > 0).then(|| match self.format {
+            LogFormat::Text => {
+                self.words(&format!("printed {left_out} more lines to stdout that are no messages"))
+            }
+            LogFormat::Json => {
+                self.object("the server printed more lines to stdout that are no messages", |object| {
+                    object["lines"] = left_out.into();
+                })
+            }
         })
+    }
+
+    /// A line for a person.
+    fn words(&self, what: &str) -> Bytes {
+        harmless(format!("mcp-supervise: {} {what}\n", self.server).as_bytes(), LogFormat::Text)
+    }
+
+    /// A line for a program, with the members that each line of the log has.
+    fn object(&self, message: &str, fill: impl FnOnce(&mut serde_json::Value)) -> Bytes {
+        let nanos = i128::try_from(Clock::wall().as_nanos()).unwrap_or_default();
+        let time = OffsetDateTime::from_unix_timestamp_nanos(nanos).ok();
+        let mut object = json!({
+            "timestamp": time.and_then(|time| time.format(&Rfc3339).ok()),
+            "level": "INFO",
+            "target": "mcp-supervise:stdout",
+            "server": self.server,
+            "message": message,
+        });
+        fill(&mut object);
+        harmless(format!("{object}\n").as_bytes(), LogFormat::Json)
     }
 }
 
@@ -411,8 +489,51 @@ impl Noise {
 mod tests {
     use std::time::Duration;
 
-    use super::{NOISE_LINE, NOISE_LINES, Noise, back_words};
+    use std::io::{Read as _, Seek as _, Write as _};
+
+    use super::{LogFile, LogLines, NOISE_LINE, NOISE_LINES, Noise, back_words};
+    use crate::cli::LogFormat;
     use crate::mask::Mask;
+
+    #[test]
+    fn words_of_others_do_nothing_to_a_terminal_and_make_no_lines() {
+        let odd = "a\u{1b}[2J\u{9b}\u{61c}\u{202e}\u{2028}\u{e0041}\r\nb";
+        let (bad, harmless) = (format!("{odd}\n"), format!("a [2J{}b\n", " ".repeat(7)));
+        let mut lines = LogLines::new(LogFormat::Text);
+        lines.write_all(bad.as_bytes()).unwrap();
+        assert_eq!(lines.pop().unwrap(), harmless);
+        let mut file = LogFile { file: tempfile::tempfile().unwrap(), format: LogFormat::Text };
+        file.write_all(bad.as_bytes()).unwrap();
+        let mut text = String::new();
+        file.file.rewind().unwrap();
+        file.file.read_to_string(&mut text).unwrap();
+        assert_eq!(text, harmless);
+        let mut noise = Noise::new(odd.to_owned(), Mask::default(), LogFormat::Text);
+        let shown = noise.line(bad.as_bytes(), Duration::ZERO, false).unwrap();
+        let harmless = harmless.trim_end();
+        assert_eq!(shown, format!("mcp-supervise: {harmless} printed to stdout: {harmless}\n"));
+    }
+
+    #[test]
+    fn a_log_for_programs_has_the_noise_as_json_too() {
+        let mut noise = Noise::new("demo".to_owned(), Mask::default(), LogFormat::Json);
+        let mut lines = String::new();
+        for line in ["hello Bearer abc\r\n", "\u{1b}\u{202e}\u{e0041}\"\n", &"x".repeat(NOISE_LINE + 1)] {
+            let line = noise.line(line.as_bytes(), Duration::ZERO, false).unwrap();
+            lines.push_str(std::str::from_utf8(&line).unwrap());
+        }
+        assert!(noise.line(b"y", Duration::ZERO, true).is_none());
+        lines.push_str(std::str::from_utf8(&noise.summary().unwrap()).unwrap());
+        assert!(lines.bytes().all(|byte| matches!(byte, b' '..=b'~' | b'\n')), "{lines}");
+        let told: Vec<serde_json::Value> =
+            lines.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+        assert!(told.iter().all(|line| line["server"] == "demo" && line["timestamp"].is_string()), "{lines}");
+        let said: Vec<_> = told.iter().map(|line| &line["line"]).collect();
+        let cut = "x".repeat(NOISE_LINE);
+        assert_eq!(said[..2], ["hello Bearer ***", "\u{1b}\u{202e}\u{e0041}\""]);
+        assert_eq!((said[2], &told[2]["cut"]), (&cut.into(), &true.into()));
+        assert_eq!((&told[3]["lines"], told.len()), (&1.into(), 4));
+    }
 
     #[test]
     fn a_server_that_is_back_is_told_in_words() {
@@ -430,7 +551,7 @@ mod tests {
     #[test]
     fn a_secret_at_the_cut_is_masked_whole() {
         let environment = [("A_TOKEN".to_owned(), "sesame-open-wide".to_owned())];
-        let mut noise = Noise::new("demo".to_owned(), Mask::new(environment.into_iter()));
+        let mut noise = Noise::new("demo".to_owned(), Mask::new(environment.into_iter()), LogFormat::Text);
         let line = format!("{}sesame-open-wide\n", "\u{e4}".repeat(NOISE_LINE / 2 - 4));
         let shown =
             String::from_utf8(noise.line(line.as_bytes(), Duration::ZERO, false).unwrap().to_vec()).unwrap();
@@ -439,7 +560,7 @@ mod tests {
 
     #[test]
     fn noise_is_marked_masked_and_bounded() {
-        let mut noise = Noise::new("demo".to_owned(), Mask::default());
+        let mut noise = Noise::new("demo".to_owned(), Mask::default(), LogFormat::Text);
         let first = noise.line(b"hello Bearer abc\r\n", Duration::ZERO, false).unwrap();
         assert_eq!(first, "mcp-supervise: demo printed to stdout: hello Bearer ***\n");
         let shown = (0..1000).filter(|_| noise.line(b"x\n", Duration::ZERO, false).is_some()).count();

@@ -32,8 +32,8 @@ pub(super) struct Record {
     pub(super) options: String,
     /// Where that is written. `None` where nothing is stored.
     pub(super) place: Option<Place>,
-    /// Where its socket is. `None` for the user's directory.
-    pub(super) runtime_dir: Option<PathBuf>,
+    /// Where its socket may be: in the first of these that can be used.
+    pub(super) socket_dirs: Vec<PathBuf>,
 }
 
 impl Record {
@@ -45,13 +45,13 @@ impl Record {
         options: String,
         token: bool,
         place: Option<Place>,
-        runtime_dir: Option<PathBuf>,
+        socket_dirs: Vec<PathBuf>,
     ) -> Self {
         let token_state = if token { TokenState::Unknown } else { TokenState::None };
         let short = |text: &str, most: usize| text.chars().take(most).collect::<String>();
         let (name, command) = (short(name, LONGEST_NAME), short(command, LONGEST_COMMAND));
         let session = Session { name, command, token_state, ..store::begin(wall) };
-        Self { shared: Arc::new(Shared::new(Ledger::new(session))), options, place, runtime_dir }
+        Self { shared: Arc::new(Shared::new(Ledger::new(session))), options, place, socket_dirs }
     }
 
     /// Writes it down from now on, where it is to be written.
@@ -87,12 +87,12 @@ enum Opening {
 impl Control {
     /// Opens the socket, and hands on what is asked for there.
     pub(super) fn open(record: &Record, orders: mpsc::UnboundedSender<Order>) -> Self {
-        let dir = crate::datadir::runtime_dir(record.runtime_dir.as_deref());
+        let dirs = record.socket_dirs.clone();
         let (session, ..) = record.shared.look();
         let (tell, opened) = oneshot::channel();
         let body = move || {
             // Without a receiver the door is dropped, which removes the socket again.
-            let _ = tell.send(Door::open(&dir, &session.id));
+            let _ = tell.send(Door::open(&dirs, &session.id));
         };
         let state = match threads::start_service("door", threads::ORDINARY, body) {
             Ok(()) => Opening::Opens(opened),

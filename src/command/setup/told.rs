@@ -2,6 +2,7 @@
 //! they are given.
 
 use std::fmt::Write as _;
+use std::path::Path;
 
 use serde::Serialize;
 
@@ -10,6 +11,7 @@ use super::failure::Failure;
 use super::session::Obtained;
 use super::write::Written;
 use crate::daemon::{Expiry, Wallet};
+use crate::report;
 
 /// All that came of it.
 pub(super) struct Told<'a> {
@@ -95,7 +97,7 @@ impl Told<'_> {
             config: self.config,
             written: self.written,
         };
-        Ok(serde_json::to_string_pretty(&object)? + "\n")
+        Ok(report::json(&serde_json::to_string_pretty(&object)?) + "\n")
     }
 
     /// For a person. Empty if nothing was done.
@@ -106,7 +108,7 @@ impl Told<'_> {
         }
         // Writing to a string cannot fail.
         let mut line = |name: &str, what: &str| {
-            let _ = writeln!(text, "{name:<8} {what}");
+            let _ = writeln!(text, "{name:<8} {}", report::line(what));
         };
         line("daemon", self.base_url);
         for (_, obtained) in self.sessions {
@@ -134,7 +136,7 @@ impl Told<'_> {
             1 => ("this entry", "A supervisor"),
             _ => ("these entries", "Supervisors"),
         };
-        let config = serde_json::to_string_pretty(self.config)?;
+        let config = report::json(&serde_json::to_string_pretty(self.config)?);
         let _ = write!(
             text,
             "\n{were} already running with such a token file will use the new token at once.\n\
@@ -158,9 +160,10 @@ impl Written {
             "is as it was".to_owned()
         };
         // Writing to a string cannot fail.
-        let _ = writeln!(text, "{:<8} {} {what}", "config", self.file.display());
+        let shown = |path: &Path| report::line(&path.display().to_string());
+        let _ = writeln!(text, "{:<8} {} {what}", "config", shown(&self.file));
         if let Some(kept) = &self.kept {
-            let _ = writeln!(text, "{:<8} what the config was is in {}", "", kept.display());
+            let _ = writeln!(text, "{:<8} what the config was is in {}", "", shown(kept));
         }
     }
 }
@@ -170,5 +173,49 @@ pub(super) fn shown(wallet: &Wallet) -> String {
     match &wallet.name {
         Some(name) => format!("{name} ({})", wallet.id),
         None => wallet.id.clone(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+
+    use super::super::entry::Common;
+    use super::super::session::Replaced;
+    use super::*;
+    use crate::report::plain;
+
+    #[test]
+    fn words_of_a_daemon_do_nothing_to_a_terminal_and_its_names_are_as_they_were_in_the_config() {
+        let odd = || "x\u{1b}[2J\u{9b}\u{202e}\u{2028}\u{e0041}\nforged".to_owned();
+        let wallet = Wallet { id: odd(), name: Some(odd()) };
+        let common =
+            Common { program: odd(), base_url: "http://x".to_owned(), data_dir: "/x".to_owned(), ca: None };
+        let config = Config { servers: BTreeMap::from([(odd(), common.entry(&odd(), &wallet))]) };
+        let obtained = Obtained {
+            wallet: wallet.clone(),
+            session: Some(odd()),
+            file: odd().into(),
+            expires: None,
+            replaced: Some(Replaced { session: Some(odd()), revoked: true }),
+        };
+        let sessions = [(odd(), obtained)];
+        let failures = [(wallet, Failure::unexpected(odd()))];
+        let (base_url, warnings) = (&*odd(), &[odd()][..]);
+        let told = Told {
+            base_url,
+            sessions: &sessions,
+            failures: &failures,
+            warnings,
+            config: &config,
+            written: None,
+        };
+        let (text, json) = (told.text().unwrap(), told.json().unwrap());
+        assert_eq!((plain(&text), plain(&json)), (text.clone(), json.clone()));
+        assert!(!text.lines().any(|line| line.starts_with("forged")), "{text}");
+        let shown: serde_json::Value = serde_json::from_str(&text[text.find('{').unwrap()..]).unwrap();
+        let given: serde_json::Value = serde_json::from_str(&json).unwrap();
+        assert_eq!(shown, given["config"]);
+        assert!(shown["mcpServers"].get(odd()).is_some(), "{shown}");
     }
 }

@@ -5,7 +5,7 @@ use std::fmt::Write as _;
 use super::super::order::short_id;
 use super::{Running, View};
 use crate::ledger::{CloseReason, Session, TokenState};
-use crate::report::{Cell, Column, table};
+use crate::report::{Cell, Column, line, table};
 
 /// Before each later showing: the screen is wiped, where there is one.
 const WIPE: &str = "\x1b[H\x1b[2J";
@@ -46,7 +46,7 @@ pub(super) fn text(view: &View, now: i64, again: bool) -> String {
     }
     for warning in &view.warnings {
         // Writing to a string cannot fail.
-        let _ = write!(text, "\nwarning: {warning}\n");
+        let _ = write!(text, "\nwarning: {}\n", line(warning));
     }
     text
 }
@@ -132,6 +132,7 @@ fn count(number: u64) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::report;
 
     #[test]
     fn times_and_numbers_are_short() {
@@ -139,6 +140,24 @@ mod tests {
         let told = ages.map(age);
         assert_eq!(told, ["0s", "59s", "1m00s", "59m59s", "1h00m", "23h59m", "1d00h", "0s"]);
         assert_eq!([0, 99_999, 100_000, 12_345_678].map(count), ["0", "99999", "100k", "12M"]);
+    }
+
+    #[test]
+    fn words_of_others_do_nothing_to_a_terminal() {
+        let odd = "x\u{1b}[2J\u{9b}\u{61c}\u{202e}\u{2028}\u{e0041}\nNAME";
+        let session = Session {
+            name: odd.to_owned(),
+            phase: odd.to_owned(),
+            client_name: Some(odd.to_owned()),
+            client_version: Some(odd.to_owned()),
+            ..Session::begins(format!("0198f0c2-{odd}"), 0)
+        };
+        let over = Session { closed_at: Some(1), ..session.clone() };
+        let running = Running { session, answering: true, beside: None };
+        let view = View { running: vec![running], recent: vec![over], warnings: vec![odd.to_owned()] };
+        let told = anstream::adapter::strip_str(&text(&view, 0, false)).to_string();
+        assert_eq!(report::plain(&told), told);
+        assert_eq!(told.lines().count(), 7, "{told}");
     }
 
     #[test]

@@ -8,6 +8,7 @@ use time::format_description::well_known::Rfc3339;
 
 use super::{Running, View};
 use crate::ledger::{Event, Session};
+use crate::report::line;
 
 /// What is known of this machine.
 pub(super) struct Machine {
@@ -24,7 +25,7 @@ pub(super) fn text(view: &View, events: &[Event], machine: &Machine, now: i64) -
         format!("mcp-supervise {} on {}, at {}\n", env!("CARGO_PKG_VERSION"), machine.system, moment(now));
     for warning in &view.warnings {
         // Writing to a string cannot fail, here and below.
-        let _ = writeln!(text, "warning: {warning}");
+        let _ = writeln!(text, "warning: {}", line(warning));
     }
     for running in &view.running {
         text.push('\n');
@@ -39,25 +40,22 @@ pub(super) fn text(view: &View, events: &[Event], machine: &Machine, now: i64) -
     if view.running.is_empty() && view.recent.is_empty() {
         text.push_str("\nNothing runs, and nothing is recorded.\n");
     }
-    // What would do something to a terminal, or look like another line, is taken out of what others have said.
-    let shown: String =
-        text.chars().map(|letter| if letter.is_control() && letter != '\n' { ' ' } else { letter }).collect();
     match machine.home.as_deref().map(|home| home.trim_end_matches('/')).filter(|home| !home.is_empty()) {
-        Some(home) => shown.replace(home, "~"),
-        None => shown,
+        Some(home) => text.replace(home, "~"),
+        None => text,
     }
 }
 
 fn live(text: &mut String, running: &Running) {
     let session = &running.session;
     let answers = if running.answering { "" } else { ", does not answer" };
-    let name = if session.name.is_empty() { "?" } else { &session.name };
-    let _ = writeln!(text, "{name}: runs as process {}, {}{answers}", session.pid, session.phase);
+    let name = if session.name.is_empty() { "?" } else { &*line(&session.name) };
+    let _ = writeln!(text, "{name}: runs as process {}, {}{answers}", session.pid, line(&session.phase));
     if let Some(beside) = &running.beside {
         let options = if beside.options.is_empty() { "none" } else { &beside.options };
-        let _ = writeln!(text, "  options: {options} (release {})", beside.release);
+        let _ = writeln!(text, "  options: {} (release {})", line(options), line(&beside.release));
         for (status, count) in &beside.gauges.guidance {
-            let _ = writeln!(text, "  guidance: {status}, {count} times");
+            let _ = writeln!(text, "  guidance: {}, {count} times", line(status));
         }
     }
 }
@@ -65,14 +63,14 @@ fn live(text: &mut String, running: &Running) {
 fn over(text: &mut String, session: &Session) {
     let reason = session.close_reason.map_or_else(|| "not told".to_owned(), |reason| reason.to_string());
     let closed = session.closed_at.map(moment).unwrap_or_default();
-    let _ = writeln!(text, "{}: ended at {closed}, {reason}", session.name);
+    let _ = writeln!(text, "{}: ended at {closed}, {reason}", line(&session.name));
 }
 
 /// The row of a session, and its events.
 fn told(text: &mut String, session: &Session, events: &[Event]) {
-    let known = |what: &Option<String>| what.clone().unwrap_or_else(|| "?".to_owned());
+    let known = |what: &Option<String>| what.as_deref().map_or_else(|| "?".to_owned(), line);
     let Session { tool_calls, requests, errors, guidance_answers, restarts, noise_lines, .. } = session;
-    let _ = writeln!(text, "  command: {}", session.command);
+    let _ = writeln!(text, "  command: {}", line(&session.command));
     let _ = writeln!(
         text,
         "  host: {} {}; server: {} {}; protocol {}; token {}",
@@ -95,7 +93,7 @@ fn told(text: &mut String, session: &Session, events: &[Event]) {
     );
     let of_it: Vec<&Event> = events.iter().filter(|event| event.session == session.id).collect();
     for event in &of_it[of_it.len().saturating_sub(EVENTS)..] {
-        let _ = writeln!(text, "  {} {} {}", moment(event.at), event.kind, event.text);
+        let _ = writeln!(text, "  {} {} {}", moment(event.at), event.kind, line(&event.text));
     }
 }
 
@@ -106,4 +104,39 @@ const EVENTS: usize = 20;
 fn moment(millis: i64) -> String {
     let time = OffsetDateTime::from_unix_timestamp(millis.div_euclid(1000)).ok();
     time.and_then(|time| time.format(&Rfc3339).ok()).unwrap_or_else(|| millis.to_string())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::Beside;
+    use super::*;
+    use crate::ledger::{Gauges, Kind};
+    use crate::report::plain;
+
+    #[test]
+    fn words_of_others_do_nothing_to_a_terminal_and_make_no_lines() {
+        let odd = || "x\u{1b}[2J\u{9b}\u{61c}\u{202e}\u{2028}\u{e0041}\nforged: ended at".to_owned();
+        let session = Session {
+            name: odd(),
+            command: odd(),
+            client_name: Some(odd()),
+            client_version: Some(odd()),
+            protocol_version: Some(odd()),
+            server_name: Some(odd()),
+            server_version: Some(odd()),
+            phase: odd(),
+            ..Session::begins("a".to_owned(), 0)
+        };
+        let mut gauges = Gauges::default();
+        gauges.guidance.insert(odd(), 1);
+        let beside = Some(Beside { gauges, release: odd(), options: odd() });
+        let over = Session { closed_at: Some(1), ..session.clone() };
+        let running = Running { session, answering: true, beside };
+        let view = View { running: vec![running], recent: vec![over], warnings: vec![odd()] };
+        let event = Event { session: "a".to_owned(), at: 0, kind: Kind::Crashed, text: odd() };
+        let machine = Machine { system: "Linux".to_owned(), home: None };
+        let told = text(&view, &[event], &machine, 0);
+        assert_eq!(plain(&told), told);
+        assert!(told.contains("crashed x") && !told.lines().any(|line| line.starts_with("forged")), "{told}");
+    }
 }
