@@ -258,7 +258,7 @@ pub struct Run {
     pub data_dir: Option<PathBuf>,
 
     // Of sessions that are over.
-    /// Keep the record of sessions for this long, as 90d or 12h
+    /// Keep the record of sessions for this long, as 90d or 12h, and of the last 100 for longer
     #[arg(
         long,
         value_name = "AGE",

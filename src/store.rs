@@ -14,8 +14,11 @@
 //! release has written is left alone. It counts nothing: that is the ledger's.
 
 mod bus;
+mod ends;
 mod fault;
 mod file;
+mod forget;
+mod lock;
 mod owner;
 mod read;
 mod room;
@@ -67,8 +70,8 @@ pub fn begin(wall: Duration) -> Session {
 #[derive(Debug)]
 pub struct Store {
     shared: Arc<Shared>,
-    /// Whether anything has gone wrong.
-    faulty: Arc<AtomicBool>,
+    /// Whether anything has gone wrong, which was told, or the end is beside the file.
+    settled: Arc<AtomicBool>,
     /// Resolves, with an error, when the thread has ended.
     ended: oneshot::Receiver<()>,
 }
@@ -98,22 +101,23 @@ impl Store {
     pub fn open(place: Place, shared: Arc<Shared>, rest: fn()) -> (Self, Faults) {
         let (tell, told) = mpsc::unbounded_channel();
         let (end, ended) = oneshot::channel();
-        let faulty = Arc::default();
-        Room::new(place, Arc::clone(&shared), tell, Arc::clone(&faulty), rest).start(end);
-        (Self { shared, faulty, ended }, Faults(told))
+        let settled = Arc::default();
+        Room::new(place, Arc::clone(&shared), tell, Arc::clone(&settled), rest).start(end);
+        (Self { shared, settled, ended }, Faults(told))
     }
 
     /// Writes what is not yet written, and waits for that until `late` resolves.
     ///
     /// # Errors
-    /// [`Fault::Late`] if the time was not enough, and nothing that was told before says why. The thread goes on for as long as the process lives.
+    /// [`Fault::Late`] if the time was not enough, nothing that was told before says why, and the end is nowhere. The thread
+    /// goes on for as long as the process lives.
     pub async fn finish(mut self, late: impl Future<Output = ()>) -> Result<(), Fault> {
         self.shared.end();
         tokio::select! {
             biased;
             // The thread never sends: that its end of the channel is gone says that it has ended.
             _ = &mut self.ended => Ok(()),
-            () = late => if self.faulty.load(Ordering::Relaxed) { Ok(()) } else { Err(Fault::Late) },
+            () = late => if self.settled.load(Ordering::Relaxed) { Ok(()) } else { Err(Fault::Late) },
         }
     }
 }

@@ -130,7 +130,12 @@ async fn look(options: &Options) -> (View, Vec<Event>) {
     }
     let now = now();
     // After those that run: who ends in between is in the record, and not missed.
-    let Recorded { open, mut recent, events } = recorded(options, &mut warnings).await;
+    let mut record = recorded(options, &mut warnings).await;
+    if record.open.iter().any(|session| is_lost(session, now)) {
+        // It has ended since it was read. Now that it is gone, what is there of its end is there.
+        record = recorded(options, &mut Vec::new()).await;
+    }
+    let Recorded { open, mut recent, events } = record;
     for mut session in open {
         if is_lost(&session, now) {
             // A record that cannot be written does not say so.

@@ -241,7 +241,9 @@ fn short<T>(path: &Path, what: impl FnOnce(&Path) -> io::Result<T>) -> io::Resul
 #[cfg(test)]
 mod tests {
     use std::io::ErrorKind;
+    use std::slice;
 
+    use super::super::client::{Supervisor, Supervisors};
     use super::*;
 
     const SESSION: &str = "0198f0c2-0000-7000-8000-000000000001";
@@ -254,7 +256,7 @@ mod tests {
     fn the_socket_is_for_its_owner_only_and_goes_with_the_door() {
         let dir = private();
         let dir = dir.path().join("made");
-        let door = Door::open(&[dir.clone()], SESSION).unwrap();
+        let door = Door::open(slice::from_ref(&dir), SESSION).unwrap();
         assert_eq!(fs::metadata(&dir).unwrap().mode() & 0o7777, 0o700);
         assert_eq!(fs::metadata(door.path()).unwrap().mode() & 0o7777, 0o600);
         connect(door.path()).unwrap();
@@ -318,8 +320,8 @@ mod tests {
         let dirs = [foreign(home.path()), home.path().join("stored/sockets")];
         let door = Door::open(&dirs, SESSION).unwrap();
         assert_eq!(door.path().parent(), Some(&*dirs[1]));
-        let found = super::super::client::Supervisors::in_dirs(dirs.to_vec()).list().unwrap();
-        assert_eq!(found.iter().map(|one| one.session()).collect::<Vec<_>>(), [SESSION]);
+        let found = Supervisors::in_dirs(dirs.to_vec()).list().unwrap();
+        assert_eq!(found.iter().map(Supervisor::session).collect::<Vec<_>>(), [SESSION]);
         let told = Door::open(&dirs[..1], SESSION).unwrap_err().to_string();
         assert!(told.contains("another user; hint: give a --runtime-dir of your own"), "{told}");
     }

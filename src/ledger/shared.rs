@@ -60,7 +60,8 @@ impl Shared {
     pub fn note(&self, mono: Duration, wall: Duration, note: &Note) {
         let mut state = self.lock();
         let event = state.ledger.note(mono, wall, note);
-        let urgent = event.is_some();
+        // Also that it has ended, of which there is no event.
+        let urgent = event.is_some() || !state.ledger.session().is_open();
         if let Some(event) = event {
             if state.unwritten.len() == UNWRITTEN {
                 state.unwritten.pop_front();
@@ -92,13 +93,26 @@ impl Shared {
         self.lock().ledger.version()
     }
 
+    /// How much of its end is told: whether it begins to end, whether it has ended, and whether nothing more is entered.
+    pub fn ending(&self) -> (bool, bool, bool) {
+        let state = self.lock();
+        let session = state.ledger.session();
+        (session.close_reason.is_some(), session.closed_at.is_some(), state.over)
+    }
+
+    /// Whether there are events that nobody has taken to write them.
+    #[cfg(test)]
+    pub(crate) fn has_unwritten(&self) -> bool {
+        !self.lock().unwritten.is_empty()
+    }
+
     /// What happens from now on, as it happens.
     pub fn listen(&self) -> broadcast::Receiver<Event> {
         self.events.subscribe()
     }
 
-    /// The next batch: `settle` after an event, `pause` after anything else, or after `keepalive` without anything. It is to
-    /// be given back if it could not be written.
+    /// The next batch: `settle` after an event, `pause` after anything else, or after `keepalive` without anything; at once
+    /// where it tells an end. It is to be given back if it could not be written.
     pub fn next(&self, settle: Duration, pause: Duration, keepalive: Duration) -> Batch {
         let mut state = self.lock();
         let quiet = |state: &mut State| !state.over && state.unwritten.is_empty();
@@ -108,11 +122,13 @@ impl Shared {
         let (mut state, _) = waited.unwrap_or_else(PoisonError::into_inner);
         state.asleep = false;
         if state.unwritten.is_empty() && state.ledger.version() != state.taken {
-            let waited = self.changed.wait_timeout_while(state, pause, quiet);
+            let still = |state: &mut State| quiet(state) && state.ledger.session().is_open();
+            let waited = self.changed.wait_timeout_while(state, pause, still);
             (state, _) = waited.unwrap_or_else(PoisonError::into_inner);
         }
         if !state.unwritten.is_empty() {
-            let waited = self.changed.wait_timeout_while(state, settle, |state| !state.over);
+            let settles = |state: &mut State| !state.over && state.ledger.session().close_reason.is_none();
+            let waited = self.changed.wait_timeout_while(state, settle, settles);
             (state, _) = waited.unwrap_or_else(PoisonError::into_inner);
         }
         let events = mem::take(&mut state.unwritten).into();

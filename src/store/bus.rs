@@ -1,8 +1,8 @@
 //! SIGBUS from a mapped file that another program truncates: touching a page that is gone would end the whole process.
 //!
-//! `SQLite` maps the index of its log. On the store's thread, a missing page is replaced by an empty one. What is read
-//! from it is then found to be damaged, like any other damage, and the supervisor goes on without a damaged store. On
-//! every other thread the signal has its usual effect.
+//! `SQLite` maps the index of its log, but for whoever is alone with the file. On a thread that shares it with a program of
+//! another kind, a missing page is replaced by an empty one. What is read from it is then found to be damaged, like any other
+//! damage, and the supervisor goes on without a damaged store. On every other thread the signal has its usual effect.
 
 use std::cell::Cell;
 use std::mem;
@@ -13,7 +13,7 @@ use nix::libc;
 use nix::unistd::{SysconfVar, sysconf};
 
 thread_local! {
-    /// Whether this is a store's thread. Without a destructor it can be read in a signal handler.
+    /// Whether this thread shares the file. Without a destructor it can be read in a signal handler.
     static SURVIVES: Cell<bool> = const { Cell::new(false) };
 }
 /// The size of a page, in bytes.
@@ -38,7 +38,7 @@ pub(super) fn survive() {
 extern "C" fn patch(signal: libc::c_int, info: *mut libc::siginfo_t, _context: *mut libc::c_void) {
     let page = PAGE.load(Ordering::Relaxed);
     #[expect(unsafe_code, reason = "what a signal handler may do is not safe")]
-    // SAFETY: the system passes the details of the signal. On the store's thread only a mapped file can raise it, and
+    // SAFETY: the system passes the details of the signal. On such a thread only a mapped file can raise it, and
     // its page is gone anyway. Elsewhere the default action is restored, and the repeated access ends the process.
     unsafe {
         let at = (*info).si_addr().addr() & !(page - 1);

@@ -1,24 +1,29 @@
 //! The file on disk: whether it may be used, how it is opened, and what becomes of one that is damaged.
 //!
 //! The directory and the file must be ours alone; a link is not followed. Opening is cheap, about a millisecond, and is done for
-//! each batch.
+//! each batch, under the lock.
+//!
+//! `SQLite` keeps the index of its log in memory that it shares with others, in a file that is mapped (`-shm`): somebody who
+//! truncates that ends the process with a signal. Whoever is alone with the file from the first read on needs none of it, and
+//! under the lock we are alone. Only where a program of another kind has the file open is the index shared with it, and the
+//! thread made to survive that ([`bus`]).
 
-use std::fs::{self, DirBuilder, File, OpenOptions};
+use std::fs::{self, DirBuilder, File, OpenOptions, Permissions};
 use std::io;
-use std::os::unix::fs::{DirBuilderExt as _, MetadataExt as _, OpenOptionsExt as _};
+use std::os::unix::fs::{DirBuilderExt as _, MetadataExt as _, OpenOptionsExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
-use std::thread;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use nix::errno::Errno;
-use nix::fcntl::{Flock, FlockArg};
+#[cfg(target_os = "linux")]
 use nix::libc;
 use nix::unistd::geteuid;
 use rusqlite::config::DbConfig;
 use rusqlite::{Connection, OpenFlags};
+use tempfile::TempDir;
 
 use super::fault::{Fault, Unusable};
-use super::schema;
+use super::lock::{Lock, Pauses};
+use super::{bus, schema};
 use crate::datadir::data_dir;
 
 /// What others must not be allowed: to write, as group or as anybody.
@@ -29,17 +34,8 @@ const CACHE_KIB: i64 = 128;
 const CHECKPOINT_PAGES: i64 = 200;
 /// How long a writer waits for others. A batch takes a few milliseconds.
 const PATIENCE: Duration = Duration::from_secs(5);
-/// Between two tries to have the lock of the directory: at first, and at most, for each try makes it twice as long. Hundreds
-/// may write at once; of them those come first who end, and before them all who wait for what is shown.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Pauses(Duration, Duration);
-
-impl Pauses {
-    pub(super) const TO_WRITE: Self = Self(Duration::from_millis(2), Duration::from_millis(16));
-    pub(super) const TO_END: Self = Self(Duration::from_millis(2), Duration::from_millis(2));
-    const TO_LOOK: Self = Self(Duration::from_micros(500), Duration::from_micros(500));
-}
-
+/// How long we wait to be alone with the file, before it is shared with a program of another kind that has it open.
+const PATIENCE_ALONE: Duration = Duration::from_millis(250);
 /// How often a batch is tried that finds a damaged file.
 const ATTEMPTS: u32 = 3;
 
@@ -49,20 +45,21 @@ pub(super) fn path(dir: Option<&Path>) -> Result<PathBuf, Fault> {
 }
 
 /// Has something written to the file, which is made, with what it is in, where it is not there. A damaged one is set
-/// aside, which is told, and the same is written to a new one.
+/// aside, which is told, and the same is written to a new one. Others are waited for unless there is something else to do.
 pub(super) fn write<T>(
     path: &Path,
     pauses: Pauses,
+    other: &dyn Fn() -> bool,
     tell: &mut dyn FnMut(Fault),
     mut work: impl FnMut(&mut Connection) -> rusqlite::Result<T>,
 ) -> Result<T, Fault> {
-    make_dir(path)?;
-    let _lock = lock(path, PATIENCE, pauses)?;
+    prepare(path)?;
+    let _lock = Lock::take(path, PATIENCE, pauses, other)?;
     let mut attempts = 0;
     loop {
         attempts += 1;
         make(path)?;
-        let opened = open(path, OpenFlags::SQLITE_OPEN_READ_WRITE, PATIENCE);
+        let opened = open(path, PATIENCE);
         match opened.and_then(|mut db| work(&mut db).map_err(|error| Trouble::of(path, error))) {
             Ok(done) => return Ok(done),
             Err(Trouble::Damage) if attempts < ATTEMPTS => set_aside(path, tell)?,
@@ -71,18 +68,53 @@ pub(super) fn write<T>(
     }
 }
 
-/// Opens the file for looking, if there is one, and for closing what is lost, if that may be. Waits so long for others.
-/// Nobody else opens it as long as the lock is held.
-pub(super) fn open_to_read(path: &Path, patience: Duration) -> Result<(Connection, Lock), Fault> {
+/// Makes the directory, where it is not there, and looks whether it is ours alone.
+pub(super) fn prepare(path: &Path) -> Result<(), Fault> {
+    make_dir(path)?;
+    check_dir(path)
+}
+
+/// A file that is open for looking, and for closing what is lost. In the order in which they are given back.
+#[derive(Debug)]
+pub(super) struct Opened {
+    pub(super) db: Connection,
+    /// What is looked at, where the file itself can only be read. `None` where it is the file.
+    pub(super) copy: Option<TempDir>,
+    /// None of ours writes as long as it is held. `None` where nothing can be written.
+    _lock: Option<Lock>,
+}
+
+/// Opens the file for looking, if there is one. Waits so long for others.
+pub(super) fn open_to_read(path: &Path, patience: Duration) -> Result<Opened, Fault> {
+    check_dir(path)?;
     check(path)?;
-    let lock = lock(path, patience, Pauses::TO_LOOK)?;
-    let opened = match open(path, OpenFlags::SQLITE_OPEN_READ_WRITE, patience) {
+    let lock = Lock::to_look(path, patience)?;
+    let opened = match open(path, patience) {
         Err(Trouble::Fault(Fault::ReadOnly(_) | Fault::Database { .. })) => {
-            open(path, OpenFlags::SQLITE_OPEN_READ_ONLY, patience)
+            let copy = copy(path).map_err(|error| file_fault(path, error))?;
+            open(&copy.path().join(super::FILE), patience).map(|db| (db, Some(copy)))
         }
-        opened => opened,
+        opened => opened.map(|db| (db, None)),
     };
-    Ok((opened.map_err(|trouble| trouble.into_fault(path))?, lock))
+    let (db, copy) = opened.map_err(|trouble| trouble.into_fault(path))?;
+    Ok(Opened { db, copy, _lock: lock })
+}
+
+/// A copy of a file that can only be read, with its log: to be alone with a file is to write a lock into it, and without that
+/// the index would have to be shared, for which there may be no place.
+pub(super) fn copy(path: &Path) -> io::Result<TempDir> {
+    let private = Permissions::from_mode(0o700);
+    let dir = tempfile::Builder::new().prefix("mcp-supervise-").permissions(private).tempdir()?;
+    for part in ["", "-wal"] {
+        let mut from = match File::open(aside_of(path, part)) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound && !part.is_empty() => continue,
+            opened => opened?,
+        };
+        let to = aside_of(&dir.path().join(super::FILE), part);
+        let mut to = OpenOptions::new().write(true).create_new(true).mode(0o600).open(to)?;
+        io::copy(&mut from, &mut to)?;
+    }
+    Ok(dir)
 }
 
 /// Why there is no connection.
@@ -104,13 +136,41 @@ impl Trouble {
     }
 }
 
-fn open(path: &Path, access: OpenFlags, patience: Duration) -> Result<Connection, Trouble> {
+/// Whether we are alone with the file.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Company {
+    Alone,
+    /// Programs of another kind may have it open.
+    Shared,
+}
+
+/// Opens the file. To be called under the lock.
+fn open(path: &Path, patience: Duration) -> Result<Connection, Trouble> {
+    match connect(path, Company::Alone, PATIENCE_ALONE.min(patience)) {
+        Err(Trouble::Fault(Fault::Locked(_))) => {
+            bus::survive();
+            connect(path, Company::Shared, patience)
+        }
+        opened => opened,
+    }
+}
+
+fn connect(path: &Path, company: Company, patience: Duration) -> Result<Connection, Trouble> {
     let trouble = |error| Trouble::of(path, error);
-    let flags = access | OpenFlags::SQLITE_OPEN_NO_MUTEX | OpenFlags::SQLITE_OPEN_NOFOLLOW;
+    let flags =
+        OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX | OpenFlags::SQLITE_OPEN_NOFOLLOW;
     // The library follows links in the directory's path too, unless it is resolved.
     let real = path.parent().and_then(|dir| dir.canonicalize().ok()).map(|dir| dir.join(super::FILE));
     let mut db = Connection::open_with_flags(real.as_deref().unwrap_or(path), flags).map_err(trouble)?;
+    // The library opens a file that is write-protected all the same.
+    if db.is_readonly("main").map_err(trouble)? {
+        return Err(Trouble::Fault(Fault::ReadOnly(path.to_owned())));
+    }
     let settings = |db: &Connection| {
+        if company == Company::Alone {
+            // Before anything is read, or the index is mapped already.
+            db.pragma_update(None, "locking_mode", "exclusive")?;
+        }
         db.busy_timeout(patience)?;
         db.set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, true)?;
         db.set_db_config(DbConfig::SQLITE_DBCONFIG_DEFENSIVE, true)?;
@@ -123,23 +183,18 @@ fn open(path: &Path, access: OpenFlags, patience: Duration) -> Result<Connection
         let path = path.to_owned();
         return Err(Trouble::Fault(Fault::Newer { path, found, known: schema::VERSION }));
     }
-    if access == OpenFlags::SQLITE_OPEN_READ_WRITE {
-        // We are alone with it anyway: then nothing of the file is mapped into our memory, where somebody who truncates it
-        // would end us with a signal.
-        db.pragma_update(None, "locking_mode", "exclusive").map_err(trouble)?;
-        let mode = db.pragma_update_and_check(None, "journal_mode", "wal", |row| row.get::<_, String>(0));
-        if mode.map_err(trouble)? != "wal" {
-            // It has no shared memory for it.
-            return Err(Trouble::Fault(Fault::Network(path.to_owned())));
-        }
-        let prepare = |db: &mut Connection| {
-            // What a loss of power may cost are the last batches, and not the file.
-            db.pragma_update(None, "synchronous", "normal")?;
-            db.pragma_update(None, "wal_autocheckpoint", CHECKPOINT_PAGES)?;
-            schema::migrate(db)
-        };
-        prepare(&mut db).map_err(trouble)?;
+    let mode = db.pragma_update_and_check(None, "journal_mode", "wal", |row| row.get::<_, String>(0));
+    if mode.map_err(trouble)? != "wal" {
+        // It has no shared memory for it.
+        return Err(Trouble::Fault(Fault::Network(path.to_owned())));
     }
+    let ready = |db: &mut Connection| {
+        // What a loss of power may cost are the last batches, and not the file.
+        db.pragma_update(None, "synchronous", "normal")?;
+        db.pragma_update(None, "wal_autocheckpoint", CHECKPOINT_PAGES)?;
+        schema::migrate(db)
+    };
+    ready(&mut db).map_err(trouble)?;
     Ok(db)
 }
 
@@ -154,27 +209,6 @@ fn make_dir(path: &Path) -> Result<(), Fault> {
     })
 }
 
-/// The lock on the directory: one of ours at a time has the file open. Given back when it is dropped.
-pub(super) type Lock = Flock<File>;
-
-/// Takes the lock. Asked for again and again, for a wait in the system has no bound.
-fn lock(path: &Path, patience: Duration, Pauses(mut pause, longest): Pauses) -> Result<Lock, Fault> {
-    let fault = |error: io::Error| file_fault(path, error);
-    let mut folder = File::open(path.parent().unwrap_or(Path::new("/"))).map_err(fault)?;
-    let mut waited = Duration::ZERO;
-    loop {
-        match Flock::lock(folder, FlockArg::LockExclusiveNonblock) {
-            Ok(lock) => return Ok(lock),
-            Err((back, Errno::EWOULDBLOCK | Errno::EINTR)) if waited < patience => folder = back,
-            Err((_, Errno::EWOULDBLOCK | Errno::EINTR)) => return Err(Fault::Locked(path.to_owned())),
-            Err((_, error)) => return Err(fault(error.into())),
-        }
-        thread::sleep(pause);
-        waited += pause;
-        pause = (pause * 2).min(longest);
-    }
-}
-
 /// Makes the file for its owner alone, where it is not there.
 fn make(path: &Path) -> Result<(), Fault> {
     match OpenOptions::new().write(true).create_new(true).mode(0o600).open(path) {
@@ -186,7 +220,7 @@ fn make(path: &Path) -> Result<(), Fault> {
 }
 
 #[expect(clippy::wildcard_enum_match_arm, reason = "the system's list is open")]
-fn file_fault(path: &Path, error: io::Error) -> Fault {
+pub(super) fn file_fault(path: &Path, error: io::Error) -> Fault {
     match error.kind() {
         io::ErrorKind::NotFound => Fault::Absent(path.to_owned()),
         io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => Fault::Full(path.to_owned()),
@@ -195,30 +229,29 @@ fn file_fault(path: &Path, error: io::Error) -> Fault {
     }
 }
 
+/// Whether nobody but us can put anything into the directory, and locks in it can be relied on.
+fn check_dir(path: &Path) -> Result<(), Fault> {
+    let Some((dir, found)) = path.parent().and_then(|dir| Some((dir, fs::metadata(dir).ok()?))) else {
+        return Ok(());
+    };
+    let why = if found.uid() != geteuid().as_raw() {
+        Unusable::Foreign
+    } else if found.mode() & OTHERS_WRITE != 0 {
+        Unusable::OthersWrite
+    } else if is_on_network(dir) {
+        return Err(Fault::Network(path.to_owned()));
+    } else {
+        return Ok(());
+    };
+    Err(Fault::Directory { path: dir.to_owned(), why })
+}
+
 /// Whether nobody but us can have put anything into the file.
 fn check(path: &Path) -> Result<(), Fault> {
-    let owner = geteuid().as_raw();
-    if let Some(dir) = path.parent()
-        && let Ok(found) = fs::metadata(dir)
-    {
-        let why = if found.uid() != owner {
-            Some(Unusable::Foreign)
-        } else if found.mode() & OTHERS_WRITE != 0 {
-            Some(Unusable::OthersWrite)
-        } else {
-            None
-        };
-        if let Some(why) = why {
-            return Err(Fault::Directory { path: dir.to_owned(), why });
-        }
-        if is_on_network(dir) {
-            return Err(Fault::Network(path.to_owned()));
-        }
-    }
     let found = fs::symlink_metadata(path).map_err(|error| file_fault(path, error))?;
     let why = if !found.is_file() {
         Unusable::NotAFile
-    } else if found.uid() != owner {
+    } else if found.uid() != geteuid().as_raw() {
         Unusable::Foreign
     } else if found.mode() & OTHERS_WRITE != 0 {
         Unusable::OthersWrite

@@ -3,8 +3,9 @@
 use std::path::Path;
 use std::time::Duration;
 
-use rusqlite::{Connection, OptionalExtension as _, params};
+use rusqlite::{OptionalExtension as _, params};
 
+use super::ends::Ends;
 use super::fault::Fault;
 use super::row::{COLUMNS, event, session};
 use super::{file, room, write};
@@ -47,10 +48,9 @@ pub struct Totals {
 /// A look at the store. Short, for nobody writes meanwhile.
 #[derive(Debug)]
 pub struct Reader {
-    db: Connection,
+    opened: file::Opened,
+    ends: Ends,
     path: std::path::PathBuf,
-    /// Nobody writes as long as somebody looks. Given back after the file is closed.
-    _lock: file::Lock,
 }
 
 impl Reader {
@@ -61,10 +61,13 @@ impl Reader {
     /// [`Fault::Absent`] where nothing was recorded yet, and others where it cannot be read.
     pub fn open(data_dir: Option<&Path>, patience: Duration) -> Result<Self, Fault> {
         let path = file::path(data_dir)?;
-        let (mut db, lock) = file::open_to_read(&path, patience)?;
+        let opened = file::open_to_read(&path, patience)?;
+        let ends = if opened.copy.is_some() { Ends::beside_a_copy_of(&path) } else { Ends::beside(&path) };
+        let mut reader = Self { opened, ends, path };
         // Where it cannot be written, what is lost is told as it is known.
-        let _ = write::close_lost(&mut db, millis(room::now()));
-        Ok(Self { db, path, _lock: lock })
+        let _ = reader.ends.take(&mut reader.opened.db);
+        let _ = reader.close_lost();
+        Ok(reader)
     }
 
     /// Closes sessions whose supervisors are gone. How many.
@@ -72,8 +75,8 @@ impl Reader {
     /// # Errors
     /// Where it cannot be written.
     pub fn close_lost(&mut self) -> Result<usize, Fault> {
-        let path = self.path.clone();
-        write::close_lost(&mut self.db, millis(room::now())).map_err(|error| Fault::of(&path, error))
+        let closed = write::close_lost(&mut self.opened.db, &self.ends, millis(room::now()));
+        closed.map_err(|error| Fault::of(&self.path, error))
     }
 
     /// At most `limit` sessions, the newest first, and older than this one.
@@ -90,7 +93,7 @@ impl Reader {
             "SELECT {COLUMNS} FROM sessions WHERE {condition} (?1 IS NULL OR id < ?1) ORDER BY id DESC LIMIT ?2"
         );
         let read = || {
-            let mut select = self.db.prepare(&sql)?;
+            let mut select = self.opened.db.prepare(&sql)?;
             let limit = i64::try_from(limit).unwrap_or(i64::MAX - 1);
             let rows = select.query_map(params![before, limit.saturating_add(1)], session)?;
             rows.collect::<rusqlite::Result<Vec<Session>>>()
@@ -111,7 +114,7 @@ impl Reader {
             "SELECT {COLUMNS} FROM sessions WHERE closed_at IS NOT NULL ORDER BY closed_at DESC, created_at DESC LIMIT ?1"
         );
         let read = || {
-            let mut select = self.db.prepare(&sql)?;
+            let mut select = self.opened.db.prepare(&sql)?;
             let rows = select.query_map([i64::try_from(limit).unwrap_or(i64::MAX)], session)?;
             rows.collect::<rusqlite::Result<Vec<Session>>>()
         };
@@ -124,7 +127,7 @@ impl Reader {
     /// Where the store cannot be read.
     pub fn session(&self, id: &str) -> Result<Option<Session>, Fault> {
         let sql = format!("SELECT {COLUMNS} FROM sessions WHERE id = ?1");
-        self.db.query_row(&sql, [id], session).optional().map_err(|error| self.fault(error))
+        self.opened.db.query_row(&sql, [id], session).optional().map_err(|error| self.fault(error))
     }
 
     /// The last events of a session, or of all of them: at most `limit`, oldest first.
@@ -137,7 +140,7 @@ impl Reader {
             "SELECT session, at, kind, text FROM events WHERE {condition} ORDER BY number DESC LIMIT ?2"
         );
         let read = || {
-            let mut select = self.db.prepare(&sql)?;
+            let mut select = self.opened.db.prepare(&sql)?;
             let rows = select.query_map(params![of, i64::try_from(limit).unwrap_or(i64::MAX)], event)?;
             rows.filter_map(Result::transpose).collect::<rusqlite::Result<Vec<Event>>>()
         };
@@ -156,7 +159,8 @@ impl Reader {
             let sql = format!(
                 "SELECT count(*), coalesce(sum({length}), 0), coalesce(sum(tool_calls), 0) FROM sessions WHERE {condition}"
             );
-            self.db
+            self.opened
+                .db
                 .query_row(&sql, [], |row| Ok((count(row.get(0)?), count(row.get(1)?), count(row.get(2)?))))
         };
         let read = || {

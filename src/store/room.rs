@@ -2,7 +2,7 @@
 //!
 //! Whatever happens on it, a panic included, ends in a fault that is told, and never goes further.
 
-use std::mem::{Discriminant, discriminant};
+use std::mem::{Discriminant, discriminant, replace};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -10,10 +10,11 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use tokio::sync::{mpsc, oneshot};
 
+use super::ends::Ends;
 use super::fault::Fault;
-use super::file::Pauses;
-use super::{Place, bus, file, write};
-use crate::ledger::{Batch, Shared, millis};
+use super::lock::Pauses;
+use super::{Place, file, forget, write};
+use crate::ledger::{Batch, Session, Shared, millis};
 use crate::threads;
 
 /// How long an event waits for others to be written with it: a crash and the restart after it are one batch.
@@ -33,8 +34,8 @@ const STACK: usize = 256 * 1024;
 struct Teller {
     tell: mpsc::UnboundedSender<Fault>,
     told: Vec<Discriminant<Fault>>,
-    /// Whether any was told.
-    any: Arc<AtomicBool>,
+    /// Set when one was told, or the end is beside the file: then it is no news that the end comes too late.
+    settled: Arc<AtomicBool>,
 }
 
 impl Teller {
@@ -42,7 +43,7 @@ impl Teller {
         let kind = discriminant(&fault);
         if !self.told.contains(&kind) {
             self.told.push(kind);
-            self.any.store(true, Ordering::Relaxed);
+            self.settled.store(true, Ordering::Relaxed);
             // Whether anybody still listens is not our concern.
             let _ = self.tell.send(fault);
         }
@@ -57,6 +58,10 @@ pub(super) struct Room {
     rest: fn(),
     /// How many batches until what is old is forgotten, and what is lost is closed.
     until_forget: u32,
+    /// The row as it is on disk. `None` before it is.
+    on_disk: Option<Session>,
+    /// How many ends were put beside the file.
+    put: u32,
 }
 
 impl Room {
@@ -64,11 +69,11 @@ impl Room {
         place: Place,
         shared: Arc<Shared>,
         tell: mpsc::UnboundedSender<Fault>,
-        any: Arc<AtomicBool>,
+        settled: Arc<AtomicBool>,
         rest: fn(),
     ) -> Self {
-        let teller = Teller { tell, told: Vec::new(), any };
-        Self { place, shared, teller, rest, until_forget: 0 }
+        let teller = Teller { tell, told: Vec::new(), settled };
+        Self { place, shared, teller, rest, until_forget: 0, on_disk: None, put: 0 }
     }
 
     /// Starts the thread as soon as one is available. `end` is dropped when the thread has ended.
@@ -87,50 +92,115 @@ impl Room {
 
     /// Writes until the end.
     fn live(&mut self) {
-        bus::survive();
         // Whoever is killed soon is to be known.
         let mut settle = Duration::ZERO;
         loop {
             let mut batch = self.shared.next(settle, PAUSE, KEEPALIVE);
             settle = SETTLE;
+            if batch.last && batch.events.is_empty() && self.is_on_disk(&batch.session) {
+                return;
+            }
             self.shared.alive(now());
             batch.session.alive_at = batch.session.alive_at.max(millis(now()));
-            let written = self.write(&batch);
-            let failed = written.map_err(|fault| self.teller.tell(fault)).is_err();
+            let (done, written) = self.write(&batch);
+            let put_off = matches!(written, Err(Fault::Locked(_))) && self.is_outdated(&batch);
+            if let Err(fault) = written
+                && !put_off
+            {
+                self.teller.tell(fault);
+            }
             if batch.last {
                 return;
             }
             (self.rest)();
-            if failed {
-                self.shared.give_back(batch.events);
+            if done {
+                self.on_disk = Some(batch.session);
+                continue;
+            }
+            self.shared.give_back(batch.events);
+            if !put_off {
                 self.shared.rest(RETRY);
             }
         }
     }
 
-    fn write(&mut self, batch: &Batch) -> Result<(), Fault> {
-        let path = file::path(self.place.data_dir.as_deref())?;
+    /// Whether nothing has changed since, but that we live.
+    fn is_on_disk(&self, session: &Session) -> bool {
+        let alive_at = session.alive_at;
+        self.on_disk.as_ref().is_some_and(|known| Session { alive_at, ..known.clone() } == *session)
+    }
+
+    /// Whether more is told of the end by now than in this batch: that must not wait for it.
+    fn is_outdated(&self, batch: &Batch) -> bool {
+        self.shared.ending() != told_end(batch)
+    }
+
+    /// Writes a batch. Whether it is on disk, in the file or beside it, and what went wrong.
+    fn write(&mut self, batch: &Batch) -> (bool, Result<(), Fault>) {
+        let path = match file::path(self.place.data_dir.as_deref()) {
+            Ok(path) => path,
+            Err(fault) => return (false, Err(fault)),
+        };
+        let ends = Ends::beside(&path);
+        let told = told_end(batch);
+        let ending = told.0;
+        // Whoever ends may not live to see its turn.
+        let put = if ending {
+            file::prepare(&path).ok().and_then(|()| ends.put(batch, self.put).ok())
+        } else {
+            None
+        };
+        if put.is_some() {
+            self.put += 1;
+            self.teller.settled.store(true, Ordering::Relaxed);
+        }
         // The end must not wait for what can be done by the next one.
-        let is_due = self.until_forget == 0 && !batch.last;
+        let is_due = self.until_forget == 0 && !ending;
         let (now, keep) = (millis(now()), self.place.keep);
         let mut tidied = Ok(());
-        let pauses = if batch.last { Pauses::TO_END } else { Pauses::TO_WRITE };
-        file::write(&path, pauses, &mut |fault| self.teller.tell(fault), |db| {
-            write::batch(db, batch)?;
+        let mut again = false;
+        let pauses = if ending { Pauses::TO_END } else { Pauses::TO_WRITE };
+        let shared = Arc::clone(&self.shared);
+        let outdated = || shared.ending() != told;
+        let tell = &mut |fault| self.teller.tell(fault);
+        let written = file::write(&path, pauses, &outdated, tell, |db| {
+            ends.take(db)?;
+            // What was put beside the file has been taken from there, now or by somebody else before; but into no file that is
+            // begun anew.
+            if put.is_none() || replace(&mut again, true) {
+                write::batch(db, batch)?;
+            }
             if is_due {
-                tidied = match write::close_lost(db, now).and_then(|_| write::forget(db, now, keep)) {
+                tidied = match write::close_lost(db, &ends, now).and_then(|_| forget::forget(db, now, keep)) {
                     // What the batch has not touched may be damaged all the same: all of it goes to a new file.
                     Err(damage) if Fault::is_damage(&damage) => return Err(damage),
                     done => done,
                 };
             }
             Ok(())
-        })?;
-        // What fails of it is tried again a day later: the batch itself is written.
-        tidied.unwrap_or_else(|error| self.teller.tell(Fault::of(&path, error)));
-        self.until_forget = if is_due { FORGET } else { self.until_forget.saturating_sub(1) };
-        Ok(())
+        });
+        match &written {
+            Ok(()) => {
+                // What fails of it is tried again a day later: the batch itself is written.
+                tidied.unwrap_or_else(|error| self.teller.tell(Fault::of(&path, error)));
+                self.until_forget = if is_due { FORGET } else { self.until_forget.saturating_sub(1) };
+                (true, written)
+            }
+            // Whoever has the lock next writes it down.
+            Err(Fault::Locked(_) | Fault::Full(_)) => (put.is_some(), written),
+            Err(_) => {
+                if let Some(file) = &put {
+                    ends.remove(file);
+                }
+                (false, written)
+            }
+        }
     }
+}
+
+/// How much a batch tells of the end, in the order of [`Shared::ending`].
+fn told_end(batch: &Batch) -> (bool, bool, bool) {
+    (batch.session.close_reason.is_some(), batch.session.closed_at.is_some(), batch.last)
 }
 
 /// Wall-clock time since the Unix epoch.

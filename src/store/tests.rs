@@ -1,5 +1,6 @@
 //! The store on a real disk: many writers, and everything that can be wrong with a file.
 
+use std::collections::BTreeSet;
 use std::fs::{self, Permissions};
 use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _, symlink};
 use std::path::{Path, PathBuf};
@@ -11,7 +12,9 @@ use std::time::Duration;
 use rusqlite::Connection;
 use tempfile::TempDir;
 
-use super::{FILE, Fault, Faults, Page, Place, Reader, Store, Totals, Which, begin, file, schema, write};
+use super::{
+    FILE, Fault, Faults, Page, Place, Reader, Store, Totals, Which, begin, file, lock, schema, write,
+};
 use crate::engine::io::{Exit, Gen};
 use crate::engine::note::{Note, StopCause};
 use crate::ledger::{Batch, CloseReason, Event, Kind, Ledger, Session, Shared, TokenState};
@@ -19,7 +22,6 @@ use crate::wire::{Id, Method};
 
 /// How long readers wait for writers.
 const PATIENCE: Duration = Duration::from_secs(5);
-const DAY: i64 = 24 * 60 * 60 * 1000;
 
 /// A directory of a test's own.
 struct Disk(TempDir);
@@ -66,7 +68,8 @@ impl Disk {
     }
 
     fn write<T>(&self, work: impl FnMut(&mut Connection) -> rusqlite::Result<T>) -> T {
-        file::write(&self.file(), file::Pauses::TO_WRITE, &mut |fault| panic!("{fault}"), work).unwrap()
+        let tell = &mut |fault| panic!("{fault}");
+        file::write(&self.file(), lock::Pauses::TO_WRITE, &|| false, tell, work).unwrap()
     }
 
     /// The file, open for tests that write more than once.
@@ -390,34 +393,104 @@ fn words_of_a_newer_release_hide_no_session_and_keep_nothing_from_being_written(
 }
 
 #[test]
-fn old_sessions_are_forgotten_with_their_events_and_open_ones_never() {
+fn the_file_shares_no_memory_and_is_written_also_while_others_have_it_open() {
     let disk = Disk::new();
-    let now = 200 * DAY;
-    let over = |at: i64| Session { closed_at: Some(at), ..Session::begins(id(at), at) };
-    let open = Session::begins(id(1), 1);
-    let rows = [open.clone(), over(2), over(100 * DAY), over(150 * DAY), over(190 * DAY)];
-    disk.put(&rows);
-    let mut db = disk.db();
-    for row in &rows {
-        let event = Event { session: row.id.clone(), at: 0, kind: Kind::Started, text: String::new() };
-        let batch = Batch { session: row.clone(), events: vec![event], last: false };
-        write::batch(&mut db, &batch).unwrap();
-    }
-    let left = |db: &Connection| -> (i64, i64) {
-        let count = |table: &str| {
-            db.query_row(&format!("SELECT count(*) FROM {table}"), [], |row| row.get(0)).unwrap()
-        };
-        (count("sessions"), count("events"))
+    let shm = disk.path().join(format!("{FILE}-shm"));
+    let mut session = begin(super::room::now());
+    disk.put(std::slice::from_ref(&session));
+    assert_eq!(disk.sessions(Which::Open), [session.clone()]);
+    assert!(!shm.exists(), "somebody could truncate it");
+    // Somebody who looks at it by hand, and has not closed it again.
+    let looks = Connection::open(disk.file()).unwrap();
+    let calls = |db: &Connection| {
+        db.query_row("SELECT tool_calls FROM sessions", [], |row| row.get::<_, i64>(0)).unwrap()
     };
-    write::forget(&mut db, now, Duration::from_secs(90 * 24 * 60 * 60)).unwrap();
-    assert_eq!(left(&db), (3, 3));
-    write::forget_all_but(&mut db, 0, 2).unwrap();
-    assert_eq!(left(&db), (3, 3), "the open one is older than the two that are kept");
-    write::forget_all_but(&mut db, 0, 1).unwrap();
-    assert_eq!(left(&db), (2, 2));
-    let kept: String =
-        db.query_row("SELECT id FROM sessions ORDER BY id LIMIT 1", [], |row| row.get(0)).unwrap();
-    assert_eq!(kept, open.id);
+    assert_eq!(calls(&looks), 0);
+    session.tool_calls = 7;
+    disk.put(std::slice::from_ref(&session));
+    assert_eq!(calls(&looks), 7);
+    assert_eq!(disk.sessions(Which::Open), [session.clone()]);
+    // Of those that are shared for its sake, none is missed.
+    fs::OpenOptions::new().write(true).open(&shm).unwrap().set_len(0).unwrap();
+    drop(looks);
+    assert_eq!(disk.sessions(Which::Open), [session]);
+}
+
+#[test]
+fn what_can_only_be_read_is_read_from_a_copy_that_is_private_and_goes_again() {
+    let disk = Disk::new();
+    let session = begin(super::room::now());
+    disk.put(std::slice::from_ref(&session));
+    let copy = file::copy(&disk.file()).unwrap();
+    let dir = copy.path().to_owned();
+    assert_eq!(fs::metadata(&dir).unwrap().mode() & 0o7777, 0o700);
+    fs::set_permissions(disk.file(), Permissions::from_mode(0o400)).unwrap();
+    assert_eq!(disk.sessions(Which::Open), std::slice::from_ref(&session));
+    fs::remove_file(disk.file()).unwrap();
+    let found = Reader::open(Some(&dir), PATIENCE).unwrap().page(Which::Open, None, 10).unwrap().sessions;
+    assert_eq!(found, [session], "with what was in the log only");
+    drop(copy);
+    assert!(!dir.exists());
+}
+
+#[test]
+fn those_that_end_while_another_has_the_file_have_told_their_end() {
+    let disk = Disk::new();
+    disk.put(&[]);
+    let lock = lock::Lock::take(&disk.file(), PATIENCE, lock::Pauses::TO_WRITE, &|| false).unwrap();
+    let ends = disk.path().join("sessions.ends");
+    let put = || -> usize {
+        let names = fs::read_dir(&ends).into_iter().flatten().flatten().map(|entry| entry.file_name());
+        let named = names
+            .filter_map(|name| Some(name.to_str()?.strip_suffix(".json")?.split_once('.')?.0.to_owned()));
+        named.collect::<BTreeSet<String>>().len()
+    };
+    let stores: Vec<_> = (0..40)
+        .map(|_| {
+            let (store, faults, shared) = disk.open();
+            note(&shared, &Note::Spawned { child: Gen(1), pid: 7 });
+            // Some of them wait for their turn already.
+            while shared.has_unwritten() {
+                thread::yield_now();
+            }
+            stop(&shared);
+            (store, faults)
+        })
+        .collect();
+    while put() < 40 {
+        thread::yield_now();
+    }
+    // None of them waits for its turn, as if its host had ended it.
+    let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+    for (store, mut faults) in stores {
+        assert!(runtime.block_on(store.finish(std::future::ready(()))).is_ok());
+        assert!(faults.try_next().is_none());
+    }
+    drop(lock);
+    let sessions = disk.sessions(Which::All);
+    assert_eq!(sessions.len(), 40);
+    assert!(
+        sessions.iter().all(|session| session.close_reason == Some(CloseReason::HostEof)),
+        "{sessions:?}"
+    );
+}
+
+#[test]
+fn an_end_that_was_told_and_not_written_to_the_end_is_that_end_and_not_lost() {
+    let disk = Disk::new();
+    // Of a process that is nowhere.
+    let gone = |at: i64| Session {
+        pid_started: format!("{}0", begin(super::room::now()).pid_started),
+        ..Session::begins(id(at), at)
+    };
+    let recorded = Session { alive_at: 9000, close_reason: Some(CloseReason::Signal), ..gone(1000) };
+    let beside = Session { alive_at: 9000, close_reason: Some(CloseReason::HostGone), ..gone(2000) };
+    let open = Session { alive_at: 2000, close_reason: None, ..beside.clone() };
+    disk.put(&[recorded, open, gone(3000)]);
+    let batch = Batch { session: beside, events: Vec::new(), last: false };
+    super::ends::Ends::beside(&disk.file()).put(&batch, 0).unwrap();
+    let reasons: Vec<_> = disk.sessions(Which::Closed).iter().map(|session| session.close_reason).collect();
+    assert_eq!(reasons, [Some(CloseReason::Lost), Some(CloseReason::HostGone), Some(CloseReason::Signal)]);
 }
 
 #[test]

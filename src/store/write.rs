@@ -1,15 +1,12 @@
-//! What is written: a batch, the end of sessions whose supervisors are gone, and what is forgotten.
+//! What is written: a batch, and the end of sessions whose supervisors are gone.
 
-use std::time::Duration;
+use rusqlite::{Connection, Transaction, TransactionBehavior, params};
 
-use rusqlite::{Connection, OptionalExtension as _, Transaction, TransactionBehavior, params};
-
+use super::ends::Ends;
 use super::owner::is_lost;
 use super::row::{COLUMNS, session, values};
-use crate::ledger::{Batch, CloseReason, Session};
+use crate::ledger::{Batch, CloseReason, Event, Session};
 
-/// The most sessions that are kept, whatever their age.
-const MOST_SESSIONS: i64 = 100_000;
 /// The most events of one session that are kept: a server that crashes each minute for hours.
 pub(super) const MOST_EVENTS: i64 = 500;
 
@@ -17,32 +14,38 @@ pub(super) const MOST_EVENTS: i64 = 500;
 pub(super) fn batch(db: &mut Connection, batch: &Batch) -> rusqlite::Result<()> {
     let change = Transaction::new(db, TransactionBehavior::Immediate)?;
     put(&change, &batch.session)?;
-    {
-        let mut insert =
-            change.prepare("INSERT INTO events (session, at, kind, text) VALUES (?1, ?2, ?3, ?4)")?;
-        for event in &batch.events {
-            insert.execute(params![event.session, event.at, event.kind.to_string(), event.text])?;
-        }
-    }
-    if !batch.events.is_empty() {
-        change.execute(
-            "DELETE FROM events WHERE session = ?1 AND number <= \
-             (SELECT number FROM events WHERE session = ?1 ORDER BY number DESC LIMIT 1 OFFSET ?2)",
-            params![batch.session.id, MOST_EVENTS],
-        )?;
-    }
+    events(&change, &batch.session.id, &batch.events)?;
     change.commit()
 }
 
-fn put(db: &Connection, row: &Session) -> rusqlite::Result<()> {
+/// Adds events of a session; of too many the last are kept.
+pub(super) fn events(db: &Connection, id: &str, events: &[Event]) -> rusqlite::Result<()> {
+    if events.is_empty() {
+        return Ok(());
+    }
+    let mut insert = db.prepare("INSERT INTO events (session, at, kind, text) VALUES (?1, ?2, ?3, ?4)")?;
+    for event in events {
+        insert.execute(params![event.session, event.at, event.kind.to_string(), event.text])?;
+    }
+    db.execute(
+        "DELETE FROM events WHERE session = ?1 AND number <= \
+         (SELECT number FROM events WHERE session = ?1 ORDER BY number DESC LIMIT 1 OFFSET ?2)",
+        params![id, MOST_EVENTS],
+    )?;
+    Ok(())
+}
+
+/// Writes a row, whatever was there of it.
+pub(super) fn put(db: &Connection, row: &Session) -> rusqlite::Result<()> {
     let places: Vec<String> = (1..=COLUMNS.split(',').count()).map(|number| format!("?{number}")).collect();
     let sql = format!("INSERT OR REPLACE INTO sessions ({COLUMNS}) VALUES ({})", places.join(", "));
     db.execute(&sql, values(row))?;
     Ok(())
 }
 
-/// Closes the open sessions whose supervisors are gone, at this time in milliseconds since the Unix epoch. How many.
-pub(super) fn close_lost(db: &mut Connection, now: i64) -> rusqlite::Result<usize> {
+/// Closes the open sessions whose supervisors are gone, at this time in milliseconds since the Unix epoch, with the end that
+/// they have told. How many have told none to the end.
+pub(super) fn close_lost(db: &mut Connection, ends: &Ends, now: i64) -> rusqlite::Result<usize> {
     let open: Vec<Session> = {
         let mut select =
             db.prepare(&format!("SELECT {COLUMNS} FROM sessions WHERE closed_at IS NULL ORDER BY id"))?;
@@ -53,6 +56,8 @@ pub(super) fn close_lost(db: &mut Connection, now: i64) -> rusqlite::Result<usiz
     if lost.is_empty() {
         return Ok(0);
     }
+    // Now that they are gone there is nothing of theirs that is still to come.
+    ends.take(db)?;
     let change = Transaction::new(db, TransactionBehavior::Immediate)?;
     let mut closed = 0;
     for session in lost {
@@ -64,26 +69,4 @@ pub(super) fn close_lost(db: &mut Connection, now: i64) -> rusqlite::Result<usiz
     }
     change.commit()?;
     Ok(closed)
-}
-
-/// Forgets sessions that have been over for longer than this, and the oldest of too many.
-pub(super) fn forget(db: &mut Connection, now: i64, keep: Duration) -> rusqlite::Result<()> {
-    forget_all_but(db, now.saturating_sub(crate::ledger::millis(keep)), MOST_SESSIONS)
-}
-
-pub(super) fn forget_all_but(db: &mut Connection, since: i64, most: i64) -> rusqlite::Result<()> {
-    const OLD: &str = "SELECT id FROM sessions WHERE closed_at IS NOT NULL AND (closed_at < ?1 OR id <= ?2)";
-    // Ids begin with the time.
-    let oldest = "SELECT id FROM sessions ORDER BY id DESC LIMIT 1 OFFSET ?1";
-    let too_many: Option<String> = db.query_row(oldest, [most], |row| row.get(0)).optional()?;
-    let too_many = too_many.unwrap_or_default();
-    let any: bool =
-        db.query_row(&format!("SELECT EXISTS ({OLD})"), params![since, too_many], |row| row.get(0))?;
-    if !any {
-        return Ok(());
-    }
-    let change = Transaction::new(db, TransactionBehavior::Immediate)?;
-    change.execute(&format!("DELETE FROM events WHERE session IN ({OLD})"), params![since, too_many])?;
-    change.execute(&format!("DELETE FROM sessions WHERE id IN ({OLD})"), params![since, too_many])?;
-    change.commit()
 }

@@ -278,7 +278,7 @@ fn a_record_that_cannot_be_read_is_told_and_makes_nothing_unknown_and_no_total_f
     let closed: Value = serde_json::from_str(&closed.body).expect("it is JSON");
     let id = closed["sessions"][0]["id"].as_str().expect("one is over").to_owned();
 
-    let lock = std::fs::File::open(plan.path("data")).expect("it is there");
+    let lock = std::fs::File::open(plan.path("data/sessions.lock")).expect("it is there");
     let lock = nix::fcntl::Flock::lock(lock, nix::fcntl::FlockArg::LockExclusive).map_err(|(_, error)| error);
     let lock = lock.expect("whoever writes is soon done");
     let told = health();

@@ -119,11 +119,66 @@ fn a_record_that_can_only_be_read_holds_nothing_up() {
 fn a_record_that_somebody_holds_for_ever_holds_nothing_up() {
     let plan = Plan::new();
     make_data_dir(&plan);
-    let folder = File::open(plan.path("data")).expect("it is there");
-    let lock = Flock::lock(folder, FlockArg::LockExclusive).map_err(|(_, error)| error);
+    let path = plan.path("data").join("sessions.lock");
+    let file =
+        OpenOptions::new().write(true).create_new(true).mode(0o600).open(path).expect("it can be made");
+    let lock = Flock::lock(file, FlockArg::LockExclusive).map_err(|(_, error)| error);
     let _lock = lock.expect("nobody else has it");
     let mut host = plan.start();
     calls(&mut host, "another program has it locked");
+}
+
+/// Another user can lock what all can open, and never give it back.
+#[test]
+fn a_lock_on_a_directory_that_all_can_open_keeps_nothing_from_being_recorded() {
+    let plan = Plan::new();
+    make_data_dir(&plan);
+    fs::set_permissions(plan.path("data"), Permissions::from_mode(0o755)).expect("it is ours");
+    let folder = File::open(plan.path("data")).expect("it is there");
+    let lock = Flock::lock(folder, FlockArg::LockExclusive).map_err(|(_, error)| error);
+    let _lock = lock.expect("nobody else has it");
+    let mut host = plan.clone().start();
+    host.greet();
+    assert_eq!(host.finish(), 0);
+    let found = status(&plan);
+    assert_eq!((&found["recent"][0]["close_reason"], &found["warnings"]), (&json!("host_eof"), &json!([])));
+    assert!(!host.all_stderr().contains("WARN"), "{}", host.stderr());
+}
+
+/// A file that is mapped into memory ends whoever has it there when it is truncated.
+#[test]
+fn files_of_the_record_that_somebody_truncates_end_neither_a_supervisor_nor_who_looks() {
+    use std::sync::atomic::{AtomicBool, Ordering};
+
+    let plan = Plan::new();
+    let mut host = plan.clone().start();
+    host.greet();
+    host.until("it is on disk", || !super::rows(&plan).is_empty());
+    let over = AtomicBool::new(false);
+    let shm = plan.path("data").join("sessions.db-shm");
+    std::thread::scope(|scope| {
+        scope.spawn(|| {
+            while !over.load(Ordering::Relaxed) {
+                let file = OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&shm);
+                drop(file);
+                std::thread::yield_now();
+            }
+        });
+        for generation in 1..4 {
+            slay(host.server(generation));
+            host.server(generation + 1);
+            host.ask(format!("after {generation}"), "pid", &json!({}));
+            for _ in 0..5 {
+                let (code, told, _) = crate::support::outside::ours(&plan, &["status"]);
+                assert_eq!(code, 0, "{told}");
+                assert!(!told.contains("warning: "), "{told}");
+            }
+        }
+        over.store(true, Ordering::Relaxed);
+    });
+    assert_eq!(host.finish(), 0);
+    assert!(!host.all_stderr().contains("damaged"), "{}", host.stderr());
+    assert_eq!(status(&plan)["recent"][0]["close_reason"], "host_eof");
 }
 
 /// A disk that does not answer: what opens the file waits in the system, where nothing can call it back. The system keeps
