@@ -35,11 +35,13 @@ use std::time::Duration;
 
 use tokio::sync::{mpsc, oneshot};
 
+use self::ends::Ends;
 pub use self::fault::Fault;
 pub use self::owner::{Owner, is_lost, runs_here};
 pub use self::read::{Page, Reader, Totals, Which};
 use self::room::Room;
-use crate::ledger::{Session, Shared};
+use crate::ledger::{Batch, Session, Shared};
+use crate::threads;
 
 /// Where the sessions are, and for how long.
 #[derive(Clone, Debug)]
@@ -70,6 +72,8 @@ pub fn begin(wall: Duration) -> Session {
 #[derive(Debug)]
 pub struct Store {
     shared: Arc<Shared>,
+    /// Where the ends are. `None` where there is no place for anything.
+    path: Option<PathBuf>,
     /// Whether anything has gone wrong, which was told, or the end is beside the file.
     settled: Arc<AtomicBool>,
     /// Resolves, with an error, when the thread has ended.
@@ -102,8 +106,9 @@ impl Store {
         let (tell, told) = mpsc::unbounded_channel();
         let (end, ended) = oneshot::channel();
         let settled = Arc::default();
+        let path = file::path(place.data_dir.as_deref()).ok();
         Room::new(place, Arc::clone(&shared), tell, Arc::clone(&settled), rest).start(end);
-        (Self { shared, settled, ended }, Faults(told))
+        (Self { shared, path, settled, ended }, Faults(told))
     }
 
     /// Writes what is not yet written, and waits for that until `late` resolves.
@@ -113,12 +118,31 @@ impl Store {
     /// goes on for as long as the process lives.
     pub async fn finish(mut self, late: impl Future<Output = ()>) -> Result<(), Fault> {
         self.shared.end();
+        if !self.settled.load(Ordering::Relaxed) {
+            self.put_end();
+        }
         tokio::select! {
             biased;
             // The thread never sends: that its end of the channel is gone says that it has ended.
             _ = &mut self.ended => Ok(()),
             () = late => if self.settled.load(Ordering::Relaxed) { Ok(()) } else { Err(Fault::Late) },
         }
+    }
+}
+
+impl Store {
+    /// Puts the end beside the file, on another thread: the one that writes may be in the middle of something that takes long.
+    /// Of the events, which are still that one's, nothing is put there.
+    fn put_end(&self) {
+        let Some(path) = self.path.clone() else { return };
+        let (settled, (session, ..)) = (Arc::clone(&self.settled), self.shared.look());
+        // Without a thread it is as late as it is.
+        let _ = threads::start("end", threads::SMALL, move || {
+            let end = Batch { session, events: Vec::new(), last: true };
+            if file::prepare(&path).is_ok() && Ends::beside(&path).put(&end, Ends::LAST).is_ok() {
+                settled.store(true, Ordering::Relaxed);
+            }
+        });
     }
 }
 

@@ -42,6 +42,9 @@ pub(super) struct Ends {
 }
 
 impl Ends {
+    /// The last number that a batch of a session has.
+    pub(super) const LAST: u32 = 999_999;
+
     /// Those beside the file of this path.
     pub(super) fn beside(path: &Path) -> Self {
         Self { dir: path.with_file_name(DIR), leave: false }

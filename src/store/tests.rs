@@ -476,6 +476,36 @@ fn those_that_end_while_another_has_the_file_have_told_their_end() {
 }
 
 #[test]
+fn one_that_ends_while_it_waits_in_the_middle_of_a_batch_has_told_its_end() {
+    let disk = Disk::new();
+    disk.put(&[]);
+    let locker = Connection::open(disk.file()).unwrap();
+    locker.execute_batch("BEGIN EXCLUSIVE").unwrap();
+    let (store, mut faults, shared) = disk.open();
+    note(&shared, &Note::Spawned { child: Gen(1), pid: 7 });
+    // It has the lock, and the library waits for the other one.
+    while lock::Lock::to_look(&disk.file(), Duration::ZERO).is_ok() {
+        thread::yield_now();
+    }
+    stop(&shared);
+    let ends = disk.path().join("sessions.ends");
+    let late = async {
+        let is_put = |entry: fs::DirEntry| entry.path().extension().is_some_and(|end| end == "json");
+        while !fs::read_dir(&ends).into_iter().flatten().flatten().any(is_put) {
+            thread::yield_now();
+        }
+    };
+    let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+    // That it was put there is known a moment later.
+    let finished = runtime.block_on(store.finish(late));
+    assert!(matches!(finished, Ok(()) | Err(Fault::Late)), "{finished:?}");
+    assert!(faults.try_next().is_none());
+    drop(locker);
+    let [session] = &disk.sessions(Which::All)[..] else { panic!("one session") };
+    assert_eq!((session.close_reason, session.is_open()), (Some(CloseReason::HostEof), false));
+}
+
+#[test]
 fn an_end_that_was_told_and_not_written_to_the_end_is_that_end_and_not_lost() {
     let disk = Disk::new();
     // Of a process that is nowhere.
