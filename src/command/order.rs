@@ -174,7 +174,8 @@ pub(super) fn short_id(id: &str) -> &str {
 
 /// What was done, as a line.
 fn told(session: &Session, done: Done, took: Duration) -> String {
-    let (name, took) = (report::line(&session.name), format!("{:.1} s", took.as_secs_f64()));
+    let digits = if took < Duration::from_secs(1) { 2 } else { 1 };
+    let (name, took) = (report::line(&session.name), format!("{:.digits$} s", took.as_secs_f64()));
     match done {
         Done::Serves(pid) => format!("{name} serves again after {took}, as process {pid}\n"),
         Done::Runs(pid) => {

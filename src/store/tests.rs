@@ -441,9 +441,9 @@ fn those_that_end_while_another_has_the_file_have_told_their_end() {
     let ends = disk.path().join("sessions.ends");
     let put = || -> usize {
         let names = fs::read_dir(&ends).into_iter().flatten().flatten().map(|entry| entry.file_name());
-        let named = names
+        let sessions = names
             .filter_map(|name| Some(name.to_str()?.strip_suffix(".json")?.split_once('.')?.0.to_owned()));
-        named.collect::<BTreeSet<String>>().len()
+        sessions.collect::<BTreeSet<String>>().len()
     };
     let stores: Vec<_> = (0..40)
         .map(|_| {
