@@ -22,7 +22,7 @@ pub struct Check {
     /// Check this server; what starts with a dash after its first word is the server's own
     #[arg(
         value_name = "CMD",
-        required = true,
+        required_unless_present = "list_rules",
         trailing_var_arg = true,
         num_args = 1..,
         value_hint = ValueHint::CommandWithArguments
@@ -54,9 +54,30 @@ pub struct Check {
     #[arg(long, value_name = "FORMAT", default_value = "text")]
     pub format: Format,
 
+    // The report goes there besides, whatever is printed. `None`: not written in this form.
+    /// Write the report to this file too, as JSON
+    #[arg(long, value_name = "FILE", value_parser = PathBufValueParser::new().try_map(value::full_path))]
+    pub json: Option<PathBuf>,
+
+    /// Write the report to this file too, as JUnit XML
+    #[arg(long, value_name = "FILE", value_parser = PathBufValueParser::new().try_map(value::full_path))]
+    pub junit: Option<PathBuf>,
+
+    /// Write the report to this file too, as SARIF
+    #[arg(long, value_name = "FILE", value_parser = PathBufValueParser::new().try_map(value::full_path))]
+    pub sarif: Option<PathBuf>,
+
     /// Wait this long for the server's greeting, and for each answer
     #[arg(long, value_name = "DURATION", default_value = "60s", value_parser = value::duration)]
     pub timeout: Duration,
+
+    /// End the whole check after this long, and report what it was still at work on
+    #[arg(long, value_name = "DURATION", default_value = "10m", value_parser = value::duration)]
+    pub max_time: Duration,
+
+    /// List the rules, and check nothing
+    #[arg(long)]
+    pub list_rules: bool,
 }
 
 /// From when on a check fails.

@@ -12,12 +12,15 @@
 
 mod arguments;
 mod baseline;
+mod deadline;
 mod drill;
 mod facts;
 mod judge;
 mod lines;
 mod listing;
 mod look;
+mod nearly;
+mod output;
 mod peer;
 mod rule;
 mod schema;
@@ -25,29 +28,30 @@ mod secrets;
 mod seen;
 mod show;
 
+use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::ffi::OsString;
 use std::fs;
-use std::io::{self, IsTerminal as _, Write as _};
-use std::os::unix::fs::PermissionsExt as _;
+use std::io::{self, IsTerminal as _};
 use std::path::Path;
+use std::rc::Rc;
 
 use tempfile::TempDir;
 use tokio::signal::unix::{SignalKind, signal};
 
 use self::baseline::Baseline;
-use self::judge::{judge, passed_over};
+use self::judge::{Unlooked, judge, unlooked};
 use self::look::look;
 use self::peer::Start;
-use self::rule::{Finding, Severity};
+use self::rule::{CHECK_UNFINISHED, Finding, Severity};
 use self::seen::{Kind, Seen};
 use self::show::{Report, show};
 use super::failure::Failure;
 use super::name::name;
 use crate::child::Guardian;
-use crate::cli::check::{Check, FailOn};
+use crate::cli::check::{Check, FailOn, Format};
 use crate::mask::Mask;
-use crate::{exit_code, report};
+use crate::{exit_code, report, threads};
 
 pub(crate) use self::rule::RULES;
 
@@ -65,31 +69,15 @@ pub fn check(options: &Check, guardian: Option<Guardian>) -> i32 {
 }
 
 fn run(options: &Check, guardian: Option<&Guardian>) -> Result<i32, Failure> {
-    for rule in &options.allow {
-        if rule::named(rule).is_none() {
-            return Err(Failure::usage(
-                format!("there is no rule {rule:?}"),
-                "`mcp-supervise man | man -l -` lists the rules",
-            ));
-        }
+    if options.list_rules {
+        return list_rules(options.format);
     }
-    if options.command.first().is_none_or(|program| program.is_empty()) {
-        return Err(Failure::usage(
-            "the server's command starts with an empty word",
-            "name the server's program",
-        ));
-    }
-    if options.timeout.is_zero() {
-        return Err(Failure::usage("--timeout 0 leaves no time for an answer", "write it as 60s"));
-    }
-    // Before anything is started: nobody wants to wait for this.
-    let before = options.baseline.as_deref().filter(|_| !options.write_baseline).map(read).transpose()?;
-    let calls = calls(options)?;
+    let wanted = Wanted::of(options)?;
     let folder = folder()?;
     let words: Vec<String> = options.command.iter().map(|word| word.to_string_lossy().into_owned()).collect();
     let environment: Vec<_> = std::env::vars_os().collect();
     let variables = environment.iter().map(|(name, value)| (name.as_os_str(), value.as_os_str()));
-    let arguments: Vec<_> = calls.iter().map(|(_, arguments)| arguments.clone()).collect();
+    let arguments: Vec<_> = wanted.calls.iter().map(|(_, arguments)| arguments.clone()).collect();
     let mask = secrets::mask(variables, &words, &arguments);
     let start = Start {
         argv: options.command.clone(),
@@ -97,42 +85,220 @@ fn run(options: &Check, guardian: Option<&Guardian>) -> Result<i32, Failure> {
         guardian,
         patience: options.timeout,
         mask: mask.clone(),
+        stays: Rc::default(),
     };
+    let telling = Telling { options: options.clone(), before: wanted.before, words, mask };
     let runtime =
         tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(Failure::start)?;
-    let seen = runtime.block_on(async {
+    runtime.block_on(async {
+        // In this order: a signal that comes as the server starts is heard.
         tokio::select! {
-            // In this order: a signal that comes as the server starts is heard.
             biased;
             // The servers are left to the guardian, which ends them.
-            code = interrupted() => Err(code),
-            seen = look(&start, &calls, folder.path(), progress) => Ok(seen),
-        }
-    });
-    drop(folder);
-    let seen = match seen {
-        Ok(seen) => seen,
-        Err(signal) => {
-            return Err(Failure {
+            signal = interrupted() => Err(Failure {
                 code: exit_code::SIGNAL + signal,
                 message: "the check was interrupted".to_owned(),
                 hint: None,
-            });
+            }),
+            code = look_and_tell(&start, &wanted.calls, folder.path(), telling) => code,
         }
-    };
-    let report = report(options, &seen, before.as_ref(), &words, &mask);
-    let text = show(&report, options.format).map_err(|error| Failure::unexpected(format!("{error:#}")))?;
-    report::text(text).map_err(|error| Failure::unexpected(format!("failed to write to stdout: {error}")))?;
-    if report.started
-        && let Some(path) = options.baseline.as_deref().filter(|_| options.write_baseline)
-    {
-        write(path, &seen)?;
-    }
-    Ok(match (report.started, report.is_sound()) {
-        (false, _) => exit_code::NOT_STARTED,
-        (true, false) => exit_code::NOT_SOUND,
-        (true, true) => exit_code::DONE,
     })
+}
+
+/// What the options ask for, once it is known to make sense. Before anything is started: nobody wants to wait for this.
+struct Wanted {
+    /// `None` if nothing is compared.
+    before: Option<Baseline>,
+    calls: Vec<look::Call>,
+}
+
+impl Wanted {
+    fn of(options: &Check) -> Result<Self, Failure> {
+        for rule in &options.allow {
+            if rule::named(rule).is_none() {
+                return Err(Failure::usage(
+                    format!("there is no rule {rule:?}"),
+                    "`mcp-supervise check --list-rules` lists them",
+                ));
+            }
+        }
+        if options.command.first().is_none_or(|program| program.is_empty()) {
+            return Err(Failure::usage(
+                "the server's command starts with an empty word",
+                "name the server's program",
+            ));
+        }
+        for (name, time, form) in
+            [("--timeout", options.timeout, "60s"), ("--max-time", options.max_time, "10m")]
+        {
+            if time.is_zero() {
+                return Err(Failure::usage(
+                    format!("{name} 0 leaves no time for an answer"),
+                    format!("write it as {form}"),
+                ));
+            }
+        }
+        writable(options)?;
+        let before = options.baseline.as_deref().filter(|_| !options.write_baseline).map(read).transpose()?;
+        Ok(Self { before, calls: calls(options)? })
+    }
+}
+
+/// Whether what is to be written can be, and is not one file.
+fn writable(options: &Check) -> Result<(), Failure> {
+    let mut names: Vec<&Path> = Vec::new();
+    for (option, path, _) in reports(options) {
+        if let Some((why, hint)) = output::refusal(path) {
+            return Err(Failure::usage(format!("{option} {}: {why}", path.display()), hint));
+        }
+        if names.contains(&path) || options.baseline.as_deref() == Some(path) {
+            let message = format!("{option} {}: another option names the same file", path.display());
+            return Err(Failure::usage(message, "give each its own file"));
+        }
+        names.push(path);
+    }
+    if let Some(path) = options.baseline.as_deref().filter(|_| options.write_baseline)
+        && let Some((why, hint)) = output::refusal(path)
+    {
+        return Err(Failure { hint: Some(hint.to_owned()), ..not_written(path, &why) });
+    }
+    Ok(())
+}
+
+/// The reports that are written to files: by which option, where, and in which form.
+fn reports(options: &Check) -> impl Iterator<Item = (&'static str, &Path, Format)> {
+    let all = [
+        ("--json", &options.json, Format::Json),
+        ("--junit", &options.junit, Format::Junit),
+        ("--sarif", &options.sarif, Format::Sarif),
+    ];
+    all.into_iter().filter_map(|(option, path, format)| Some((option, path.as_deref()?, format)))
+}
+
+/// Looks at the server for as long as it may, and tells what it came to. The exit code.
+async fn look_and_tell(
+    start: &Start<'_>,
+    calls: &[look::Call],
+    folder: &Path,
+    telling: Telling,
+) -> Result<i32, Failure> {
+    let now = RefCell::new(String::new());
+    let tell = |what: &str| {
+        what.clone_into(&mut now.borrow_mut());
+        progress(what);
+    };
+    let limit = telling.options.max_time;
+    let looked = tokio::time::timeout(limit, async {
+        let seen = look(start, calls, folder, tell).await;
+        let telling = telling.clone();
+        // Judging is work too whose length the server decides.
+        threads::blocking(move || (telling.judged(&seen), seen)).await
+    });
+    let (report, seen) = match looked.await {
+        Ok(Ok((report, seen))) => (report, Some(seen)),
+        Ok(Err(error)) => return Err(Failure::start(error)),
+        Err(_) => (telling.unfinished(&now.borrow()), None),
+    };
+    // A reader of stdout that does not read must not keep signals from being heard either.
+    threads::blocking(move || telling.tell(&report, seen.as_ref())).await.map_err(Failure::start)?
+}
+
+/// What is needed to tell what was seen.
+#[derive(Clone)]
+struct Telling {
+    options: Check,
+    before: Option<Baseline>,
+    words: Vec<String>,
+    mask: Mask,
+}
+
+impl Telling {
+    fn judged(&self, seen: &Seen) -> Report {
+        let wanted = judge::Wanted {
+            calls: !self.options.call.is_empty(),
+            baseline: match (&self.before, self.options.write_baseline) {
+                (Some(_), _) => None,
+                (None, true) => Some("--write-baseline writes it anew"),
+                (None, false) => Some("no --baseline"),
+            },
+        };
+        let name = facts::name(seen);
+        let findings = judge(seen, self.before.as_ref());
+        self.report(name, facts::facts(seen), findings, unlooked(seen, wanted), seen.greeted())
+    }
+
+    /// Of a check whose time was over.
+    fn unfinished(&self, now: &str) -> Report {
+        let seen = format!("after {} s it was still at work on {now}", self.options.max_time.as_secs_f64());
+        let findings = vec![Finding::new(&CHECK_UNFINISHED, seen)];
+        self.report(None, Vec::new(), findings, Unlooked::everything("--max-time was over"), true)
+    }
+
+    fn report(
+        &self,
+        name_of_its_own: Option<String>,
+        facts: Vec<(&'static str, String)>,
+        mut findings: Vec<Finding>,
+        unlooked: Unlooked,
+        started: bool,
+    ) -> Report {
+        let options = &self.options;
+        let found = findings.len();
+        findings.retain(|finding| !options.allow.iter().any(|rule| rule == finding.rule.name));
+        let allowed = found - findings.len();
+        // What others say can be as long as they like.
+        let masked = |text: String| limited(&self.mask.apply(&text));
+        let findings = findings.into_iter().map(|finding| Finding {
+            subject: finding.subject.map(masked),
+            seen: masked(finding.seen),
+            ..finding
+        });
+        Report {
+            name: masked(name_of_its_own.unwrap_or_else(|| name(&options.command))),
+            command: self.mask.command(&self.words),
+            file: self.words.iter().find_map(|word| script(word)),
+            facts: facts.into_iter().map(|(label, fact)| (label, masked(fact))).collect(),
+            findings: at_most(MOST_OF_A_RULE, findings),
+            allowed,
+            unlooked,
+            fail_on: match options.fail_on {
+                FailOn::Error => Severity::Error,
+                FailOn::Warning => Severity::Warning,
+            },
+            started,
+        }
+    }
+
+    /// Prints the report, and writes what is to be written. The exit code.
+    fn tell(&self, report: &Report, seen: Option<&Seen>) -> Result<i32, Failure> {
+        let shown = |format| show(report, format).map_err(|error| Failure::unexpected(format!("{error:#}")));
+        // The files first: whoever reads stdout may stop.
+        for (option, path, format) in reports(&self.options) {
+            output::write(path, &shown(format)?).map_err(|error| {
+                Failure::unexpected(format!("{option} {} was not written: {error}", path.display()))
+            })?;
+        }
+        report::text(shown(self.options.format)?)
+            .map_err(|error| Failure::unexpected(format!("failed to write to stdout: {error}")))?;
+        if report.started
+            && let Some(seen) = seen
+            && let Some(path) = self.options.baseline.as_deref().filter(|_| self.options.write_baseline)
+        {
+            write(path, seen)?;
+        }
+        Ok(match (report.started, report.is_sound()) {
+            (false, _) => exit_code::NOT_STARTED,
+            (true, false) => exit_code::NOT_SOUND,
+            (true, true) => exit_code::DONE,
+        })
+    }
+}
+
+fn list_rules(format: Format) -> Result<i32, Failure> {
+    let text = show::rules(format)
+        .map_err(|why| Failure::usage(why, "--list-rules knows --format text and --format json"))?;
+    report::text(text).map_err(|error| Failure::unexpected(format!("failed to write to stdout: {error}")))?;
+    Ok(exit_code::DONE)
 }
 
 /// For the socket of the crash drill.
@@ -203,63 +369,22 @@ fn read(path: &Path) -> Result<Baseline, Failure> {
 
 /// All of it or nothing. What was there stays if the server does not tell all that it offers.
 fn write(path: &Path, seen: &Seen) -> Result<(), Failure> {
-    let failure = |what: String| Failure {
-        code: exit_code::NO_BASELINE,
-        message: format!("the baseline {} was not written: {what}", path.display()),
-        hint: None,
-    };
     let broken =
         seen.main.listings.iter().find(|listing| listing.fault.is_some() && listing.kind != Kind::Templates);
     if let Some(listing) = broken {
-        return Err(failure(format!("{} could not be read to its end", listing.kind.method())));
+        return Err(not_written(path, &format!("{} could not be read to its end", listing.kind.method())));
     }
-    // A link stays one.
-    let path = fs::canonicalize(path).unwrap_or_else(|_| path.to_owned());
-    let place = path.parent().filter(|place| !place.as_os_str().is_empty()).unwrap_or(Path::new("."));
-    let readable = fs::Permissions::from_mode(0o666);
-    let written = tempfile::Builder::new().prefix(".baseline-").permissions(readable).tempfile_in(place);
-    let written = written.and_then(|mut file| {
-        file.write_all(Baseline::of(&seen.main).text().as_bytes())?;
-        file.persist(&path).map_err(|error| error.error)
-    });
-    written.map_err(|error| failure(error.to_string()))?;
+    output::write(path, &Baseline::of(&seen.main).text())
+        .map_err(|error| not_written(path, &error.to_string()))?;
     report::remark(format_args!("{} was written: look at it, and commit it", path.display()));
     Ok(())
 }
 
-fn report(options: &Check, seen: &Seen, before: Option<&Baseline>, words: &[String], mask: &Mask) -> Report {
-    let mut findings = judge(seen, before);
-    let found = findings.len();
-    findings.retain(|finding| !options.allow.iter().any(|rule| rule == finding.rule.name));
-    let allowed = found - findings.len();
-    // What others say can be as long as they like.
-    let masked = |text: String| limited(&mask.apply(&text));
-    let findings = findings.into_iter().map(|finding| Finding {
-        subject: finding.subject.map(masked),
-        seen: masked(finding.seen),
-        ..finding
-    });
-    Report {
-        name: masked(facts::name(seen).unwrap_or_else(|| name(&options.command))),
-        command: mask.command(words),
-        file: words.iter().find_map(|word| script(word)),
-        facts: facts::facts(seen).into_iter().map(|(label, fact)| (label, masked(fact))).collect(),
-        findings: at_most(MOST_OF_A_RULE, findings),
-        allowed,
-        passed_over: passed_over(
-            seen,
-            !options.call.is_empty(),
-            match (before, options.write_baseline) {
-                (Some(_), _) => None,
-                (None, true) => Some("--write-baseline writes it anew"),
-                (None, false) => Some("no --baseline"),
-            },
-        ),
-        fail_on: match options.fail_on {
-            FailOn::Error => Severity::Error,
-            FailOn::Warning => Severity::Warning,
-        },
-        started: seen.greeted(),
+fn not_written(path: &Path, why: &str) -> Failure {
+    Failure {
+        code: exit_code::NO_BASELINE,
+        message: format!("the baseline {} was not written: {why}", path.display()),
+        hint: None,
     }
 }
 

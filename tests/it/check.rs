@@ -2,8 +2,10 @@
 
 #![expect(clippy::disallowed_methods, reason = "a test starts the program as a person would")]
 
+mod anew;
 mod forms;
 mod planted;
+mod signals;
 mod workflow;
 
 use std::ffi::OsStr;
@@ -51,13 +53,31 @@ fn check(options: &[&str], server: &[impl AsRef<OsStr>]) -> Checked {
 }
 
 fn check_in(folder: &Path, options: &[&str], server: &[impl AsRef<OsStr>]) -> Checked {
+    let mut command = program();
+    command.arg("check").args(options).arg("--").args(server).current_dir(folder);
+    done(command)
+}
+
+/// Runs the program with these words.
+fn run(words: &[&str]) -> Checked {
+    let mut command = program();
+    command.args(words);
+    done(command)
+}
+
+/// The program, without settings of the person that runs the tests.
+fn program() -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_mcp-supervise"));
     for (name, _) in
         std::env::vars_os().filter(|(name, _)| name.to_string_lossy().starts_with("MCP_SUPERVISE_"))
     {
         command.env_remove(name);
     }
-    command.arg("check").args(options).arg("--").args(server).current_dir(folder).stdin(Stdio::null());
+    command.stdin(Stdio::null());
+    command
+}
+
+fn done(mut command: Command) -> Checked {
     let output = command.output().expect("the program was built for this test");
     Checked {
         code: output.status.code().expect("no signal ended it"),
@@ -143,6 +163,11 @@ fn what_cannot_be_understood_is_told_with_a_hint_and_nothing_is_started() {
         (&["--fail-on", "never"], "invalid value"),
         (&["--timeout", "soon"], "write it as"),
         (&["--timeout", "0"], "leaves no time"),
+        (&["--max-time", "0"], "leaves no time"),
+        (&["--junit", "/no/such/folder/junit.xml"], "No such file"),
+        (&["--sarif", "/dev/null"], "is no file"),
+        (&["--json", "report", "--sarif", "report"], "another option names the same file"),
+        (&["--json", "report", "--baseline", "report", "--write-baseline"], "another option names the same"),
     ] {
         let done = check(options, &sound(&["--pid-file", pids]));
         assert_eq!((done.code, &*done.stdout), (2, ""), "{options:?}: {}", done.stderr);

@@ -30,7 +30,13 @@ pub(super) async fn drill(start: &Start<'_>, folder: &Path, era: Era, kinds: &[K
         Ok(argv) => argv,
         Err(error) => return failed(format!("it could not be tried: {error}")),
     };
-    let start = Start { argv, env: start.env.clone(), mask: start.mask.clone(), ..*start };
+    let start = Start {
+        argv,
+        env: start.env.clone(),
+        mask: start.mask.clone(),
+        stays: std::rc::Rc::clone(&start.stays),
+        ..*start
+    };
     let mut peer = match Peer::start(&start, era) {
         Ok(peer) => peer,
         Err(why) => return failed(why),

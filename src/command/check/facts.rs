@@ -30,8 +30,12 @@ pub(super) fn facts(seen: &Seen) -> Vec<(&'static str, String)> {
         .collect();
     facts.push(("offers", if offers.is_empty() { "no lists".to_owned() } else { offers.join(", ") }));
     let endings: Vec<&Ending> = seen.lives().filter_map(|life| life.ending.as_ref()).collect();
-    let slowest =
-        |way: Way| endings.iter().filter(|it| it.asked == way).filter_map(|it| it.took).max().map(time);
+    // If one of them was late, a time of the others says nothing.
+    let slowest = |way: Way| {
+        let times: Option<Vec<Duration>> =
+            endings.iter().filter(|it| it.asked == way).map(|it| it.took.filter(|_| it.in_time())).collect();
+        times?.into_iter().max().map(time)
+    };
     let leaves: Vec<String> = [(Way::EndOfInput, "the end of its input"), (Way::Term, "SIGTERM")]
         .into_iter()
         .filter_map(|(way, words)| Some(format!("{} after {words}", slowest(way)?)))

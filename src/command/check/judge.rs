@@ -6,14 +6,17 @@ mod leaving;
 mod lists;
 mod requests;
 mod schemas;
+mod shape;
 mod start;
 mod stdout;
 #[cfg(test)]
 mod tests;
+mod unlooked;
 
 pub(super) use self::start::starts;
+pub(super) use self::unlooked::Wanted;
 use super::baseline::Baseline;
-use super::rule::{Finding, Part};
+use super::rule::{Finding, Part, RULES, Rule};
 use super::seen::{Answer, Death, Seen};
 
 /// What is found, by part, and within that in the order in which it was seen.
@@ -24,7 +27,7 @@ pub(super) fn judge(seen: &Seen, baseline: Option<&Baseline>) -> Vec<Finding> {
         findings.extend(requests::judge(seen));
         findings.extend(lists::judge(&seen.main));
         findings.extend(schemas::judge(&seen.main));
-        findings.extend(calls::judge(&seen.main));
+        findings.extend(calls::judge(seen));
         findings.extend(leaving::judge(seen));
         findings.extend(leaving::judge_crash(seen));
         findings.extend(baseline.map(|baseline| drift::judge(&seen.main, baseline)).unwrap_or_default());
@@ -33,26 +36,33 @@ pub(super) fn judge(seen: &Seen, baseline: Option<&Baseline>) -> Vec<Finding> {
     findings
 }
 
-/// Parts that could not be looked at, or that nobody has asked for, and why, as a clause.
-pub(super) fn passed_over(
-    seen: &Seen,
-    calls: bool,
-    baseline: Option<&'static str>,
-) -> Vec<(Part, &'static str)> {
-    let greeted = seen.greeted();
-    let why = |part: Part| match part {
-        Part::Start | Part::Stdout => None,
-        Part::Calls if !calls => Some("no --call"),
-        Part::Baseline if baseline.is_some() => baseline,
-        Part::Requests
-        | Part::Lists
-        | Part::Schemas
-        | Part::Calls
-        | Part::Leaving
-        | Part::Crash
-        | Part::Baseline => (!greeted).then_some("the server was not greeted"),
-    };
-    Part::ALL.into_iter().filter_map(|part| Some((part, why(part)?))).collect()
+/// What could not be looked at, or what nobody has asked for.
+#[derive(Debug)]
+pub(super) struct Unlooked {
+    /// Whole parts, and why, as a clause.
+    pub(super) parts: Vec<(Part, &'static str)>,
+    /// All rules, those of such parts included.
+    pub(super) rules: Vec<(&'static Rule, &'static str)>,
+}
+
+impl Unlooked {
+    /// All of it, for one reason.
+    pub(super) fn everything(why: &'static str) -> Self {
+        Self {
+            parts: Part::ALL.into_iter().map(|part| (part, why)).collect(),
+            rules: RULES.iter().map(|rule| (*rule, why)).collect(),
+        }
+    }
+}
+
+/// What nobody has looked at.
+pub(super) fn unlooked(seen: &Seen, wanted: Wanted) -> Unlooked {
+    let parts = Part::ALL.into_iter();
+    let rules = RULES.iter().copied();
+    Unlooked {
+        parts: parts.filter_map(|part| Some((part, unlooked::part(seen, part, wanted)?))).collect(),
+        rules: rules.filter_map(|rule| Some((rule, unlooked::rule(seen, rule, wanted)?))).collect(),
+    }
 }
 
 /// What is wrong with an answer that is no result, as a clause. `None` for a result.

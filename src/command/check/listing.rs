@@ -18,26 +18,25 @@ pub(super) async fn lists(peer: &mut Peer, kinds: &[Kind]) -> Vec<Listing> {
 }
 
 async fn list(peer: &mut Peer, kind: Kind) -> Listing {
-    let mut listing = Listing { kind, entries: Vec::new(), first: Value::Null, fault: None };
+    let mut listing = Listing { kind, entries: Vec::new(), pages: Vec::new(), fault: None };
     let mut cursors: Vec<Value> = Vec::new();
     for page in 1.. {
         let params = cursors.last().map_or_else(|| json!({}), |cursor| json!({ "cursor": cursor }));
-        let result = match peer.ask(kind.method(), params).await {
+        let mut result = match peer.ask(kind.method(), params).await {
             Answer::Result { value, .. } => value,
             other @ (Answer::Error { .. } | Answer::Silence(_) | Answer::Gone(_) | Answer::NotStarted(_)) => {
                 listing.fault = Some(ListFault::Failed(page, other));
                 break;
             }
         };
-        let Some(entries) = result[kind.member()].as_array() else {
+        let members = result.as_object_mut();
+        let Some(Value::Array(entries)) = members.and_then(|members| members.remove(kind.member())) else {
             listing.fault = Some(ListFault::NoEntries(page));
             break;
         };
-        listing.entries.extend(entries.iter().cloned());
+        listing.entries.extend(entries);
         let cursor = result["nextCursor"].clone();
-        if page == 1 {
-            listing.first = result;
-        }
+        listing.pages.push(result);
         // Clients take an empty one for none too.
         if cursor.is_null() || cursor == "" {
             break;

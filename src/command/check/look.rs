@@ -7,6 +7,8 @@
 //! | 3, 4 | at the same time | whether two can run; SIGTERM, and the end of input with nothing done |
 //! | 5, 6 | under the real supervisor | a crash |
 //!
+//! Where a question ends the first process, another goes on with the next, so that nothing that a person asked for is lost.
+//!
 //! A server that only knows the new way is asked in the new way throughout.
 
 use std::path::Path;
@@ -19,6 +21,7 @@ use super::drill;
 use super::listing::lists;
 use super::peer::{LEGACY, Peer, Start};
 use super::seen::{Answer, Era, Kind, Life, Question, Seen, Way};
+use crate::threads;
 
 /// A server that leaves as many requests in a row unanswered is not asked any more.
 const MOST_SILENCES: usize = 3;
@@ -26,6 +29,13 @@ const MOST_SILENCES: usize = 3;
 const WRONG_CALLS: usize = 3;
 /// Ids that clients use: a text, one that looks like a number, one with what JSON escapes, the largest that is exact in a float.
 const IDS: [&str; 4] = [r#""check""#, r#""7""#, r#""\u00e9\"\\ id""#, "9007199254740991"];
+
+/// How many processes go on with what is to be asked, besides those that calls need.
+const MOST_AGAIN: usize = 8;
+/// When as many processes have ended at their first question, they end by themselves.
+const MOST_AT_ONCE: usize = 2;
+/// What comes after the last result is heard for this long.
+const AFTERWARDS: Duration = Duration::from_millis(300);
 
 /// What hosts send at times.
 const STRAYS: [(&str, &str); 3] = [
@@ -52,19 +62,19 @@ pub(super) type Call = (String, Value);
 /// Looks at the server that `start` starts. `calls` are made too. `folder` is an empty one. `tell` hears what is looked at now.
 pub(super) async fn look(start: &Start<'_>, calls: &[Call], folder: &Path, tell: impl Fn(&str)) -> Seen {
     tell("its start, its lists, its answers");
-    let main = ask_everything(start, Era::Legacy, calls).await;
+    let (main, again) = ask_everything(start, Era::Legacy, calls).await;
     if matches!(main.opening, Answer::NotStarted(_)) {
-        return Seen { main, other: None, pair: Vec::new(), drill: None };
+        return Seen { main, again, other: None, pair: Vec::new(), drill: None };
     }
     tell("the revision of 2026-07-28");
     let greeted = main.greeting().is_some();
     let modern = probe(start, greeted).await;
-    let (main, other) = if !greeted && modern.greeting().is_some() {
+    let ((main, again), other) = if !greeted && modern.greeting().is_some() {
         (ask_everything(start, Era::Modern, calls).await, main)
     } else {
-        (main, modern)
+        ((main, again), modern)
     };
-    let mut seen = Seen { main, other: Some(other), pair: Vec::new(), drill: None };
+    let mut seen = Seen { main, again, other: Some(other), pair: Vec::new(), drill: None };
     if seen.greeted() {
         tell("two at once, and how they leave");
         seen.pair = pair(start, seen.main.era).await;
@@ -75,105 +85,214 @@ pub(super) async fn look(start: &Start<'_>, calls: &[Call], folder: &Path, tell:
     seen
 }
 
-async fn ask_everything(start: &Start<'_>, era: Era, calls: &[Call]) -> Life {
+/// The process in which it was greeted and listed, and those that went on with the questions.
+async fn ask_everything(start: &Start<'_>, era: Era, calls: &[Call]) -> (Life, Vec<Life>) {
+    let mut again = Vec::new();
     let mut peer = match Peer::start(start, era) {
         Ok(peer) => peer,
-        Err(why) => return Life::opened(era, Answer::NotStarted(why)),
+        Err(why) => return (Life::opened(era, Answer::NotStarted(why)), again),
     };
     let opening = peer.open(LEGACY).await;
     let mut life = Life::opened(era, opening);
-    if let Some(greeting) = life.greeting() {
-        let kinds = offered(greeting);
-        life.listings = lists(&mut peer, &kinds).await;
-        life.asked = question(&mut peer, life.entries(Kind::Tools).unwrap_or_default(), &kinds, calls).await;
-        let made =
-            life.asked.iter().filter(|(question, _)| matches!(question, Question::Call { .. })).count();
-        life.asked.extend(calls.iter().skip(made).map(|(tool, arguments)| {
-            let why =
-                Answer::NotStarted("it was not made: the server was gone, or silent, before".to_owned());
-            (Question::Call { tool: tool.clone(), arguments: arguments.clone() }, why)
-        }));
+    let Some(greeting) = life.greeting() else {
+        // One that keeps its answers in a buffer writes them when it ends.
+        let silent = matches!(life.opening, Answer::Silence(_));
+        return (left(life, peer, if silent { Way::EndOfInput } else { Way::Unasked }).await, again);
+    };
+    let kinds = offered(greeting);
+    life.listings = lists(&mut peer, &kinds).await;
+    let tools = life.entries(Kind::Tools).unwrap_or_default();
+    let mut plan = Plan::new(tools, &kinds, calls).await;
+    plan.go(&mut peer, &mut life.asked).await;
+    let life = left(life, peer, Way::EndOfInput).await;
+    while plan.goes_on(again.len()) {
+        let Ok(mut peer) = Peer::start(start, era) else { break };
+        let mut life = Life::opened(era, peer.open(LEGACY).await);
+        let is_greeted = life.greeting().is_some();
+        if is_greeted {
+            plan.go(&mut peer, &mut life.asked).await;
+        }
+        again.push(left(life, peer, if is_greeted { Way::EndOfInput } else { Way::Unasked }).await);
+        // One that ends by itself would be started for ever.
+        if again.last().is_none_or(|life| life.asked.is_empty()) {
+            break;
+        }
     }
-    let way = if life.greeting().is_some() { Way::EndOfInput } else { Way::Unasked };
+    let mut life = life;
+    life.asked.extend(plan.calls_not_made());
+    (life, again)
+}
+
+async fn left(life: Life, peer: Peer, way: Way) -> Life {
     let (output, ending) = peer.leave(way).await;
     Life { output, ending: Some(ending), ..life }
 }
 
-/// What the greeting promises lists of.
+/// What the greeting promises lists of. A capability of a wrong type is promised all the same.
 fn offered(greeting: &Value) -> Vec<Kind> {
+    let is_promised = |promise: &Value| !matches!(promise, Value::Null | Value::Bool(false));
     let capabilities = &greeting["capabilities"];
     Kind::ALL
         .into_iter()
-        .filter(|kind| capabilities.get(kind.capability()).is_some_and(Value::is_object))
+        .filter(|kind| capabilities.get(kind.capability()).is_some_and(is_promised))
         .collect()
 }
 
-/// Everything that is asked of a server besides its lists, until it is gone.
-async fn question(
-    peer: &mut Peer,
-    tools: &[Value],
-    kinds: &[Kind],
-    calls: &[Call],
-) -> Vec<(Question, Answer)> {
-    let mut asked = Vec::new();
-    let mut silent = 0;
-    macro_rules! ask {
-        ($question:expr, $answer:expr) => {{
-            let answer = $answer;
-            silent = if matches!(answer, Answer::Silence(_)) { silent + 1 } else { 0 };
-            let gone = matches!(answer, Answer::Gone(_));
-            asked.push(($question, answer));
-            if gone || silent == MOST_SILENCES {
-                return asked;
+/// Something to ask.
+#[derive(Clone, Debug)]
+enum Probe {
+    Ping,
+    UnknownMethod,
+    NoTool,
+    UnknownTool,
+    Arguments(String, Value),
+    Id(&'static str),
+    Call(Call),
+    Stray(&'static str, &'static str),
+    Junk(&'static str, &'static [u8]),
+}
+
+/// Everything that is still to be asked of a server besides its lists.
+#[derive(Debug)]
+struct Plan {
+    /// The last comes first.
+    probes: Vec<Probe>,
+    /// What can be listed, and so asked for instead of a `ping` that is not answered.
+    kinds: Vec<Kind>,
+    /// What is asked to see whether it is there. `None` for `ping`.
+    pings: Option<&'static str>,
+    /// It has left so many unanswered that it is not asked any more, but for what a person wants.
+    given_up: bool,
+    /// How many processes have ended at the first question, whichever it was.
+    ended_at_once: usize,
+}
+
+impl Plan {
+    async fn new(tools: &[Value], kinds: &[Kind], calls: &[Call]) -> Self {
+        let mut probes = vec![Probe::Ping, Probe::UnknownMethod];
+        if kinds.contains(&Kind::Tools) {
+            probes.extend([Probe::NoTool, Probe::UnknownTool]);
+            // A schema of others can take long, and signals are heard meanwhile.
+            let (tools, named) = (tools.to_vec(), calls.to_vec());
+            let wrong = move || {
+                let named: Vec<&str> = named.iter().map(|(tool, _)| &**tool).collect();
+                arguments::wrong(&tools, &named, WRONG_CALLS)
+            };
+            let wrong = threads::blocking(wrong).await.unwrap_or_default();
+            probes.extend(wrong.into_iter().map(|(tool, arguments)| Probe::Arguments(tool, arguments)));
+        }
+        probes.extend(IDS.map(Probe::Id));
+        probes.extend(calls.iter().cloned().map(Probe::Call));
+        probes.extend(STRAYS.map(|(what, line)| Probe::Stray(what, line)));
+        probes.extend(JUNK.map(|(what, line)| Probe::Junk(what, line)));
+        probes.reverse();
+        Self { probes, kinds: kinds.to_vec(), pings: None, given_up: false, ended_at_once: 0 }
+    }
+
+    /// Whether another process is to be started, after so many.
+    fn goes_on(&mut self, processes: usize) -> bool {
+        if self.given_up || processes >= MOST_AGAIN {
+            self.probes.retain(|probe| matches!(probe, Probe::Call(_)));
+        }
+        !self.probes.is_empty()
+    }
+
+    fn calls_not_made(self) -> impl Iterator<Item = (Question, Answer)> {
+        self.probes.into_iter().rev().filter_map(|probe| match probe {
+            Probe::Call((tool, arguments)) => {
+                let why = "it was not made: the server was gone, or silent, before";
+                Some((Question::Call { tool, arguments }, Answer::NotStarted(why.to_owned())))
             }
-        }};
+            Probe::Ping
+            | Probe::UnknownMethod
+            | Probe::NoTool
+            | Probe::UnknownTool
+            | Probe::Arguments(..)
+            | Probe::Id(_)
+            | Probe::Stray(..)
+            | Probe::Junk(..) => None,
+        })
     }
-    if peer.has_ended() {
-        return asked;
-    }
-    ask!(Question::Ping, peer.ping().await);
-    let mut pings = true;
-    if matches!(asked.last(), Some((_, Answer::Silence(_)))) {
-        match kinds.first() {
-            Some(kind) => peer.ping_by(kind.method()),
-            None => pings = false,
+
+    /// Asks this process until it is gone, or leaves too many unanswered.
+    async fn go(&mut self, peer: &mut Peer, asked: &mut Vec<(Question, Answer)>) {
+        let mut silent = 0;
+        if let Some(method) = self.pings {
+            peer.ping_by(method);
+        }
+        let mut called = false;
+        while !peer.has_ended()
+            && let Some(probe) = self.probes.pop()
+        {
+            called |= matches!(probe, Probe::Call(_));
+            let (question, answer) = ask(peer, probe.clone()).await;
+            let (is_gone, is_silent) =
+                (matches!(answer, Answer::Gone(_)), matches!(answer, Answer::Silence(_)));
+            asked.push((question, answer));
+            silent = if is_silent { silent + 1 } else { 0 };
+            if is_gone {
+                let at_once = asked.len() == 1 && !matches!(probe, Probe::Call(_));
+                self.ended_at_once += usize::from(at_once);
+                self.given_up |= self.ended_at_once == MOST_AT_ONCE;
+                // Once is enough to know that it does not survive that.
+                self.probes.retain(|other| !is_like(other, &probe));
+                return;
+            }
+            if is_silent && matches!(probe, Probe::Ping) {
+                match self.kinds.first() {
+                    Some(kind) => {
+                        self.pings = Some(kind.method());
+                        peer.ping_by(kind.method());
+                    }
+                    // Nothing shows whether it is there.
+                    None => self
+                        .probes
+                        .retain(|probe| !matches!(probe, Probe::Id(_) | Probe::Stray(..) | Probe::Junk(..))),
+                }
+            }
+            if silent == MOST_SILENCES {
+                self.given_up = true;
+                return;
+            }
+        }
+        if called {
+            peer.listen(AFTERWARDS).await;
         }
     }
-    ask!(Question::UnknownMethod, peer.ask("mcp-supervise/unknown", json!({})).await);
-    if kinds.contains(&Kind::Tools) {
-        ask!(Question::NoTool, peer.ask("tools/call", json!({})).await);
-        let nobody = json!({"name": "mcp-supervise-unknown-tool", "arguments": {}});
-        ask!(Question::UnknownTool, peer.ask("tools/call", nobody).await);
-        let called: Vec<&str> = calls.iter().map(|(tool, _)| &**tool).collect();
-        for (tool, arguments) in arguments::wrong(tools, &called, WRONG_CALLS) {
-            let params = json!({"name": tool, "arguments": arguments});
-            let answer = peer.ask("tools/call", params).await;
-            ask!(Question::Arguments { tool, arguments }, answer);
+}
+
+/// Whether one shows what the other does.
+fn is_like(probe: &Probe, other: &Probe) -> bool {
+    !matches!(probe, Probe::Call(_)) && std::mem::discriminant(probe) == std::mem::discriminant(other)
+}
+
+async fn ask(peer: &mut Peer, probe: Probe) -> (Question, Answer) {
+    match probe {
+        Probe::Ping => (Question::Ping, peer.ping().await),
+        Probe::UnknownMethod => (Question::UnknownMethod, peer.ask("mcp-supervise/unknown", json!({})).await),
+        Probe::NoTool => (Question::NoTool, peer.ask("tools/call", json!({})).await),
+        Probe::UnknownTool => {
+            let nobody = json!({"name": "mcp-supervise-unknown-tool", "arguments": {}});
+            (Question::UnknownTool, peer.ask("tools/call", nobody).await)
+        }
+        Probe::Arguments(tool, arguments) => {
+            let answer = peer.ask("tools/call", json!({"name": tool, "arguments": arguments})).await;
+            (Question::Arguments { tool, arguments }, answer)
+        }
+        Probe::Id(id) => (Question::Id(id), peer.ping_as(id).await),
+        Probe::Call((tool, arguments)) => {
+            let answer = peer.call(&tool, &arguments).await;
+            (Question::Call { tool, arguments }, answer)
+        }
+        Probe::Stray(what, line) => {
+            peer.tell(line);
+            (Question::Stray(what), peer.ping().await)
+        }
+        Probe::Junk(what, line) => {
+            peer.tell(line);
+            (Question::Junk(what), peer.ping().await)
         }
     }
-    for id in IDS.into_iter().filter(|_| pings) {
-        let before = (peer.output.unasked.count, peer.output.twice.count);
-        let answer = peer.ping_as(id).await;
-        // What came instead belongs to this question; a number that was used before is among it.
-        let mut got = peer.output.unasked.take_from(before.0);
-        if matches!(answer, Answer::Silence(_)) {
-            got.extend(peer.output.twice.take_from(before.1));
-        }
-        ask!(Question::Id { sent: id.to_owned(), got }, answer);
-    }
-    for (tool, arguments) in calls {
-        let answer = peer.ask("tools/call", json!({"name": tool, "arguments": arguments})).await;
-        ask!(Question::Call { tool: tool.clone(), arguments: arguments.clone() }, answer);
-    }
-    for (what, line) in STRAYS.into_iter().filter(|_| pings) {
-        peer.tell(line);
-        ask!(Question::Stray(what), peer.ping().await);
-    }
-    for (what, line) in JUNK.into_iter().filter(|_| pings) {
-        peer.tell(line);
-        ask!(Question::Junk(what), peer.ping().await);
-    }
-    asked
 }
 
 /// Speaks to it as clients of the new revision do first, and, where it refuses that, as they go on.

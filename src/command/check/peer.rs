@@ -1,30 +1,35 @@
 //! One process, as a host has it: starts it, asks it, hears it, and sees it leave.
 //!
-//! Hears whatever comes on stdout and writes down what should not have come. Decides nothing about it.
+//! Hears whatever comes on stdout and writes down what should not have come (`hear`). Decides nothing about it.
 
+mod hear;
+
+use std::cell::Cell;
 use std::collections::{BTreeMap, BTreeSet};
 use std::ffi::OsString;
+use std::rc::Rc;
 use std::time::Duration;
 
 use bytes::BytesMut;
 use serde_json::{Value, json};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::time::{Instant, sleep, sleep_until};
-use tokio_util::codec::Decoder as _;
 
-use super::lines::{excerpt, nothing_but_a_null_id, read};
-use super::seen::{Answer, Death, Ending, Era, Output, Way};
+use super::nearly::Pieces;
+use super::seen::{Answer, Death, Ending, Era, Output, Tally, Way};
 use crate::child::{Guardian, Left, Process, Spec, Tail, end, left_of, spawn};
 use crate::engine::io::{Exit, GroupSignal};
 use crate::mask::Mask;
 use crate::stream::{Sink, Source};
-use crate::wire::{Frame, Id, Line, LineCodec, Message, Notification, Parsed, Response, salvage};
+use crate::wire::{Id, LineCodec};
 
 /// The newest revision of each era.
 pub(super) const LEGACY: &str = "2025-11-25";
 pub(super) const MODERN: &str = "2026-07-28";
-/// How long hosts wait after each step of their ladder. What a process has started has as long to follow it.
-const HOSTS_WAIT: Duration = Duration::from_secs(2);
+/// How long hosts wait after each step of their ladder.
+const HOSTS_WAIT: Duration = Ending::HOSTS_WAIT;
+/// How long what a process has started may take to follow it: as long as servers save, and longer.
+const FOLLOWING: Duration = Duration::from_secs(10);
 /// What was written before the end is read for this long after it.
 const DRAIN: Duration = Duration::from_millis(150);
 /// Between two looks at that.
@@ -49,6 +54,8 @@ pub(super) struct Start<'s> {
     pub(super) patience: Duration,
     /// What is shown of it is shown in pieces, and a piece of a secret is not known for one.
     pub(super) mask: Mask,
+    /// Whether something has stayed behind already, for as long as that is waited for. It is not waited for so long again.
+    pub(super) stays: Rc<Cell<bool>>,
 }
 
 /// A running process.
@@ -70,7 +77,11 @@ pub(super) struct Peer {
     ended: Option<Instant>,
     /// When the end of its stdout was seen.
     closed: Option<Instant>,
+    stays: Rc<Cell<bool>>,
     codec: LineCodec,
+    /// Lines that may belong to a message over several, and how they count if they do not.
+    pieces: Pieces,
+    held: Tally,
     heard: BytesMut,
     errors: BytesMut,
     tail: Tail,
@@ -83,6 +94,12 @@ pub(super) struct Peer {
     asked: BTreeSet<Id>,
     answers: BTreeMap<Id, Value>,
     answered: BTreeSet<Id>,
+    /// Those that progress was asked for.
+    tracked: BTreeSet<Id>,
+    /// An answer that fits no request, as its id and what it says, which came since the last request.
+    instead: Option<(String, Value, Instant)>,
+    /// Its input has ended.
+    closing: bool,
     greeted: bool,
     pub(super) output: Output,
 }
@@ -110,7 +127,10 @@ impl Peer {
             exit: None,
             ended: None,
             closed: None,
+            stays: Rc::clone(&start.stays),
             codec: LineCodec::new(MAX_LINE),
+            pieces: Pieces::default(),
+            held: Tally::default(),
             heard: BytesMut::new(),
             errors: BytesMut::new(),
             tail: Tail::default(),
@@ -120,6 +140,9 @@ impl Peer {
             asked: BTreeSet::new(),
             answers: BTreeMap::new(),
             answered: BTreeSet::new(),
+            tracked: BTreeSet::new(),
+            instead: None,
+            closing: false,
             greeted: false,
             output: Output::default(),
         })
@@ -173,6 +196,22 @@ impl Peer {
         self.answer(&id, Instant::now(), self.patience).await
     }
 
+    /// Calls a tool, with progress wanted, as hosts do, and waits for its answer.
+    pub(super) async fn call(&mut self, tool: &str, arguments: &Value) -> Answer {
+        let id = self.next();
+        let token: Value = serde_json::from_str(&id.to_json()).unwrap_or_default();
+        let params = json!({"name": tool, "arguments": arguments, "_meta": {"progressToken": token}});
+        self.tracked.insert(id.clone());
+        self.send(&id, "tools/call", params);
+        self.answer(&id, Instant::now(), self.patience).await
+    }
+
+    /// Hears for this long what comes unasked.
+    pub(super) async fn listen(&mut self, time: Duration) {
+        let until = Instant::now() + time;
+        while matches!(self.step(until).await, Step::Heard) {}
+    }
+
     /// The answer to what clients of the new revision begin with. It is waited for as long as they do.
     pub(super) async fn probe_opening(&mut self, patience: Duration) -> Answer {
         let id = self.next();
@@ -213,11 +252,10 @@ impl Peer {
 
     fn send(&mut self, id: &Id, method: &str, mut params: Value) {
         if self.era == Era::Modern {
-            params["_meta"] = json!({
-                "io.modelcontextprotocol/protocolVersion": MODERN,
-                "io.modelcontextprotocol/clientInfo": client(),
-                "io.modelcontextprotocol/clientCapabilities": {},
-            });
+            let meta = &mut params["_meta"];
+            meta["io.modelcontextprotocol/protocolVersion"] = MODERN.into();
+            meta["io.modelcontextprotocol/clientInfo"] = client();
+            meta["io.modelcontextprotocol/clientCapabilities"] = json!({});
         }
         let method = Value::from(method);
         self.tell(format!(
@@ -229,23 +267,33 @@ impl Peer {
 
     async fn answer(&mut self, id: &Id, began: Instant, patience: Duration) -> Answer {
         let until = began + patience;
+        let before = (self.output.unasked.count, self.output.twice.count);
+        self.instead = None;
         loop {
-            if let Some(mut answer) = self.answers.remove(id) {
-                let after = began.elapsed();
-                return match answer.get_mut("error") {
-                    None => Answer::Result { value: answer["result"].take(), after },
-                    Some(error) => Answer::Error {
-                        code: error["code"].as_i64(),
-                        message: error["message"].as_str().unwrap_or_default().to_owned(),
-                    },
-                };
+            if let Some(answer) = self.answers.remove(id) {
+                return outcome(answer, began.elapsed());
             }
             // One that has closed its stdout answers no more, and may be about to end.
             let closing = self.closed.map(|closed| closed + HOSTS_WAIT);
-            match self.step(closing.map_or(until, |closing| closing.min(until))).await {
+            let instead = self.instead.as_ref().map(|(_, _, came)| *came + HOSTS_WAIT);
+            let until = [closing, instead].into_iter().flatten().fold(until, Instant::min);
+            match self.step(until).await {
                 Step::Heard => {}
-                Step::Late if closing.is_some() => return Answer::Gone(self.death()),
-                Step::Late => return Answer::Silence(patience),
+                Step::Late => {
+                    if let Some((got, answer, _)) = self.instead.take() {
+                        // It belongs to this request; a number that was used before is among such ids.
+                        self.output.unasked.take_from(before.0);
+                        self.output.twice.take_from(before.1);
+                        self.output.renamed.add(|| format!("{}, and one to {got} did", id.to_json()));
+                        self.answered.insert(id.clone());
+                        self.greeted |= answer.get("result").is_some();
+                        return outcome(answer, began.elapsed());
+                    }
+                    if closing.is_some() {
+                        return Answer::Gone(self.death());
+                    }
+                    return Answer::Silence(patience);
+                }
                 // The last of it may have been the answer.
                 Step::Ended if self.answers.contains_key(id) => {}
                 Step::Ended => return Answer::Gone(self.death()),
@@ -308,112 +356,6 @@ impl Peer {
         Step::Heard
     }
 
-    fn take_all(&mut self) {
-        while let Ok(Some(line)) = self.codec.decode(&mut self.heard) {
-            self.take(line);
-        }
-    }
-
-    /// What is left at the end of stdout is a line without an end.
-    fn finish(&mut self) {
-        if let Ok(Some(line)) = self.codec.decode_eof(&mut self.heard) {
-            let start = match &line {
-                Line::Whole(bytes) => excerpt(&self.mask, bytes),
-                Line::Oversize(ends) => excerpt(&self.mask, &ends.head),
-            };
-            self.output.unfinished = Some(start);
-        }
-    }
-
-    fn take(&mut self, line: Line) {
-        let bytes = match line {
-            Line::Whole(bytes) => bytes,
-            Line::Oversize(ends) => {
-                self.output.longest = self.output.longest.max(ends.len);
-                self.output.noise.add(|| excerpt(&self.mask, &ends.head));
-                return;
-            }
-        };
-        self.output.longest = self.output.longest.max(bytes.len() as u64 - 1);
-        self.output.crlf += usize::from(bytes.ends_with(b"\r\n"));
-        self.output.bom |= bytes.starts_with("\u{feff}".as_bytes());
-        let frame = Frame::read(bytes);
-        match &frame.parsed {
-            Parsed::One(message)
-                if !matches!(
-                    message,
-                    Message::Notification(Notification { null_id: true, .. })
-                        | Message::Response(Response { has_odd_id: true, .. })
-                ) =>
-            {
-                self.hear(message, &frame.bytes);
-            }
-            Parsed::Batch(elements) if elements.iter().all(|element| element.message.is_err()) => {
-                self.output.noise.add(|| excerpt(&self.mask, &frame.bytes));
-            }
-            Parsed::Batch(elements) => {
-                self.output.batches.add(|| excerpt(&self.mask, &frame.bytes));
-                for element in elements {
-                    if let Ok(message) = &element.message {
-                        self.hear(message, &frame.bytes[element.range.clone()]);
-                    }
-                }
-            }
-            Parsed::One(_) | Parsed::Malformed(_) => {
-                let null_id = nothing_but_a_null_id(&frame.bytes);
-                if null_id {
-                    self.output.null_ids += 1;
-                } else {
-                    self.output.noise.add(|| excerpt(&self.mask, &frame.bytes));
-                }
-                // A host loses a message that is glued behind noise. What it was is asked for all the same, so that there is
-                // one finding and not one for each answer.
-                for found in salvage(&frame.bytes, false) {
-                    self.hear(&found.message, &found.bytes);
-                }
-            }
-        }
-    }
-
-    fn hear(&mut self, message: &Message, bytes: &[u8]) {
-        match message {
-            Message::Response(response) => {
-                let Some(id) = &response.id else { return };
-                if self.answered.contains(id) {
-                    self.output.twice.add(|| id.to_json());
-                } else if !self.asked.contains(id) {
-                    self.output.unasked.add(|| id.to_json());
-                } else {
-                    // What comes after it, in the same write too, comes after the greeting.
-                    self.greeted |= !response.is_error;
-                    self.answered.insert(id.clone());
-                    self.answers.insert(id.clone(), read(bytes));
-                }
-            }
-            Message::Request(request) => {
-                let method = request.method.to_string();
-                let id = request.id.to_json();
-                if method == "ping" {
-                    self.reply(&format!(r#"{{"jsonrpc":"2.0","id":{id},"result":{{}}}}"#));
-                    return;
-                }
-                if self.greeted {
-                    self.output.asks.add(|| method);
-                } else {
-                    self.output.early.add(|| method);
-                }
-                let error = r#"{"code":-32601,"message":"this client offers no such thing"}"#;
-                self.reply(&format!(r#"{{"jsonrpc":"2.0","id":{id},"error":{error}}}"#));
-            }
-            Message::Notification(notification) => {
-                let method = notification.method.to_string();
-                if !self.greeted && method != "notifications/message" {
-                    self.output.early.add(|| method);
-                }
-            }
-        }
-    }
-
     /// Has it leave in this way, as hosts do, and sees to it that nothing of it is there afterwards.
     pub(super) async fn leave(mut self, way: Way) -> (Output, Ending) {
         let ended_before = self.has_ended();
@@ -423,6 +365,7 @@ impl Peer {
             Way::EndOfInput if !ended_before => {
                 self.write_out().await;
                 self.stdin = None;
+                self.closing = true;
                 took = self.gone_within(HOSTS_WAIT).await.then(|| began.elapsed());
                 if took.is_none() {
                     let _ = self.process.terminate_leader();
@@ -437,12 +380,13 @@ impl Peer {
         }
         let asked = if ended_before { Way::Unasked } else { way };
         let left_by_itself = self.has_ended();
-        let mut left = Vec::new();
+        let (mut left, mut rest) = (Vec::new(), None);
         if left_by_itself {
             // A host has closed its side by then: what `npx` has started, and does not pass SIGTERM on to, sees that.
             self.stdin = None;
             self.drain().await;
             left = self.left_behind().await;
+            rest = (left.is_empty() && asked != Way::Unasked).then(|| began.elapsed());
         }
         let _ = self.process.signal(GroupSignal::Kill);
         if !left_by_itself {
@@ -450,8 +394,9 @@ impl Peer {
             self.gone_within(HOSTS_WAIT).await;
             self.drain().await;
         }
+        self.let_go();
         self.process.forget(false);
-        (self.output, Ending { asked, took, obeyed_term, left })
+        (self.output, Ending { asked, took, obeyed_term, rest, left })
     }
 
     /// Gives it what was still to be written, if it reads.
@@ -480,7 +425,8 @@ impl Peer {
     }
 
     async fn left_behind(&self) -> Vec<String> {
-        let until = Instant::now() + HOSTS_WAIT;
+        let patience = if self.stays.get() { HOSTS_WAIT } else { FOLLOWING };
+        let until = Instant::now() + patience;
         loop {
             let left = left_of(self.process.pid(), self.process.group(), (MARK, &self.mark));
             if left.is_empty() || Instant::now() >= until {
@@ -488,11 +434,24 @@ impl Peer {
                     Some(pid) => format!("{} ({pid})", it.name),
                     None => "a process of its group".to_owned(),
                 };
+                self.stays.set(self.stays.get() || !left.is_empty());
                 end(&left);
                 return left.iter().map(told).collect();
             }
             sleep(LOOK).await;
         }
+    }
+}
+
+/// What an answer comes to. One with both is a result to clients that take it at all.
+fn outcome(mut answer: Value, after: Duration) -> Answer {
+    if answer.get("error").is_none_or(Value::is_null) || !answer["result"].is_null() {
+        return Answer::Result { value: answer["result"].take(), after };
+    }
+    let error = &answer["error"];
+    Answer::Error {
+        code: error["code"].as_i64(),
+        message: error["message"].as_str().unwrap_or_default().to_owned(),
     }
 }
 

@@ -136,7 +136,7 @@ rules! {
     GREETING_INVALID "greeting-invalid" Error Start
     "The greeting has all that the protocol wants"
     "The SDKs validate the greeting, and close the connection if a member is missing or of another type."
-    "It needs protocolVersion, capabilities, and serverInfo with name and version."
+    "It needs protocolVersion, capabilities, and serverInfo with name and version; write {} for an empty object and not [], and leave out what is absent instead of writing null."
 
     PROBE_UNANSWERED "probe-unanswered" Warning Start
     "A server that does not know server/discover says so"
@@ -153,10 +153,35 @@ rules! {
     "Clients of that revision refuse results without resultType, and lists without ttlMs and cacheScope."
     "Add the members, or do not list the revision in supportedVersions."
 
+    CHECK_UNFINISHED "check-unfinished" Error Start
+    "The check comes to its end within `--max-time`"
+    "What was not looked at is not known to be sound."
+    "Have the server answer faster, or give the check more time with --max-time."
+
     STDOUT_NOISE "stdout-noise" Error Stdout
     "stdout has MCP messages and nothing else"
     "Claude Desktop shows an error for each such line; older Claude Code drops the server at the first."
     "Print to stderr: console.error, print(..., file=sys.stderr), logging to stderr."
+
+    STDOUT_FRAMES "stdout-frames" Error Stdout
+    "Messages have no header, and stand on lines of their own"
+    "Frames with Content-Length are those of language servers (LSP); no MCP host reads them."
+    "Write each message as one line with a line feed behind it and no header, and read messages likewise."
+
+    STDOUT_SPREAD "stdout-spread" Error Stdout
+    "Each message stands on one line"
+    "Hosts read line by line: of a message over several lines they read none."
+    "Write JSON without indentation (no pretty printing), and line breaks in texts as \\n."
+
+    STDOUT_ENCODING "stdout-encoding" Error Stdout
+    "stdout is UTF-8"
+    "The protocol wants UTF-8; in UTF-16 and other encodings hosts read no message, or damaged texts."
+    "Set the encoding of stdout to UTF-8 (PYTHONIOENCODING=utf-8, [Console]::OutputEncoding), or write bytes."
+
+    STDOUT_BUFFERED "stdout-buffered" Error Stdout
+    "Messages are flushed as soon as they are written"
+    "Hosts keep the input open: what stays in a buffer until the server ends is never seen."
+    "Flush stdout after each message (flush=True, fflush, setvbuf, Flush)."
 
     STDOUT_BOM "stdout-bom" Error Stdout
     "stdout does not begin with a byte order mark"
@@ -187,6 +212,16 @@ rules! {
     "Nothing but logs and pings comes before the greeting"
     "Clients may drop what comes before they have greeted."
     "Wait for notifications/initialized."
+
+    MESSAGE_INVALID "message-invalid" Error Stdout
+    "Messages have the members that JSON-RPC has, each of its type"
+    "The SDKs validate each message, and lose one that has other members, or null in the place of nothing."
+    "Leave out what is absent, add no members of your own, and write no number that JSON does not have."
+
+    TEXT_SURROGATE "text-surrogate" Error Stdout
+    "Texts are whole Unicode, without halves of surrogate pairs"
+    "The SDKs of Python and Rust refuse the whole message, and APIs of models the whole chat."
+    "Cut texts between characters and not within one, and replace half a surrogate pair by U+FFFD."
 
     METHOD_UNKNOWN "method-unknown" Error Requests
     "A request with an unknown method is answered with an error"
@@ -219,9 +254,9 @@ rules! {
     "Answer with isError and a text that says what is wrong, or with -32602."
 
     TOOL_UNKNOWN "tool-unknown" Warning Requests
-    "A call of a tool that is not there is refused with isError or -32602"
+    "A call of a tool that is not there is refused with isError, -32602 or -32601"
     "A host with an old list of tools must learn that the tool is gone."
-    "Answer with -32602."
+    "Answer with -32602; hosts take -32601 and isError for it too."
 
     ID_CHANGED "id-changed" Error Requests
     "An answer has the id of its request, of the same type"
@@ -237,6 +272,16 @@ rules! {
     "A request is answered once"
     "The second answer is an error in every host's log, or the answer to a later request."
     "Answer once."
+
+    ANSWER_BOTH "answer-both" Error Requests
+    "An answer has a result or an error, and not both, not even as null"
+    "The SDK of TypeScript refuses it, and hosts on it wait for ever."
+    "Leave error out of a result, and result out of an error."
+
+    PROGRESS_LATE "progress-late" Error Requests
+    "Progress is told of requests that run, and of no others"
+    "Claude Code and Cursor close the connection on progress of a request that is answered, or is not theirs."
+    "Tell no progress after the result, and only with the progressToken of the request."
 
     ANSWER_NULL_ID "answer-null-id" Warning Requests
     "No answer has the id null"
@@ -266,7 +311,7 @@ rules! {
     LIST_INVALID "list-invalid" Error Lists
     "The lists have all that the protocol wants"
     "The SDKs validate a list as a whole: one wrong entry, and all tools are gone."
-    "Each tool needs a name and an inputSchema of type object, each prompt a name, each resource a uri and a name."
+    "Each tool needs a name and an inputSchema of type object, each prompt a name, each resource a uri and a name; leave out what is absent instead of writing null."
 
     LIST_ENDLESS "list-endless" Error Lists
     "The pages of a list come to an end"
@@ -328,6 +373,11 @@ rules! {
     "Who checks arguments against it may never be done."
     "Have fewer parts refer to each other."
 
+    SCHEMA_DEEP "schema-deep" Warning Schemas
+    "A schema is nested no deeper than this check looks"
+    "The limit is this program's own: the schema can be valid, and was not validated."
+    "Move inner parts into $defs if you want them to be looked at."
+
     SCHEMA_REFERENCE "schema-reference" Error Schemas
     "Schemas refer to nothing outside themselves"
     "Hosts fetch nothing: the tool is refused, or its arguments are not checked."
@@ -379,7 +429,7 @@ rules! {
     "Answer with structuredContent, and correct it or the schema."
 
     LEAVE_EOF "leave-eof" Warning Leaving
-    "The server leaves within 2 s after the end of its input"
+    "The server leaves within 2 s after the end of its input, with all that it has started"
     "Hosts then send SIGTERM, and work that is under way is lost."
     "End when stdin ends, and do not let timers or sockets keep the process."
 
@@ -391,7 +441,7 @@ rules! {
     LEAVE_PROCESSES "leave-processes" Error Leaving
     "The server leaves no process behind"
     "They pile up, one for each start of each host; people count hundreds."
-    "End what was started, and forward SIGTERM to it."
+    "End what was started, and forward SIGTERM to it; 10 s are waited for it."
 
     CRASH_RECOVERY "crash-recovery" Error Crash
     "After a crash the server can be started again"

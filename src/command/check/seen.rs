@@ -19,6 +19,8 @@ pub(super) enum Era {
 pub(super) struct Seen {
     /// The life in which most was asked.
     pub(super) main: Life,
+    /// Processes that went on with what was to be asked after one had ended, or was silent, before its time.
+    pub(super) again: Vec<Life>,
     /// The other way in which it was spoken to first. `None` if the first way was tried alone.
     pub(super) other: Option<Life>,
     /// Two that ran at the same time. Empty if there was nothing to greet.
@@ -28,9 +30,14 @@ pub(super) struct Seen {
 }
 
 impl Seen {
+    /// The processes in which most was asked.
+    pub(super) fn questioned(&self) -> impl Iterator<Item = &Life> {
+        [&self.main].into_iter().chain(&self.again)
+    }
+
     /// All processes that ran without a supervisor.
     pub(super) fn lives(&self) -> impl Iterator<Item = &Life> {
-        [&self.main].into_iter().chain(&self.other).chain(&self.pair)
+        self.questioned().chain(&self.other).chain(&self.pair)
     }
 
     /// Whether there is a server at all.
@@ -180,8 +187,8 @@ impl Kind {
 pub(super) struct Listing {
     pub(super) kind: Kind,
     pub(super) entries: Vec<Value>,
-    /// The first page's result; `Null` if there is none.
-    pub(super) first: Value,
+    /// The results of its pages, without the entries.
+    pub(super) pages: Vec<Value>,
     /// What kept it from being read to its end.
     pub(super) fault: Option<ListFault>,
 }
@@ -211,11 +218,8 @@ pub(super) enum Question {
         tool: String,
         arguments: Value,
     },
-    /// A ping with this id, as JSON, and the ids nobody knows that came instead.
-    Id {
-        sent: String,
-        got: Vec<String>,
-    },
+    /// A ping with this id, as JSON.
+    Id(&'static str),
     /// A ping after a message that hosts send at times.
     Stray(&'static str),
     /// A ping after a line that is no message.
@@ -239,6 +243,20 @@ pub(super) struct Output {
     pub(super) early: Tally,
     /// Methods of requests that need a capability, and none was offered.
     pub(super) asks: Tally,
+    /// Answers whose id is written in another way than that of their request.
+    pub(super) respelled: Tally,
+    /// Requests that were answered under another id.
+    pub(super) renamed: Tally,
+    /// Progress of requests that are answered, or are none.
+    pub(super) progress: Tally,
+    /// Halves of surrogate pairs, with what is around the first in a message.
+    pub(super) halves: Tally,
+    /// What clients refuse of messages.
+    pub(super) refused: Tally,
+    /// Messages in a form that hosts do not read.
+    pub(super) forms: BTreeMap<Form, Tally>,
+    /// How many requests that nothing more was expected for were answered once the input had ended.
+    pub(super) at_end: usize,
     pub(super) null_ids: usize,
     pub(super) crlf: usize,
     pub(super) bom: bool,
@@ -246,6 +264,25 @@ pub(super) struct Output {
     pub(super) unfinished: Option<String>,
     /// The longest line, in bytes.
     pub(super) longest: u64,
+}
+
+/// A form of messages that hosts do not read, and from which the message can be told all the same.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Form {
+    /// Behind a header with `Content-Length`, as language servers write them.
+    Frames,
+    /// Over several lines.
+    Spread,
+    /// In UTF-16.
+    Utf16,
+    /// With bytes that are no UTF-8.
+    Encoding,
+    /// With `NaN` or `Infinity`.
+    Numbers,
+    /// With a result and an error.
+    Both,
+    /// Without `"jsonrpc":"2.0"`.
+    Version,
 }
 
 /// How many there were, and the first of them.
@@ -265,6 +302,24 @@ impl Tally {
         }
     }
 
+    /// Adds one that is told once, however often it comes.
+    pub(super) fn add_once(&mut self, text: impl FnOnce() -> String) {
+        self.count += 1;
+        if self.first.len() < Self::KEPT {
+            let text = text();
+            if !self.first.contains(&text) {
+                self.first.push(text);
+            }
+        }
+    }
+
+    /// Adds all of these.
+    pub(super) fn append(&mut self, other: Self) {
+        self.count += other.count;
+        self.first.extend(other.first);
+        self.first.truncate(Self::KEPT);
+    }
+
     /// Takes out what has come since there were `count`, as far as it was kept.
     pub(super) fn take_from(&mut self, count: usize) -> Vec<String> {
         self.count = count.min(self.count);
@@ -280,8 +335,26 @@ pub(super) struct Ending {
     pub(super) took: Option<Duration>,
     /// Whether it then left in time after SIGTERM. `None` if it was not needed.
     pub(super) obeyed_term: Option<bool>,
-    /// What was there afterwards.
+    /// How long it took until nothing was there that it had started. `None` if something stayed, or it was not asked to
+    /// leave.
+    pub(super) rest: Option<Duration>,
+    /// What was there afterwards, for longer than anything needs to leave.
     pub(super) left: Vec<String>,
+}
+
+impl Ending {
+    /// How long hosts wait after each step of their ladder.
+    pub(super) const HOSTS_WAIT: Duration = Duration::from_secs(2);
+
+    /// Whether what it had started needed longer than hosts wait. They look at that more slowly than at the process itself.
+    pub(super) fn is_followed_late(&self) -> bool {
+        self.rest.is_some_and(|rest| rest > Self::HOSTS_WAIT + Duration::from_millis(500))
+    }
+
+    /// Whether it left in time, with all that it had started.
+    pub(super) fn in_time(&self) -> bool {
+        self.took.is_some() && self.left.is_empty() && !self.is_followed_late()
+    }
 }
 
 /// What a process is asked to leave by.

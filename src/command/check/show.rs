@@ -1,13 +1,15 @@
 //! The report, in the forms that people, programs and CI systems read. Pure: a report in, a text out.
 
 mod github;
+mod harmless;
 mod json;
 mod junit;
 mod sarif;
 mod text;
 
-use super::judge::some;
-use super::rule::{Finding, Part, Severity};
+use self::harmless::{in_json, in_text, in_xml};
+use super::judge::{Unlooked, some};
+use super::rule::{Finding, Severity};
 use crate::cli::check::Format;
 
 /// What a check came to. All texts are masked.
@@ -25,8 +27,8 @@ pub(super) struct Report {
     pub(super) findings: Vec<Finding>,
     /// How many findings are not among these, since their rules are allowed to be broken.
     pub(super) allowed: usize,
-    /// Parts that were not looked at, and why.
-    pub(super) passed_over: Vec<(Part, &'static str)>,
+    /// What was not looked at, and why.
+    pub(super) unlooked: Unlooked,
     /// From which severity on the check fails.
     pub(super) fail_on: Severity,
     /// Whether the server could be greeted at all.
@@ -62,12 +64,25 @@ impl Report {
 /// If it cannot be written in this form.
 pub(super) fn show(report: &Report, format: Format) -> anyhow::Result<String> {
     Ok(match format {
-        Format::Text => text::text(report),
-        Format::Json => json::json(report),
-        Format::Junit => junit::junit(report)?,
-        Format::Sarif => sarif::sarif(report),
+        // Whichever it is, it may end up in the log of a CI system.
+        Format::Text => in_text(&text::text(report)),
+        Format::Json => in_json(&json::json(report)),
+        Format::Junit => in_xml(&junit::junit(report)?),
+        Format::Sarif => in_json(&sarif::sarif(report)),
         Format::Github => github::github(report),
     })
+}
+
+/// The rules, for a person or a program.
+///
+/// # Errors
+/// If they are not listed in this form, as a clause.
+pub(super) fn rules(format: Format) -> Result<String, &'static str> {
+    match format {
+        Format::Text => Ok(text::rules()),
+        Format::Json => Ok(json::rules()),
+        Format::Junit | Format::Sarif | Format::Github => Err("rules are not listed in this form"),
+    }
 }
 
 /// What was seen, with its subject in front.

@@ -99,16 +99,86 @@ fn github_gets_one_line_a_finding_and_no_command_of_others() {
         commands[0]
     );
     assert!(commands.iter().any(|line| line.starts_with("::warning title=")), "{commands:?}");
-    // A server cannot give the runner commands: its own name is what comes first in the text.
-    let evil =
-        r#"{"name": "a b", "description": "x\n::set-output name=a::b", "inputSchema": {"type": "object"}}"#;
-    let done =
-        check(&["--format", "github", "--call", "nobody"], &sound(&["--tool", evil, "--last-words", "x"]));
-    assert!(
-        !done.stdout.lines().any(|line| line.trim_start().starts_with("::set-output")),
-        "{}",
-        done.stdout
-    );
+}
+
+#[test]
+fn a_server_gives_a_ci_system_no_commands_in_any_form() {
+    // Its name comes first in a text, and in the title of each annotation.
+    let name = "::error::x ##[set-env name=A]b ##vso[task.complete]";
+    let evil = r#"{"name": "a ##vso[b]", "description": "x\n::set-output name=a::b", "inputSchema": {"type": "object"}}"#;
+    let server = sound(&[
+        "--rewrite",
+        r#""name":"fixture-server""#,
+        &format!(r#""name":"{name}""#),
+        "--tool",
+        evil,
+        "--defect",
+        "list-error",
+        "--rewrite",
+        "no list today",
+        r"no list\n  ::stop-commands::x\n##vso[task.setvariable variable=A]b",
+    ]);
+    for format in ["text", "github", "json", "junit", "sarif"] {
+        let done = check(&["--format", format, "--call", "##[c]nobody"], &server);
+        assert!(done.stdout.contains("list-failed"), "{format}: {}", done.stdout);
+        let ours = |line: &&str| {
+            format == "github" && (line.starts_with("::error title=") || line.starts_with("::warning title="))
+        };
+        for line in done.stdout.lines() {
+            assert!(ours(&line) || !line.trim_start().starts_with("::"), "{format}: {line}");
+            assert!(!line.contains("##[") && !line.to_lowercase().contains("##vso["), "{format}: {line}");
+        }
+        if format == "json" {
+            assert_eq!(done.json()["server"], format!("{name} 0.1.0"));
+        }
+        if format == "junit" {
+            let report = Report::deserialize_from_str(&done.stdout).expect("it is JUnit XML");
+            assert_eq!(report.test_suites[0].name.as_str(), format!("{name} 0.1.0"));
+        }
+    }
+}
+
+#[test]
+fn one_run_writes_several_reports() {
+    let folder = tempfile::tempdir().expect("the system has a folder for temporary files");
+    let at = |name: &str| path_of(&folder.path().join(name));
+    fs::write(at("junit.xml"), "what was there before").expect("it can be written");
+    let options = ["--junit", &at("junit.xml"), "--sarif", &at("check.sarif"), "--json", &at("check.json")];
+    let done = check(&options, &sound(&TROUBLE));
+    assert_eq!(done.code, 85, "{}", done.stderr);
+    assert!(done.stdout.ends_with("not sound: 2 errors, 1 warning\n"), "{}", done.stdout);
+    let text = |name: &str| fs::read_to_string(at(name)).expect("it was written");
+    let junit = Report::deserialize_from_str(&text("junit.xml")).expect("it is JUnit XML");
+    assert_eq!(junit.test_suites[0].failures, 2);
+    let json = |name: &str| -> Value { serde_json::from_str(&text(name)).expect("it is JSON") };
+    assert_eq!(json("check.json")["errors"], 2);
+    assert_eq!(json("check.sarif")["runs"][0]["results"].as_array().map(Vec::len), Some(3));
+    assert_eq!(fs::read_dir(folder.path()).expect("it is there").count(), 3);
+}
+
+#[test]
+fn nothing_is_written_through_a_link() {
+    let folder = tempfile::tempdir().expect("the system has a folder for temporary files");
+    let at = |name: &str| path_of(&folder.path().join(name));
+    fs::write(at("precious"), "precious").expect("it can be written");
+    std::os::unix::fs::symlink(at("precious"), at("link")).expect("it can be made");
+    let pids = at("pids");
+    for (options, code) in [
+        (&["--junit", &at("link")][..], 2),
+        (&["--sarif", &at("link")], 2),
+        (&["--json", &at("link")], 2),
+        (&["--baseline", &at("link"), "--write-baseline"], 87),
+    ] {
+        let done = check(options, &sound(&["--pid-file", &pids]));
+        assert_eq!((done.code, &*done.stdout), (code, ""), "{options:?}: {}", done.stderr);
+        assert!(
+            done.stderr.contains("it is a link") && done.stderr.contains("hint: name the file itself"),
+            "{}",
+            done.stderr
+        );
+    }
+    assert_eq!(fs::read_to_string(at("precious")).expect("it is there"), "precious");
+    assert!(!folder.path().join("pids").exists(), "a server was started");
 }
 
 #[test]

@@ -5,7 +5,9 @@ use std::path::Path;
 use std::sync::Mutex;
 use std::thread;
 
-use super::{check_in, sound};
+use serde_json::Value;
+
+use super::{check_in, run, sound};
 
 /// A tool with this definition besides its name and description, with its rule.
 const TOOLS: &[(&str, &str)] = &[
@@ -26,6 +28,38 @@ const TOOLS: &[(&str, &str)] = &[
     (
         "list-invalid",
         r#"{"name": "a", "description": "a", "inputSchema": {"type": "object"}, "outputSchema": {"type": "string"}}"#,
+    ),
+    (
+        "annotations-invalid",
+        r#"{"name": "a", "description": "a", "inputSchema": {"type": "object"}, "annotations": null}"#,
+    ),
+    (
+        "list-invalid",
+        r#"{"name": "a", "description": "a", "inputSchema": {"type": "object"}, "title": null}"#,
+    ),
+    (
+        "list-invalid",
+        r#"{"name": "a", "description": "a", "inputSchema": {"type": "object"}, "_meta": null}"#,
+    ),
+    (
+        "list-invalid",
+        r#"{"name": "a", "description": "a", "inputSchema": {"type": "object"}, "icons": null}"#,
+    ),
+    (
+        "list-invalid",
+        r#"{"name": "a", "description": "a", "inputSchema": {"type": "object"}, "icons": [{"src": "a", "sizes": null}]}"#,
+    ),
+    (
+        "list-invalid",
+        r#"{"name": "a", "description": "a", "inputSchema": {"type": "object"}, "execution": null}"#,
+    ),
+    (
+        "list-invalid",
+        r#"{"name": "a", "description": "a", "inputSchema": {"type": "object"}, "outputSchema": null}"#,
+    ),
+    (
+        "schema-invalid",
+        r#"{"name": "a", "description": "a", "inputSchema": {"type": "object", "properties": []}}"#,
     ),
     (
         "schema-invalid",
@@ -113,6 +147,82 @@ const PLANTED: &[Planted] = &[
     (&["tool-unknown"], &[], &["--defect", "tool-result"]),
     (&["id-changed"], &["--timeout", "1s"], &["--defect", "id-number"]),
     (&["answer-unasked"], &[], &["--answer-unknown"]),
+    (&["greeting-invalid"], &[], &["--rewrite", r#""completions":{}"#, r#""completions":[]"#]),
+    (
+        &["greeting-invalid"],
+        &[],
+        &["--rewrite", r#""completions":{}"#, r#""completions":{},"experimental":[]"#],
+    ),
+    (&["greeting-invalid"], &[], &["--rewrite", r#""completions":{}"#, r#""completions":null"#]),
+    (
+        &["greeting-invalid"],
+        &[],
+        &["--rewrite", r#""completions":{}"#, r#""completions":{},"experimental":null"#],
+    ),
+    (
+        &["greeting-invalid"],
+        &[],
+        &["--rewrite", r#""completions":{}"#, r#""completions":{},"experimental":{"a":[]}"#],
+    ),
+    (&["greeting-invalid"], &[], &["--rewrite", r#""subscribe":true"#, r#""subscribe":null"#]),
+    (&["greeting-invalid"], &[], &["--rewrite", r#""title":"Fixture""#, r#""title":null"#]),
+    (&["greeting-invalid"], &[], &["--rewrite", r#""title":"Fixture""#, r#""icons":null"#]),
+    (&["list-invalid"], &[], &["--rewrite", r#""tools":[{"#, r#""nextCursor":null,"tools":[{"#]),
+    (&["list-invalid"], &[], &["--rewrite", r#""required":false"#, r#""required":null"#]),
+    (&["list-invalid"], &[], &["--rewrite", r#""name":"who""#, r#""name":"who","description":null"#]),
+    (
+        &["list-invalid"],
+        &[],
+        &["--rewrite", r#""arguments":[{"name":"who","required":false}]"#, r#""arguments":null"#],
+    ),
+    (
+        &["list-invalid"],
+        &[],
+        &["--rewrite", r#""uri":"fixture://pid""#, r#""uri":"fixture://pid","size":null"#],
+    ),
+    (
+        &["list-invalid"],
+        &[],
+        &["--rewrite", r#""uri":"fixture://pid""#, r#""uri":"fixture://pid","annotations":null"#],
+    ),
+    (
+        &["list-invalid"],
+        &[],
+        &["--rewrite", r#""name":"item""#, r#""name":"item","annotations":{"audience":null}"#],
+    ),
+    (&["message-invalid"], &[], &["--rewrite", r#""result":{}"#, r#""result":null"#]),
+    (&["message-invalid"], &[], &["--rewrite", r#""result":{}"#, r#""result":[]"#]),
+    (&["message-invalid"], &[], &["--rewrite", r#""tools":[{"#, r#""_meta":null,"tools":[{"#]),
+    (&["message-invalid"], &[], &["--rewrite", r#""jsonrpc":"2.0","#, r#""jsonrpc":"2.0","took":1,"#]),
+    (&["message-invalid"], &[], &["--rewrite", r#""result":{}"#, r#""result":{"a":NaN}"#]),
+    (
+        &["message-invalid", "crash-recovery"],
+        &["--timeout", "3s"],
+        &["--rewrite", r#"{"jsonrpc":"2.0","id""#, r#"{"id""#],
+    ),
+    (&["text-surrogate"], &[], &["--rewrite", r#"Greets"#, r#"Greets \ud83d it"#]),
+    (&["answer-both"], &[], &["--rewrite", r#""result":"#, r#""error":null,"result":"#]),
+    (
+        &["answer-both", "crash-recovery"],
+        &["--timeout", "3s"],
+        &["--rewrite", r#""result":"#, r#""error":{"code":1,"message":"a"},"result":"#],
+    ),
+    (
+        &["call-invalid"],
+        &["--call", r#"echo {"text": "a"}"#],
+        &["--rewrite", r#""content":[{"type":"text""#, r#""content":[{"annotations":null,"type":"text""#],
+    ),
+    (&["id-changed"], &[], &["--defect", "id-float"]),
+    (&["id-changed"], &[], &["--defect", "id-text"]),
+    (&["id-changed", "crash-recovery"], &["--timeout", "3s"], &["--defect", "id-zero"]),
+    (&["start-silent", "stdout-frames"], &["--timeout", "1s"], &["--defect", "frames"]),
+    (&["stdout-spread", "crash-recovery"], &["--timeout", "3s"], &["--defect", "pretty"]),
+    (&["stdout-encoding", "crash-recovery"], &["--timeout", "3s"], &["--defect", "utf16"]),
+    (&["stdout-encoding"], &["--call", r#"echo {"text": "café"}"#], &["--defect", "latin1"]),
+    (&["start-silent", "stdout-buffered"], &["--timeout", "1s"], &["--defect", "buffered"]),
+    (&["progress-late"], &["--call", "pid"], &["--defect", "progress-late"]),
+    (&["progress-late"], &["--call", "pid"], &["--defect", "progress-unknown"]),
+    (&["check-unfinished"], &["--max-time", "1s"], &["--never-greet"]),
     (&["answer-twice"], &[], &["--answer-twice"]),
     (&["answer-null-id"], &[], &["--null-id-error"]),
     (&["strays-fatal"], &[], &["--die-at-method", "notifications/cancelled"]),
@@ -169,8 +279,8 @@ const PLANTED: &[Planted] = &[
     ),
 ];
 
-/// Those that take longer to show than a test may; they are tried where they are judged.
-const SLOW: [&str; 2] = ["start-slow", "start-too-slow"];
+/// Those that take longer to show than a test may, which are tried where they are judged, and one that no option can write.
+const ELSEWHERE: [&str; 3] = ["start-slow", "start-too-slow", "schema-deep"];
 
 #[test]
 fn each_defect_is_found_and_nothing_besides() {
@@ -236,21 +346,53 @@ fn found(folder: &Path, options: &[&str], server: &[&str]) -> Vec<String> {
 
 #[test]
 fn every_rule_has_a_defect() {
-    let manual = include_str!("../../../man/mcp-supervise.1").replace("\\-", "-");
+    let listed = list_rules();
+    let rules: BTreeSet<&str> = listed.iter().map(String::as_str).collect();
     let planted: BTreeSet<&str> = PLANTED
         .iter()
         .flat_map(|(rules, ..)| rules.iter().copied())
         .chain(TOOLS.iter().map(|(rule, _)| *rule))
-        .chain(SLOW)
+        .chain(ELSEWHERE)
         .collect();
-    let unplanted: Vec<&str> = rules_of(&manual).into_iter().filter(|rule| !planted.contains(rule)).collect();
-    assert_eq!(unplanted, Vec::<&str>::new());
-    assert_eq!(rules_of(&manual).len(), planted.len());
+    assert_eq!(rules, planted);
 }
 
-/// The rules that the manual lists: between two marks, the bold words that have a severity behind them.
-fn rules_of(manual: &str) -> Vec<&str> {
-    let lines = manual.lines().filter_map(|line| line.strip_prefix("\\fB")?.split_once("\\fR ("));
-    let severe = lines.filter(|(_, rest)| rest.starts_with("error)") || rest.starts_with("warning)"));
-    severe.map(|(name, _)| name).collect()
+/// The names of all rules, as the program lists them.
+fn list_rules() -> Vec<String> {
+    let listed: Value = serde_json::from_str(&run(&["check", "--list-rules", "--format", "json"]).stdout)
+        .expect("it is JSON");
+    let rules = listed.as_array().expect("it is a list").iter();
+    rules.map(|rule| rule["rule"].as_str().expect("it has a name").to_owned()).collect()
+}
+
+#[test]
+fn a_schema_beyond_our_limit_is_told_as_that_and_not_as_invalid() {
+    let deep = (0..200).fold(r#"{"type":"string"}"#.to_owned(), |inner, _| {
+        format!(r#"{{"type":"object","properties":{{"a":{inner}}}}}"#)
+    });
+    let tool = r#"{"name": "a", "description": "a", "inputSchema": {"type": "object", "properties": {"deep": {"const": 1}}}}"#;
+    let server = ["--tool", tool, "--rewrite", r#"{"const":1}"#, &deep];
+    let done = check_in(Path::new("."), &["--format", "json"], &sound(&server));
+    assert_eq!((done.rules(), done.code), (vec!["schema-deep".to_owned()], 0), "{}", done.stdout);
+    let finding = done.json()["findings"][0].clone();
+    assert_eq!(finding["subject"], "tool a");
+    assert!(
+        finding["why"].as_str().is_some_and(|why| why.contains("limit is this program's own")),
+        "{finding}"
+    );
+}
+
+#[test]
+fn the_rules_are_listed_without_a_server() {
+    let listed = run(&["check", "--list-rules"]);
+    assert_eq!(listed.code, 0, "{}", listed.stderr);
+    for rule in list_rules() {
+        let start = format!("{rule} (");
+        assert!(listed.stdout.lines().any(|line| line.starts_with(&start)), "{rule}: {}", listed.stdout);
+    }
+    let refused = run(&["check", "--list-rules", "--format", "sarif"]);
+    assert_eq!(refused.code, 2, "{}", refused.stdout);
+    assert!(refused.stderr.contains("hint: --list-rules knows --format text"), "{}", refused.stderr);
+    let nothing = run(&["check"]);
+    assert_eq!(nothing.code, 2, "{}", nothing.stdout);
 }

@@ -1,5 +1,7 @@
 //! How it leaves, and how it comes back after a crash.
 
+use std::time::Duration;
+
 use super::super::rule::{CRASH_LISTS, CRASH_RECOVERY, Finding, LEAVE_EOF, LEAVE_PROCESSES, LEAVE_TERM};
 use super::super::seen::{Ending, Kind, Listing, Seen, Way};
 
@@ -9,22 +11,35 @@ pub(super) fn judge(seen: &Seen) -> Vec<Finding> {
     let late = |way: Way| endings.iter().any(|ending| ending.asked == way && ending.took.is_none());
     if late(Way::EndOfInput) {
         findings.push(Finding::new(&LEAVE_EOF, "it was still there 2 s after the end of its input"));
+    } else if let Some((ending, rest)) = endings.iter().find_map(|ending| Some((ending, followed(ending)?))) {
+        let when = after(ending.asked);
+        let seen = format!("what it had started was gone only {:.1} s {when}", rest.as_secs_f64());
+        findings.push(Finding::new(&LEAVE_EOF, seen));
     }
     if late(Way::Term) || endings.iter().any(|ending| ending.obeyed_term == Some(false)) {
         findings.push(Finding::new(&LEAVE_TERM, "it was still there 2 s after SIGTERM"));
     }
     if let Some(ending) = endings.iter().find(|ending| !ending.left.is_empty()) {
-        let when = match ending.asked {
-            Way::EndOfInput => "after the end of its input",
-            Way::Term => "after SIGTERM",
-            Way::Unasked => "after it had ended by itself",
-        };
+        let when = after(ending.asked);
         findings.push(Finding::new(
             &LEAVE_PROCESSES,
             format!("{when} there still was {}", ending.left.join(", ")),
         ));
     }
     findings
+}
+
+/// How long what it had started took, if that was too long.
+fn followed(ending: &Ending) -> Option<Duration> {
+    ending.rest.filter(|_| ending.is_followed_late())
+}
+
+fn after(way: Way) -> &'static str {
+    match way {
+        Way::EndOfInput => "after the end of its input",
+        Way::Term => "after SIGTERM",
+        Way::Unasked => "after it had ended by itself",
+    }
 }
 
 pub(super) fn judge_crash(seen: &Seen) -> Vec<Finding> {

@@ -9,6 +9,7 @@ use super::super::rule::{
     LIST_FAILED, LIST_INVALID, TEXT_HIDDEN, TOOL_DESCRIPTION, TOOL_NAME, TOOL_NAME_LONG,
 };
 use super::super::seen::{Answer, Kind, Life, ListFault, Listing};
+use super::shape::{Type, wrong as wrong_members};
 use super::trouble;
 
 const METHOD_NOT_FOUND: i64 = -32601;
@@ -20,17 +21,30 @@ const LONG_NAME: usize = 64;
 /// The hints, each true or false.
 const HINTS: [&str; 4] = ["readOnlyHint", "destructiveHint", "idempotentHint", "openWorldHint"];
 
+/// What any entry may have.
+const COMMON: [(&str, Type); 5] = [
+    ("title", Type::Text),
+    ("description", Type::Text),
+    ("mimeType", Type::Text),
+    ("icons", Type::Icons),
+    ("_meta", Type::Object),
+];
+/// What annotations of data may have.
+const NOTES: [(&str, Type); 3] =
+    [("audience", Type::Texts), ("priority", Type::Number), ("lastModified", Type::Text)];
+
 pub(super) fn judge(life: &Life) -> Vec<Finding> {
     let mut findings = Vec::new();
     for listing in &life.listings {
         let method = listing.kind.method();
         findings.extend(fault(listing).map(|(rule, seen)| Finding::of(rule, method, seen)));
-        let wrong: Vec<String> = listing
-            .entries
-            .iter()
-            .enumerate()
-            .flat_map(|(number, entry)| entry_faults(listing.kind, number, entry))
-            .collect();
+        let pages = listing.pages.iter().enumerate().flat_map(|(number, page)| {
+            let told = move |it| format!("page {}: {it}", number + 1);
+            wrong_members(page, &[("nextCursor", Type::Text)]).into_iter().map(told)
+        });
+        let entries = listing.entries.iter().enumerate();
+        let entries = entries.flat_map(|(number, entry)| entry_faults(listing.kind, number, entry));
+        let wrong: Vec<String> = pages.chain(entries).collect();
         if !wrong.is_empty() {
             let more = wrong.len().saturating_sub(MOST_FAULTS);
             let more = (more > 0).then(|| format!("{more} more"));
@@ -96,12 +110,24 @@ fn entry_faults(kind: Kind, number: usize, entry: &Value) -> Vec<String> {
             .filter(|member| !entry[**member].is_string())
             .map(|member| format!("{place}: {member} is no text")),
     );
-    let optional = ["title", "description", "mimeType"].iter();
-    wrong.extend(
-        optional
-            .filter(|member| entry.get(**member).is_some_and(|value| !value.is_string()))
-            .map(|member| format!("{place}: {member} is no text")),
-    );
+    let optional: &[_] = match kind {
+        // The annotations of tools have rules of their own.
+        Kind::Tools => &[("execution", Type::Object)],
+        Kind::Prompts => &[("arguments", Type::Array)],
+        Kind::Resources => &[("annotations", Type::Object), ("size", Type::Number)],
+        Kind::Templates => &[("annotations", Type::Object)],
+    };
+    let mut optionals = wrong_members(entry, &COMMON);
+    optionals.extend(wrong_members(entry, optional));
+    if kind != Kind::Tools {
+        let inner = wrong_members(&entry["annotations"], &NOTES);
+        optionals.extend(inner.into_iter().map(|it| format!("annotations.{it}")));
+    }
+    if kind == Kind::Prompts {
+        let arguments = entry["arguments"].as_array().into_iter().flatten();
+        optionals.extend(arguments.flat_map(argument));
+    }
+    wrong.extend(optionals.into_iter().map(|it| format!("{place}: {it}")));
     if kind == Kind::Tools {
         for member in ["inputSchema", "outputSchema"] {
             let schema = entry.get(member);
@@ -113,14 +139,17 @@ fn entry_faults(kind: Kind, number: usize, entry: &Value) -> Vec<String> {
             }
         }
     }
-    if kind == Kind::Prompts {
-        let arguments = entry["arguments"].as_array().into_iter().flatten();
-        let nameless = arguments.filter(|argument| !argument["name"].is_string()).count();
-        if nameless > 0 {
-            wrong.push(format!("{place}: arguments has one without a name"));
-        }
-    }
     wrong
+}
+
+/// What is wrong with an argument of a prompt.
+fn argument(argument: &Value) -> Vec<String> {
+    const MEMBERS: [(&str, Type); 3] =
+        [("title", Type::Text), ("description", Type::Text), ("required", Type::Truth)];
+    let Some(name) = argument["name"].as_str() else {
+        return vec!["arguments has one without a name".to_owned()];
+    };
+    wrong_members(argument, &MEMBERS).into_iter().map(|it| format!("argument {name}: {it}")).collect()
 }
 
 fn duplicates(listing: &Listing) -> Vec<Finding> {

@@ -3,11 +3,11 @@
 use std::collections::BTreeSet;
 
 use super::super::rule::{
-    ANSWER_NULL_ID, ANSWER_TWICE, ANSWER_UNASKED, ARGUMENTS_ACCEPTED, ARGUMENTS_CODE, ARGUMENTS_UNANSWERED,
-    ASKS_UNOFFERED, Finding, ID_CHANGED, JUNK_FATAL, METHOD_UNKNOWN, METHOD_UNKNOWN_CODE, PING_UNANSWERED,
-    STRAYS_FATAL, TOOL_UNKNOWN,
+    ANSWER_BOTH, ANSWER_NULL_ID, ANSWER_TWICE, ANSWER_UNASKED, ARGUMENTS_ACCEPTED, ARGUMENTS_CODE,
+    ARGUMENTS_UNANSWERED, ASKS_UNOFFERED, Finding, ID_CHANGED, JUNK_FATAL, METHOD_UNKNOWN,
+    METHOD_UNKNOWN_CODE, PING_UNANSWERED, PROGRESS_LATE, STRAYS_FATAL, TOOL_UNKNOWN,
 };
-use super::super::seen::{Answer, Question, Seen};
+use super::super::seen::{Answer, Form, Question, Seen};
 use super::trouble;
 
 const METHOD_NOT_FOUND: i64 = -32601;
@@ -16,7 +16,7 @@ const INVALID_PARAMS: i64 = -32602;
 pub(super) fn judge(seen: &Seen) -> Vec<Finding> {
     let mut findings = Vec::new();
     let modern = seen.other.iter().filter(|life| life.greeting().is_some());
-    for life in [&seen.main].into_iter().chain(modern) {
+    for life in seen.questioned().chain(modern) {
         for (question, answer) in &life.asked {
             findings.extend(question_of(question, answer));
         }
@@ -38,7 +38,13 @@ pub(super) fn judge(seen: &Seen) -> Vec<Finding> {
         "it answered a request, or an answer, that was none, with the id",
     );
     first(&ANSWER_TWICE, |output| &output.twice, "it answered again the request");
+    first(&ID_CHANGED, |output| &output.respelled, "it answered the id");
+    first(&ID_CHANGED, |output| &output.renamed, "no answer came to the id");
+    first(&PROGRESS_LATE, |output| &output.progress, "it told progress");
     first(&ASKS_UNOFFERED, |output| &output.asks, "the client offers nothing, and was asked for");
+    if let Some(tally) = seen.lives().find_map(|life| life.output.forms.get(&Form::Both)) {
+        findings.push(Finding::new(&ANSWER_BOTH, tally.first.join("\n")));
+    }
     if let Some(count) = seen.lives().map(|life| life.output.null_ids).max().filter(|count| *count > 0) {
         findings.push(Finding::new(&ANSWER_NULL_ID, super::some(count, "error")));
     }
@@ -81,12 +87,10 @@ fn question_of(question: &Question, answer: &Answer) -> Option<Finding> {
                 Some(Finding::new(&TOOL_UNKNOWN, seen))
             }
         },
-        Question::Id { sent, got } => {
-            let instead =
-                if got.is_empty() { String::new() } else { format!(", and one to {} came", got.join(", ")) };
+        Question::Id(sent) => {
             let nothing = nothing?;
             let gone = matches!(answer, Answer::Gone(_));
-            let seen = if gone { nothing } else { format!("no answer to the id {sent} came{instead}") };
+            let seen = if gone { nothing } else { format!("no answer to the id {sent} came") };
             Some(Finding::new(&ID_CHANGED, seen))
         }
         Question::Stray(what) => Some(Finding::new(&STRAYS_FATAL, format!("after {what} {}", nothing?))),

@@ -6,10 +6,10 @@ use percent_encoding::percent_decode_str;
 use serde_json::Value;
 
 use super::super::rule::{
-    Finding, SCHEMA_INTRICATE, SCHEMA_INVALID, SCHEMA_ITEMS, SCHEMA_PATTERN, SCHEMA_PROPERTY,
+    Finding, SCHEMA_DEEP, SCHEMA_INTRICATE, SCHEMA_INVALID, SCHEMA_ITEMS, SCHEMA_PATTERN, SCHEMA_PROPERTY,
     SCHEMA_REFERENCE, SCHEMA_REQUIRED, SCHEMA_TOP_LEVEL,
 };
-use super::super::schema::{Fault, fault, walk};
+use super::super::schema::{DEEPEST, Fault, fault, walk};
 use super::super::seen::{Kind, Life};
 use super::lists::subject;
 
@@ -34,7 +34,7 @@ fn tool(tool: &Value) -> Vec<Finding> {
             named.anchors.extend([text("$anchor"), text("$dynamicAnchor")].into_iter().flatten());
             named.anchors.extend(text("$id").and_then(|id| id.strip_prefix('#')));
             named.ids.extend(text("$id"));
-            references.extend(text("$ref"));
+            references.extend([text("$ref"), text("$dynamicRef")].into_iter().flatten());
         });
         if let Some(reference) = references.iter().find(|it| leads_nowhere(schema, &named, it)) {
             let seen = format!("it refers to {reference}, which is not in it");
@@ -43,8 +43,10 @@ fn tool(tool: &Value) -> Vec<Finding> {
             findings.extend(fault(schema).map(|fault| match fault {
                 Fault::Invalid(why) => finding(&SCHEMA_INVALID, why),
                 Fault::Pattern(why) => finding(&SCHEMA_PATTERN, why),
-                Fault::Intricate => {
-                    finding(&SCHEMA_INTRICATE, "its references come to more than 200,000 parts".to_owned())
+                Fault::Intricate(seen) => finding(&SCHEMA_INTRICATE, seen),
+                Fault::Deep => {
+                    let seen = format!("it is nested deeper than {DEEPEST}, which is where this check stops");
+                    finding(&SCHEMA_DEEP, seen)
                 }
             }));
         }

@@ -5,10 +5,12 @@ use std::time::Duration;
 use serde_json::Value;
 
 use super::super::rule::{
-    Finding, GREETING_INVALID, GREETING_REFUSED, ID_CHANGED, MODERN_INVALID, PROBE_INITIALIZE,
-    PROBE_UNANSWERED, START_FAILED, START_SILENT, START_SLOW, START_TOO_SLOW, START_TWICE,
+    Finding, GREETING_INVALID, GREETING_REFUSED, MODERN_INVALID, PROBE_INITIALIZE, PROBE_UNANSWERED,
+    START_FAILED, START_SILENT, START_SLOW, START_TOO_SLOW, START_TWICE, STDOUT_BUFFERED, STDOUT_ENCODING,
+    STDOUT_FRAMES, STDOUT_SPREAD,
 };
-use super::super::seen::{Answer, Era, Kind, Life, Question, Seen};
+use super::super::seen::{Answer, Era, Form, Kind, Life, Output, Question, Seen};
+use super::shape::{Type, wrong as wrong_members};
 use super::trouble;
 
 /// Claude Code's limit.
@@ -18,6 +20,23 @@ const SLOW: Duration = Duration::from_secs(10);
 /// What a server may answer an `initialize` with.
 const REVISIONS: [&str; 5] = ["2024-10-07", "2024-11-05", "2025-03-26", "2025-06-18", "2025-11-25"];
 
+/// What a capability is.
+const CAPABILITIES: [(&str, Type); 8] = [
+    ("completions", Type::Object),
+    ("experimental", Type::Objects),
+    ("extensions", Type::Objects),
+    ("logging", Type::Object),
+    ("prompts", Type::Object),
+    ("resources", Type::Object),
+    ("tasks", Type::Object),
+    ("tools", Type::Object),
+];
+/// What is said in it.
+const FLAGS: [(&str, Type); 2] = [("listChanged", Type::Truth), ("subscribe", Type::Truth)];
+/// What a server may say of itself besides its name and version.
+const INFO: [(&str, Type); 4] =
+    [("title", Type::Text), ("description", Type::Text), ("websiteUrl", Type::Text), ("icons", Type::Icons)];
+
 pub(super) fn judge(seen: &Seen) -> Vec<Finding> {
     let main = &seen.main;
     let mut findings = Vec::new();
@@ -25,14 +44,11 @@ pub(super) fn judge(seen: &Seen) -> Vec<Finding> {
     match &main.opening {
         Answer::NotStarted(_) | Answer::Gone(_) => find(&START_FAILED),
         Answer::Silence(_) => {
-            find(&START_SILENT);
-            if main.output.unasked.count > 0 {
-                let ids = main.output.unasked.first.join(", ");
-                findings.push(Finding::new(
-                    &ID_CHANGED,
-                    format!("no answer to the id 0 came, and one to {ids} did"),
-                ));
-            }
+            let forms = unread(&main.output);
+            findings.extend(trouble(&main.opening).map(|seen| {
+                let why = forms.map(|rule| format!("; what it wrote is told by {rule}")).unwrap_or_default();
+                Finding::new(&START_SILENT, format!("{seen}{why}"))
+            }));
         }
         Answer::Error { .. } => find(&GREETING_REFUSED),
         Answer::Result { value, .. } => {
@@ -52,6 +68,17 @@ pub(super) fn judge(seen: &Seen) -> Vec<Finding> {
         findings.extend(modern_members(modern));
     }
     findings
+}
+
+/// The rule by which it is told why nothing that it wrote was read. `None` if that is not known.
+fn unread(output: &Output) -> Option<&'static str> {
+    let form = output.forms.keys().find_map(|form| match form {
+        Form::Frames => Some(STDOUT_FRAMES.name),
+        Form::Utf16 | Form::Encoding => Some(STDOUT_ENCODING.name),
+        Form::Spread => Some(STDOUT_SPREAD.name),
+        Form::Numbers | Form::Both | Form::Version => None,
+    });
+    form.or((output.at_end > 0).then_some(STDOUT_BUFFERED.name))
 }
 
 fn greeting(era: Era, greeting: &Value) -> Option<Finding> {
@@ -78,8 +105,18 @@ fn greeting(era: Era, greeting: &Value) -> Option<Finding> {
             }
         }
     }
-    if greeting.get("instructions").is_some_and(|instructions| !instructions.is_string()) {
-        wrong.push("instructions is no text".to_owned());
+    wrong.extend(wrong_members(greeting, &[("instructions", Type::Text), ("_meta", Type::Object)]));
+    for info in [&greeting["serverInfo"], &greeting["_meta"]["io.modelcontextprotocol/serverInfo"]] {
+        let told = wrong_members(info, &INFO).into_iter().map(|it| format!("serverInfo.{it}"));
+        wrong.extend(told);
+    }
+    let capabilities = &greeting["capabilities"];
+    wrong.extend(
+        wrong_members(capabilities, &CAPABILITIES).into_iter().map(|it| format!("capabilities.{it}")),
+    );
+    for (name, _) in CAPABILITIES {
+        let told = wrong_members(&capabilities[name], &FLAGS).into_iter();
+        wrong.extend(told.map(|it| format!("capabilities.{name}.{it}")));
     }
     (!wrong.is_empty()).then(|| Finding::new(&GREETING_INVALID, wrong.join("; ")))
 }
@@ -124,8 +161,8 @@ fn probed(life: &Life) -> Vec<Finding> {
 
 fn modern_members(life: &Life) -> Vec<Finding> {
     let discovered = life.greeting().map(|greeting| ("server/discover", greeting));
-    let lists = life.listings.iter().filter(|list| list.first.is_object());
-    let lists = lists.map(|listing| (Kind::method(listing.kind), &listing.first));
+    let lists = life.listings.iter();
+    let lists = lists.filter_map(|listing| Some((Kind::method(listing.kind), listing.pages.first()?)));
     discovered
         .into_iter()
         .chain(lists)

@@ -1,14 +1,25 @@
 //! Is stdout clean. All processes together: what one prints at its start, each of them does.
 
 use super::super::rule::{
-    Finding, Rule, STDOUT_BATCH, STDOUT_BOM, STDOUT_CRLF, STDOUT_EARLY, STDOUT_LONG, STDOUT_NOISE,
-    STDOUT_UNFINISHED,
+    Finding, MESSAGE_INVALID, Rule, STDOUT_BATCH, STDOUT_BOM, STDOUT_BUFFERED, STDOUT_CRLF, STDOUT_EARLY,
+    STDOUT_ENCODING, STDOUT_FRAMES, STDOUT_LONG, STDOUT_NOISE, STDOUT_SPREAD, STDOUT_UNFINISHED,
+    TEXT_SURROGATE,
 };
-use super::super::seen::{Output, Seen, Tally};
+use super::super::seen::{Answer, Form, Output, Seen, Tally};
 use super::some;
 
 /// Where hosts on the TypeScript SDK close the connection, in bytes.
 const LONGEST: u64 = 10 * 1024 * 1024;
+
+/// Forms that messages should not have, those of answers aside.
+const FORMS: &[(Form, &Rule, &str)] = &[
+    (Form::Frames, &STDOUT_FRAMES, "with a header as language servers write it"),
+    (Form::Spread, &STDOUT_SPREAD, "over several lines"),
+    (Form::Utf16, &STDOUT_ENCODING, "in UTF-16"),
+    (Form::Encoding, &STDOUT_ENCODING, "with bytes that are no UTF-8"),
+    (Form::Numbers, &MESSAGE_INVALID, "with NaN or Infinity, which JSON does not have"),
+    (Form::Version, &MESSAGE_INVALID, "without \"jsonrpc\": \"2.0\""),
+];
 
 pub(super) fn judge(seen: &Seen) -> Vec<Finding> {
     let outputs: Vec<&Output> = seen.lives().map(|life| &life.output).collect();
@@ -31,6 +42,28 @@ pub(super) fn judge(seen: &Seen) -> Vec<Finding> {
     };
     tell(&STDOUT_NOISE, most(|output| &output.noise), "that {is} no message, of which the first");
     tell(&STDOUT_BATCH, most(|output| &output.batches), "with an array of messages, of which the first");
+    for (form, rule, what) in FORMS {
+        let most = outputs.iter().filter_map(|output| output.forms.get(form)).max_by_key(|tally| tally.count);
+        if let Some(tally) = most {
+            let seen = format!("{} {what}:\n{}", some(tally.count, "message"), tally.first.join("\n"));
+            findings.push(Finding::new(rule, seen));
+        }
+    }
+    if seen.lives().any(|life| matches!(life.opening, Answer::Silence(_)) && life.output.at_end > 0) {
+        let seen = "what opened the conversation was answered only when the input had ended";
+        findings.push(Finding::new(&STDOUT_BUFFERED, seen));
+    }
+    if let Some(tally) = most(|output| &output.refused) {
+        findings.push(Finding::new(&MESSAGE_INVALID, tally.first.join("\n")));
+    }
+    if let Some(tally) = most(|output| &output.halves) {
+        let seen = format!(
+            "half a surrogate pair is in {}:\n{}",
+            some(tally.count, "message"),
+            tally.first.join("\n")
+        );
+        findings.push(Finding::new(&TEXT_SURROGATE, seen));
+    }
     if let Some(tally) = most(|output| &output.early) {
         let seen = format!("before the greeting came {}", tally.first.join(", "));
         findings.push(Finding::new(&STDOUT_EARLY, seen));
@@ -38,7 +71,10 @@ pub(super) fn judge(seen: &Seen) -> Vec<Finding> {
     if outputs.iter().any(|output| output.bom) {
         findings.push(Finding::new(&STDOUT_BOM, "it begins with the bytes EF BB BF"));
     }
-    if let Some(count) = outputs.iter().map(|output| output.crlf).max().filter(|count| *count > 0) {
+    // Headers end with one.
+    let framed = |output: &&&Output| output.forms.contains_key(&Form::Frames);
+    let crlf = outputs.iter().filter(|output| !framed(output)).map(|output| output.crlf).max();
+    if let Some(count) = crlf.filter(|count| *count > 0) {
         findings.push(Finding::new(&STDOUT_CRLF, format!("{} with a carriage return", some(count, "line"))));
     }
     if let Some(line) = outputs.iter().find_map(|output| output.unfinished.as_ref()) {

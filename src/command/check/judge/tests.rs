@@ -4,7 +4,11 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 
-use super::super::seen::{Answer, Drill, Era, Kind, Life, Listing, Output, Recovery, Seen};
+use super::super::facts::facts;
+use super::super::rule::TOOL_UNKNOWN;
+use super::super::seen::{
+    Answer, Drill, Ending, Era, Kind, Life, Listing, Output, Question, Recovery, Seen, Way,
+};
 use super::judge;
 
 fn life(after: Duration, tools: &[Value]) -> Life {
@@ -13,7 +17,7 @@ fn life(after: Duration, tools: &[Value]) -> Life {
         "capabilities": {"tools": {}},
         "serverInfo": {"name": "a", "version": "1"},
     });
-    let listing = Listing { kind: Kind::Tools, entries: tools.to_vec(), first: Value::Null, fault: None };
+    let listing = Listing { kind: Kind::Tools, entries: tools.to_vec(), pages: Vec::new(), fault: None };
     Life {
         era: Era::Legacy,
         opening: Answer::Result { value: greeting, after },
@@ -25,7 +29,7 @@ fn life(after: Duration, tools: &[Value]) -> Life {
 }
 
 fn seen(main: Life) -> Seen {
-    Seen { main, other: None, pair: Vec::new(), drill: None }
+    Seen { main, again: Vec::new(), other: None, pair: Vec::new(), drill: None }
 }
 
 fn rules(seen: &Seen) -> Vec<&'static str> {
@@ -84,7 +88,7 @@ fn a_schema_that_is_very_deep_or_refers_to_itself_comes_to_an_end() {
 #[test]
 fn after_a_crash_meta_may_differ_and_order_may_too() {
     let entry = |name: &str, meta: u32| json!({"name": name, "description": "a", "inputSchema": {"type": "object"}, "_meta": {"at": meta}});
-    let list = |entries: Vec<Value>| Listing { kind: Kind::Tools, entries, first: Value::Null, fault: None };
+    let list = |entries: Vec<Value>| Listing { kind: Kind::Tools, entries, pages: Vec::new(), fault: None };
     let mut seen = seen(life(Duration::ZERO, &[entry("a", 1), entry("b", 1)]));
     let drill = |after: Vec<Value>| Drill {
         before: vec![list(vec![entry("a", 1), entry("b", 1)])],
@@ -94,4 +98,37 @@ fn after_a_crash_meta_may_differ_and_order_may_too() {
     assert_eq!(rules(&seen), Vec::<&str>::new());
     seen.drill = Some(drill(vec![entry("b", 2)]));
     assert_eq!(rules(&seen), ["crash-lists"]);
+}
+
+#[test]
+fn a_server_that_left_late_once_has_no_time_of_leaving() {
+    let ending =
+        |took, rest| Ending { asked: Way::EndOfInput, took, obeyed_term: None, rest, left: Vec::new() };
+    let quick = || ending(Some(Duration::from_millis(1700)), Some(Duration::from_millis(1800)));
+    let told = |endings: [Ending; 2]| {
+        let [first, second] =
+            endings.map(|ending| Life { ending: Some(ending), ..life(Duration::ZERO, &[]) });
+        let seen = Seen { pair: vec![second], ..seen(first) };
+        let leaves = facts(&seen).into_iter().any(|(label, _)| label == "leaves");
+        (rules(&seen).contains(&"leave-eof"), leaves)
+    };
+    assert_eq!(told([quick(), quick()]), (false, true));
+    assert_eq!(told([quick(), ending(None, None)]), (true, false));
+    // What it had started was late, and not itself.
+    assert_eq!(
+        told([ending(Some(Duration::from_secs(1)), Some(Duration::from_secs(4))), quick()]),
+        (true, false)
+    );
+}
+
+#[test]
+fn an_unknown_tool_is_refused_with_whatever_the_rule_names() {
+    let tools = [tool(&json!({"type": "object"}))];
+    for (code, is_sound) in [(-32601, true), (-32602, true), (-32603, false)] {
+        let mut life = life(Duration::ZERO, &tools);
+        let answer = Answer::Error { code: Some(code), message: "no such tool".to_owned() };
+        life.asked.push((Question::UnknownTool, answer));
+        assert_eq!(rules(&seen(life)).is_empty(), is_sound, "{code}");
+        assert_eq!(TOOL_UNKNOWN.says.contains(&code.to_string()), is_sound, "{code}");
+    }
 }

@@ -2,6 +2,7 @@
 
 use std::fmt::Write as _;
 
+use super::harmless::in_text;
 use super::{Report, text, told};
 use crate::report::plain;
 
@@ -11,14 +12,14 @@ pub(super) fn github(report: &Report) -> String {
         let rule = finding.rule;
         let mut properties = Vec::new();
         if let Some(file) = &report.file {
-            properties.push(format!("file={}", property(file)));
+            properties.push(format!("file={}", property(&in_text(file))));
         }
-        properties.push(format!("title={}", property(&format!("{}: {}", report.name, rule.name))));
-        let message = data(&plain(&format!("{}\n{}\nhint: {}", told(finding), rule.why, rule.hint)));
+        properties.push(format!("title={}", property(&in_text(&format!("{}: {}", report.name, rule.name)))));
+        let message =
+            data(&in_text(&plain(&format!("{}\n{}\nhint: {}", told(finding), rule.why, rule.hint))));
         let _ = writeln!(out, "::{} {}::{message}", rule.severity.word(), properties.join(","));
     }
-    // A line of somebody else's in it must be no command.
-    out.push_str(&text::text(report).replace("::", ": :").replace("##[", "## ["));
+    out.push_str(&in_text(&text::text(report)));
     out
 }
 

@@ -2,7 +2,7 @@
 
 use serde_json::{Map, Value, json};
 
-use super::super::rule::Severity;
+use super::super::rule::{RULES, Severity};
 use super::Report;
 
 pub(super) fn json(report: &Report) -> String {
@@ -24,8 +24,8 @@ pub(super) fn json(report: &Report) -> String {
         .collect();
     let facts: Map<String, Value> =
         report.facts.iter().map(|(label, fact)| ((*label).to_owned(), json!(fact))).collect();
-    let passed_over: Map<String, Value> =
-        report.passed_over.iter().map(|(part, why)| (part.word().to_owned(), json!(why))).collect();
+    let not_looked_at: Map<String, Value> =
+        report.unlooked.parts.iter().map(|(part, why)| (part.word().to_owned(), json!(why))).collect();
     let whole = json!({
         "server": report.name,
         "command": report.command,
@@ -36,7 +36,22 @@ pub(super) fn json(report: &Report) -> String {
         "allowed": report.allowed,
         "facts": facts,
         "findings": findings,
-        "notLookedAt": passed_over,
+        "notLookedAt": not_looked_at,
     });
     format!("{whole:#}\n")
+}
+
+/// All rules, as an array.
+pub(super) fn rules() -> String {
+    let rules = RULES.iter().map(|rule| {
+        json!({
+            "rule": rule.name,
+            "severity": rule.severity.word(),
+            "part": rule.part.word(),
+            "says": rule.says,
+            "why": rule.why,
+            "hint": rule.hint,
+        })
+    });
+    format!("{:#}\n", Value::Array(rules.collect()))
 }

@@ -4,7 +4,7 @@ use std::fmt::Write as _;
 
 use clap::builder::styling::{AnsiColor, Style};
 
-use super::super::rule::Severity;
+use super::super::rule::{RULES, Severity};
 use super::Report;
 use crate::report::{folded, plain};
 
@@ -38,10 +38,10 @@ pub(super) fn text(report: &Report) -> String {
         text.push_str(&folded("  hint  ", rule.hint, 8, WIDTH));
     }
     text.push('\n');
-    if !report.passed_over.is_empty() {
+    if !report.unlooked.parts.is_empty() {
         // By reason, of which there are few.
         let mut reasons: Vec<(&str, Vec<&str>)> = Vec::new();
-        for (part, why) in &report.passed_over {
+        for (part, why) in &report.unlooked.parts {
             match reasons.iter_mut().find(|(reason, _)| reason == why) {
                 Some((_, parts)) => parts.push(part.word()),
                 None => reasons.push((why, vec![part.word()])),
@@ -57,6 +57,18 @@ pub(super) fn text(report: &Report) -> String {
         (AnsiColor::Red.on_default().bold(), "not sound")
     };
     let _ = writeln!(text, "{colour}{verdict}{colour:#}: {}", report.summary());
+    text
+}
+
+/// All rules, each with what a sound server does.
+pub(super) fn rules() -> String {
+    let bold = Style::new().bold();
+    let mut text = String::new();
+    for rule in RULES {
+        let _ =
+            writeln!(text, "{bold}{}{bold:#} ({}, {})", rule.name, rule.severity.word(), rule.part.word());
+        text.push_str(&folded("        ", rule.says, 8, WIDTH));
+    }
     text
 }
 

@@ -1,0 +1,187 @@
+//! Which rules nobody has looked at, and why: what was not seen is not sound.
+
+use super::super::rule::{Part, Rule};
+use super::super::seen::{Answer, Era, Kind, Life, Question, Seen, Way};
+
+/// What a person has asked for besides the server.
+#[derive(Clone, Copy, Debug)]
+pub(in super::super) struct Wanted {
+    /// Whether there is a `--call`.
+    pub(in super::super) calls: bool,
+    /// Why the baseline is not looked at. `None` if it is.
+    pub(in super::super) baseline: Option<&'static str>,
+}
+
+const UNGREETED: &str = "the server was not greeted";
+const GONE: &str = "the server was gone, or silent, before";
+
+/// Why nobody has looked at this part, as a clause. `None` if somebody has.
+pub(super) fn part(seen: &Seen, part: Part, wanted: Wanted) -> Option<&'static str> {
+    match part {
+        Part::Start | Part::Stdout => None,
+        Part::Calls if !wanted.calls => Some("no --call"),
+        Part::Baseline if wanted.baseline.is_some() => wanted.baseline,
+        Part::Requests
+        | Part::Lists
+        | Part::Schemas
+        | Part::Calls
+        | Part::Leaving
+        | Part::Crash
+        | Part::Baseline => (!seen.greeted()).then_some(UNGREETED),
+    }
+}
+
+/// Why nobody has looked at this rule, as a clause. `None` if somebody has.
+pub(super) fn rule(seen: &Seen, rule: &Rule, wanted: Wanted) -> Option<&'static str> {
+    if let Some(why) = part(seen, rule.part, wanted) {
+        return Some(why);
+    }
+    match rule.part {
+        Part::Start => start(seen, rule.name),
+        Part::Stdout => stdout(seen, rule.name),
+        Part::Requests => requests(seen, rule.name),
+        Part::Lists => lists(seen, rule.name),
+        Part::Schemas => listed(seen, Kind::Tools),
+        Part::Calls => calls(seen, rule.name),
+        Part::Leaving => leaving(seen, rule.name),
+        Part::Crash => crash(seen, rule.name),
+        Part::Baseline => None,
+    }
+}
+
+fn start(seen: &Seen, name: &str) -> Option<&'static str> {
+    let greeted = seen.greeted();
+    let opened = !matches!(seen.main.opening, Answer::NotStarted(_) | Answer::Gone(_));
+    let answered = opened && !matches!(seen.main.opening, Answer::Silence(_));
+    let probed = seen.other.as_ref().filter(|other| greeted && other.era == Era::Modern);
+    let speaks_it = seen.lives().any(|life| life.era == Era::Modern && life.greeting().is_some());
+    match name {
+        "start-failed" | "check-unfinished" => None,
+        "start-silent" => (!opened).then_some("the server was not there to answer"),
+        "greeting-refused" => (!answered).then_some("the server did not answer"),
+        "modern-invalid" => (!speaks_it).then_some("the server does not speak 2026-07-28"),
+        "probe-unanswered" if greeted => probed.is_none().then_some("the server speaks 2026-07-28 alone"),
+        "probe-initialize" if greeted => {
+            let tried = probed.is_some_and(|life| asked(life, |it| matches!(it, Question::Initialize)));
+            (!tried).then_some("the server has not refused server/discover")
+        }
+        _ => (!greeted).then_some(UNGREETED),
+    }
+}
+
+fn stdout(seen: &Seen, name: &str) -> Option<&'static str> {
+    if matches!(seen.main.opening, Answer::NotStarted(_)) {
+        return Some("the server was not started");
+    }
+    // Whatever a server that dies has written can have been noise; its messages nobody has seen.
+    let of_messages = !matches!(name, "stdout-noise" | "stdout-bom" | "stdout-frames" | "stdout-encoding");
+    let nothing = matches!(seen.main.opening, Answer::Gone(_));
+    (of_messages && nothing).then_some("the server has answered nothing")
+}
+
+fn requests(seen: &Seen, name: &str) -> Option<&'static str> {
+    let modern = seen.other.iter().filter(|life| life.greeting().is_some());
+    let mut lives = seen.questioned().chain(modern);
+    let mut any = |is: fn(&Question) -> bool| lives.any(|life| asked(life, is));
+    let was_asked = match name {
+        "ping-unanswered" => any(|it| matches!(it, Question::Ping)),
+        "method-unknown" => any(|it| matches!(it, Question::UnknownMethod)),
+        "method-unknown-code" => {
+            let refused = |life: &Life| {
+                let mut all = life.asked.iter();
+                all.any(|(it, answer)| {
+                    matches!(it, Question::UnknownMethod) && matches!(answer, Answer::Error { .. })
+                })
+            };
+            if !lives.any(refused) {
+                return Some("no unknown method was refused");
+            }
+            true
+        }
+        "arguments-unanswered" | "arguments-accepted" | "arguments-code" => {
+            if !seen.main.listings.iter().any(|list| list.kind == Kind::Tools) {
+                return Some("the server offers no tools");
+            }
+            // No code is wrong where no tool was named.
+            let of_a_tool = name == "arguments-code";
+            if of_a_tool && !any(|it| matches!(it, Question::Arguments { .. })) {
+                return Some("no tool says that it only reads, and can be called wrongly");
+            }
+            of_a_tool || any(|it| matches!(it, Question::Arguments { .. } | Question::NoTool))
+        }
+        "tool-unknown" => {
+            if !seen.main.listings.iter().any(|list| list.kind == Kind::Tools) {
+                return Some("the server offers no tools");
+            }
+            any(|it| matches!(it, Question::UnknownTool))
+        }
+        "id-changed" => true,
+        "strays-fatal" => any(|it| matches!(it, Question::Stray(_))),
+        "junk-fatal" => any(|it| matches!(it, Question::Junk(_))),
+        "progress-late" => {
+            if !any(|it| matches!(it, Question::Call { .. })) {
+                return Some("no --call");
+            }
+            true
+        }
+        _ => true,
+    };
+    (!was_asked).then_some(GONE)
+}
+
+fn asked(life: &Life, is: impl Fn(&Question) -> bool) -> bool {
+    life.asked.iter().any(|(question, _)| is(question))
+}
+
+fn lists(seen: &Seen, name: &str) -> Option<&'static str> {
+    match name {
+        "list-empty" | "tool-name" | "tool-name-long" | "tool-description" | "annotations-contradict" => {
+            listed(seen, Kind::Tools)
+        }
+        // Instructions have text too.
+        "text-hidden" => None,
+        "annotations-invalid" => listed(seen, Kind::Tools),
+        "list-failed" => seen.main.listings.is_empty().then_some("the server offers no lists"),
+        _ => {
+            let none = seen.main.listings.iter().all(|list| list.pages.is_empty());
+            let broken = seen.main.listings.iter().any(|list| list.fault.is_some());
+            (none && !(name == "list-invalid" && broken)).then_some("nothing could be listed")
+        }
+    }
+}
+
+fn listed(seen: &Seen, kind: Kind) -> Option<&'static str> {
+    match seen.main.listings.iter().find(|list| list.kind == kind) {
+        None => Some("the server offers no tools"),
+        Some(list) if list.pages.is_empty() => Some("the tools could not be listed"),
+        Some(_) => None,
+    }
+}
+
+fn calls(seen: &Seen, name: &str) -> Option<&'static str> {
+    if matches!(name, "call-unknown" | "call-arguments") {
+        return listed(seen, Kind::Tools);
+    }
+    let answers = seen.questioned().flat_map(|life| &life.asked);
+    let answers = answers.filter(|(it, _)| matches!(it, Question::Call { .. })).map(|(_, answer)| answer);
+    let results: Vec<_> = answers.filter(|answer| matches!(answer, Answer::Result { .. })).collect();
+    match name {
+        "call-invalid" | "call-output" => results.is_empty().then_some("no call had a result"),
+        _ => None,
+    }
+}
+
+fn leaving(seen: &Seen, name: &str) -> Option<&'static str> {
+    let mut endings = seen.lives().filter_map(|life| life.ending.as_ref());
+    let was_seen = match name {
+        "leave-eof" => endings.any(|it| it.asked == Way::EndOfInput),
+        "leave-term" => endings.any(|it| it.asked == Way::Term || it.obeyed_term.is_some()),
+        _ => endings.next().is_some(),
+    };
+    (!was_seen).then_some("the server has never left when it was asked to")
+}
+
+fn crash(seen: &Seen, name: &str) -> Option<&'static str> {
+    let Some(drill) = &seen.drill else { return Some("it was not tried") };
+    (name == "crash-lists" && drill.outcome.is_err()).then_some("the server did not come back")
+}
