@@ -59,7 +59,7 @@ pub struct Check {
     #[arg(long, value_name = "FILE", value_parser = PathBufValueParser::new().try_map(value::full_path))]
     pub json: Option<PathBuf>,
 
-    /// Write the report to this file too, as JUnit XML
+    /// Write the report to this file too, as XML of `JUnit`
     #[arg(long, value_name = "FILE", value_parser = PathBufValueParser::new().try_map(value::full_path))]
     pub junit: Option<PathBuf>,
 

@@ -52,7 +52,7 @@ fn restored(mut value: Value) -> Option<(Form, Bytes)> {
 /// cuts such text within the line feed, so one byte of zero too many can be at either end. Which order it is cannot be told
 /// from such a line where all else is Latin-1, and what is not may be read wrongly: that is enough to know the message.
 pub(super) fn from_utf16(line: &[u8]) -> Option<String> {
-    let zeros = line.iter().filter(|byte| **byte == 0).count();
+    let zeros = memchr::memchr_iter(0, line).count();
     if line.len() < 4 || zeros * 4 < line.len() {
         return None;
     }
@@ -139,11 +139,8 @@ impl Pieces {
         let mut bytes = line.iter();
         while let Some(byte) = bytes.next() {
             match byte {
-                b'\\' if self.in_string => {
-                    if bytes.next().is_none() {
-                        return false;
-                    }
-                }
+                b'\\' if self.in_string && bytes.as_slice().is_empty() => return false,
+                b'\\' if self.in_string => drop(bytes.next()),
                 b'"' => self.in_string = !self.in_string,
                 _ if self.in_string => {}
                 b'{' | b'[' => self.depth += 1,

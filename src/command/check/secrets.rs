@@ -15,7 +15,9 @@ pub(super) fn mask<'e>(
     let text = |text: &OsStr| text.to_string_lossy().into_owned();
     let mask = Mask::new(variables.map(|(name, value)| (text(name), text(value))));
     mask.learn_words(words);
-    calls.iter().for_each(|arguments| mask.learn_arguments(arguments));
+    for arguments in calls {
+        mask.learn_arguments(arguments);
+    }
     mask
 }
 

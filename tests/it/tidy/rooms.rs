@@ -285,7 +285,7 @@ pub(super) const ROOMS: &[Room] = &[
         name: "command::check::nearly",
         ours: &["wire", "command::check::seen"],
         but: NOTHING,
-        crates: &["bytes", "regex_lite", "serde_json"],
+        crates: &["bytes", "memchr", "regex_lite", "serde_json"],
         pure: NO_IO,
     },
     Room {

@@ -17,6 +17,8 @@ const PARTS: [(&str, &[&str]); 5] = [
     ("resource", &[]),
 ];
 
+/// What a result may have.
+const RESULT: [(&str, Type); 2] = [("isError", Type::Truth), ("structuredContent", Type::Object)];
 /// What any part may have.
 const PART: [(&str, Type); 7] = [
     ("_meta", Type::Object),
@@ -95,8 +97,7 @@ fn invalid(result: &Value) -> Option<String> {
     if result["resultType"] == "input_required" {
         return None;
     }
-    const MEMBERS: [(&str, Type); 2] = [("isError", Type::Truth), ("structuredContent", Type::Object)];
-    if let Some(why) = wrong_members(result, &MEMBERS).pop() {
+    if let Some(why) = wrong_members(result, &RESULT).pop() {
         return Some(why);
     }
     let Some(parts) = result["content"].as_array() else { return Some("content is no array".to_owned()) };

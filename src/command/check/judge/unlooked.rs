@@ -115,7 +115,6 @@ fn requests(seen: &Seen, name: &str) -> Option<&'static str> {
             }
             any(|it| matches!(it, Question::UnknownTool))
         }
-        "id-changed" => true,
         "strays-fatal" => any(|it| matches!(it, Question::Stray(_))),
         "junk-fatal" => any(|it| matches!(it, Question::Junk(_))),
         "progress-late" => {

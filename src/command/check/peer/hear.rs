@@ -49,13 +49,13 @@ impl Peer {
         self.output.bom |= bytes.starts_with("\u{feff}".as_bytes());
         if let Some(text) = from_utf16(&bytes) {
             self.formed(Form::Utf16, text.as_bytes());
-            self.take_message(Frame::read(text.into()));
+            self.take_message(&Frame::read(text.into()));
             return;
         }
-        self.take_message(Frame::read(bytes));
+        self.take_message(&Frame::read(bytes));
     }
 
-    fn take_message(&mut self, frame: Frame) {
+    fn take_message(&mut self, frame: &Frame) {
         match &frame.parsed {
             Parsed::One(Message::Response(Response { has_odd_id: true, is_error: false, .. })) => {
                 let answer = read(&frame.bytes);
@@ -227,7 +227,7 @@ impl Peer {
             }
             Some(_) => {}
             None => {
-                self.output.progress.add_once(|| format!("with the token {token}, which it was not given"))
+                self.output.progress.add_once(|| format!("with the token {token}, which it was not given"));
             }
         }
     }
