@@ -55,15 +55,15 @@ pub struct Check {
     pub format: Format,
 
     // The report goes there besides, whatever is printed. `None`: not written in this form.
-    /// Write the report to this file too, as JSON
+    /// Write the report to this file too, in the form of --format json
     #[arg(long, value_name = "FILE", value_parser = PathBufValueParser::new().try_map(value::full_path))]
     pub json: Option<PathBuf>,
 
-    /// Write the report to this file too, as XML of `JUnit`
+    /// Write the report to this file too, in the form of --format junit
     #[arg(long, value_name = "FILE", value_parser = PathBufValueParser::new().try_map(value::full_path))]
     pub junit: Option<PathBuf>,
 
-    /// Write the report to this file too, as SARIF
+    /// Write the report to this file too, in the form of --format sarif
     #[arg(long, value_name = "FILE", value_parser = PathBufValueParser::new().try_map(value::full_path))]
     pub sarif: Option<PathBuf>,
 

@@ -7,7 +7,7 @@ mod junit;
 mod sarif;
 mod text;
 
-use self::harmless::{in_json, in_text, in_xml};
+use self::harmless::{in_json, in_text};
 use super::judge::{Unlooked, some};
 use super::rule::{Finding, Severity};
 use crate::cli::check::Format;
@@ -67,7 +67,7 @@ pub(super) fn show(report: &Report, format: Format) -> anyhow::Result<String> {
         // Whichever it is, it may end up in the log of a CI system.
         Format::Text => in_text(&text::text(report)),
         Format::Json => in_json(&json::json(report)),
-        Format::Junit => in_xml(&junit::junit(report)?),
+        Format::Junit => in_text(&junit::junit(report)?),
         Format::Sarif => in_json(&sarif::sarif(report)),
         Format::Github => github::github(report),
     })
