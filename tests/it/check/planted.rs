@@ -200,7 +200,7 @@ const PLANTED: &[Planted] = &[
         &["--timeout", "3s"],
         &["--rewrite", r#"{"jsonrpc":"2.0","id""#, r#"{"id""#],
     ),
-    (&["text-surrogate"], &[], &["--rewrite", r#"Greets"#, r#"Greets \ud83d it"#]),
+    (&["text-surrogate"], &[], &["--rewrite", "Greets", r"Greets \ud83d it"]),
     (&["answer-both"], &[], &["--rewrite", r#""result":"#, r#""error":null,"result":"#]),
     (
         &["answer-both", "crash-recovery"],

@@ -8,7 +8,7 @@ use std::sync::LazyLock;
 use regex_lite::Regex;
 
 /// In a text, or in XML: a space takes its form from a command. References to characters would keep the text in XML, and some
-/// readers of JUnit do not know them.
+/// readers of test reports do not know them.
 pub(super) fn in_text(text: &str) -> String {
     let lines = text.split_inclusive(['\n', '\r']).map(|line| {
         let (before, shown) = line.split_at(shown_from(line));
