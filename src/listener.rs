@@ -118,13 +118,12 @@ where
                 let _turn = lookups.acquire().await;
                 threads::blocking(move || is_stranger(peer, ours)).await.unwrap_or(true)
             };
-            let place = match stranger {
-                false => place,
-                true => {
-                    drop(place);
-                    let Ok(place) = strangers.try_acquire_owned() else { return };
-                    Some(place)
-                }
+            let place = if stranger {
+                drop(place);
+                let Ok(place) = strangers.try_acquire_owned() else { return };
+                Some(place)
+            } else {
+                place
             };
             let guest = Arc::new(Guest { stranger, own, place: Mutex::new(place) });
             serve(stream, Arc::clone(&guest)).await;

@@ -139,13 +139,13 @@ impl Engine {
         let Some(lease) = &mut self.lease else { return };
         match event {
             Event::Ended(_, end) => self.ends.count(end),
-            Event::Probed(_) => {}
             Event::Lacked => self.ends.count(End::Refused),
             Event::Lost(ref why) => self.lost = Some(self.config.mask.apply(why).into_owned()),
             Event::Found { .. }
             | Event::Stirred
             | Event::Renewed(_)
             | Event::Written(..)
+            | Event::Probed(_)
             | Event::Wanted(_)
             | Event::Seen(_)
             | Event::Refused { .. }

@@ -84,7 +84,7 @@ struct Sending {
 /// What an attempt came to.
 enum Attempt {
     /// An answer, and what it means.
-    Answer(Response<Payload>, Outcome),
+    Answer(Box<Response<Payload>>, Outcome),
     /// None; and why, and whether nothing was sent.
     Unreachable(String, bool),
     /// None in time.
@@ -183,7 +183,7 @@ impl Relay {
                 let mut response = Response::new(Payload::own(body.into()));
                 *response.status_mut() = status;
                 response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
-                self.finish(token, Attempt::Answer(response, meaning))
+                self.finish(token, Attempt::Answer(Box::new(response), meaning))
             }
             Ok(Word::Failed(why)) => self.finish(token, Attempt::Unreachable(why, false)),
             Ok(Word::AsItIs | Word::Again(..)) | Err(_) => Reply::not_renewed().into_response(),
@@ -285,9 +285,7 @@ impl Relay {
         upload: &Upload,
     ) -> Attempt {
         #[cfg(test)]
-        if sending.url.path() == PLANTED {
-            panic!("planted, with {}\nin it", token.expose_secret());
-        }
+        assert!(sending.url.path() != PLANTED, "planted, with {}\nin it", token.expose_secret());
         let mut request = reqwest::Request::new(sending.method.clone(), sending.url.clone());
         *request.headers_mut() = sending.headers.clone();
         if let Some(value) = self.auth.value(token) {
@@ -296,7 +294,7 @@ impl Relay {
         *request.body_mut() = Some(body);
         let given_up = GivenUp { relay: self, token: *id, since: Instant::now() };
         let executed = upload.in_time(self.timeout, self.client.execute(request)).await;
-        given_up.is_not();
+        given_up.disarm();
         let (mut head, body) = match executed {
             Some(Ok(answer)) => Response::<reqwest::Body>::from(answer).into_parts(),
             Some(Err(_)) if upload.broke_off() => return Attempt::BrokeOff,
@@ -314,9 +312,10 @@ impl Relay {
         let tells = outcome::is_in_the_body(head.status, forgets);
         let is_short =
             body.size_hint().exact().is_some_and(|length| (1..=outcome::AHEAD as u64).contains(&length));
-        let text = match tells || is_short {
-            true => body.read_ahead(outcome::AHEAD, outcome::PATIENCE).await,
-            false => Vec::new(),
+        let text = if tells || is_short {
+            body.read_ahead(outcome::AHEAD, outcome::PATIENCE).await
+        } else {
+            Vec::new()
         };
         let meaning = if tells { outcome::outcome(head.status, &text, forgets) } else { Outcome::Heard };
         let body = self.without_tokens(body, &mut head.headers, self.scrub(token));
@@ -326,7 +325,7 @@ impl Relay {
         if let Some(reason) = head.extensions.remove::<ReasonPhrase>() {
             response.extensions_mut().insert(reason);
         }
-        Attempt::Answer(response, meaning)
+        Attempt::Answer(Box::new(response), meaning)
     }
 
     /// An answer in which the server sees no token.
@@ -374,10 +373,10 @@ impl Relay {
         let (end, response) = match attempt {
             Attempt::Answer(response, Outcome::Heard) => {
                 let unrelated = response.status() == StatusCode::UNAUTHORIZED;
-                (if unrelated { End::Unrelated } else { End::Heard }, response)
+                (if unrelated { End::Unrelated } else { End::Heard }, *response)
             }
-            Attempt::Answer(response, Outcome::SessionOver) => (End::Refused, response),
-            Attempt::Answer(response, Outcome::Locked) => (End::Locked, response),
+            Attempt::Answer(response, Outcome::SessionOver) => (End::Refused, *response),
+            Attempt::Answer(response, Outcome::Locked) => (End::Locked, *response),
             Attempt::Unreachable(why, unsent) => {
                 let reply = Reply::unreachable(self.upstream.origin(), &why);
                 (if unsent { End::Unsent } else { End::Unreachable }, reply.into_response())
@@ -421,7 +420,7 @@ struct GivenUp<'r> {
 
 impl GivenUp<'_> {
     /// It has ended otherwise.
-    fn is_not(self) {
+    fn disarm(self) {
         std::mem::forget(self);
     }
 }

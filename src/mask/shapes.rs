@@ -89,9 +89,10 @@ impl Shape {
         match &*self.regex {
             Ok(regex) if (self.sign)(text) => regex.replace_all(text, |found: &Captures<'_>| {
                 let part = |group: usize| found.get(group).map_or("", |part| part.as_str());
-                match (self.spares)(part(2)) {
-                    true => part(0).to_owned(),
-                    false => format!("{}{MASKED}{}", part(1), self.tail),
+                if (self.spares)(part(2)) {
+                    part(0).to_owned()
+                } else {
+                    format!("{}{MASKED}{}", part(1), self.tail)
                 }
             }),
             _ => Cow::Borrowed(text),
@@ -119,8 +120,7 @@ fn is_of_a_usage_text(value: &str) -> bool {
 fn is_placeholder(value: &str) -> bool {
     let value = value.trim_matches(['"', '\'']).trim_end_matches([',', '.', ';', ')']);
     let inner = match value.as_bytes() {
-        [b'<', ..] | [b'[', .., b']'] => return true,
-        [b'$', b'{', .., b'}'] => return true,
+        [b'<', ..] | [b'[', .., b']'] | [b'$', b'{', .., b'}'] => return true,
         [b'$', ..] => &value[1..],
         _ => value,
     };

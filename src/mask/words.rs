@@ -36,32 +36,24 @@ impl Mask {
     /// The words of a command line, each masked. The value of an option or of an assignment is masked whole, whatever quotes and
     /// spaces are in it.
     pub fn words<'w>(&self, argv: &'w [String]) -> Vec<Cow<'w, str>> {
-        let mut before = "";
-        let mut words = Vec::with_capacity(argv.len());
-        for word in argv {
-            let secret = secret_part(before, word);
-            words.push(match secret {
-                Secret::From(at) => Cow::Owned(format!("{}{MASKED}", self.apply(&word[..at]))),
-                Secret::Members(all) => Cow::Owned(self.apply(&without(word, &all)).into_owned()),
-                // Before it is quoted, for that may change how a secret is spelled; what two words show follows in `command`.
-                Secret::None => self.apply(word),
-            });
-            before = if matches!(secret_part(before, word), Secret::From(0)) { "" } else { word };
-        }
-        words
+        let secrets = secrets(argv).into_iter().zip(argv);
+        let masked = secrets.map(|(secret, word)| match secret {
+            Some(Secret::From(at)) => Cow::Owned(format!("{}{MASKED}", self.apply(&word[..at]))),
+            Some(Secret::Members(all)) => Cow::Owned(self.apply(&without(word, &all)).into_owned()),
+            // Before it is quoted, for that may change how a secret is spelled; what two words show follows in `command`.
+            None => self.apply(word),
+        });
+        masked.collect()
     }
 
     /// Masks what is secret in this command line wherever else it stands.
     pub fn learn_words(&self, argv: &[String]) {
-        let mut before = "";
-        for word in argv {
-            let secret = secret_part(before, word);
-            match &secret {
-                Secret::From(at) => self.learn_text(word[*at..].trim()),
-                Secret::Members(all) => all.iter().for_each(|secret| self.learn_text(secret)),
-                Secret::None => {}
+        for (secret, word) in secrets(argv).into_iter().zip(argv) {
+            match secret {
+                Some(Secret::From(at)) => self.learn_text(word[at..].trim()),
+                Some(Secret::Members(all)) => self.learn_all(&all),
+                None => {}
             }
-            before = if matches!(secret, Secret::From(0)) { "" } else { word };
         }
     }
 
@@ -69,81 +61,83 @@ impl Mask {
     pub fn learn_arguments(&self, arguments: &Value) {
         let mut found = Vec::new();
         members(arguments, false, &mut found);
-        found.iter().for_each(|secret| self.learn_text(secret));
+        self.learn_all(&found);
+    }
+
+    fn learn_all(&self, secrets: &[String]) {
+        for secret in secrets {
+            self.learn_text(secret);
+        }
     }
 }
 
 /// What of a word is secret.
 enum Secret {
-    None,
     /// All from this byte on.
     From(usize),
     /// These, in a JSON text.
     Members(Vec<String>),
 }
 
-/// What of this word is secret that stands behind that one.
-fn secret_part(before: &str, word: &str) -> Secret {
-    if is_secret_option(before) {
-        return Secret::From(0);
+/// What of each word of a command line is secret.
+fn secrets(argv: &[String]) -> Vec<Option<Secret>> {
+    let mut before = "";
+    let mut secrets = Vec::with_capacity(argv.len());
+    for word in argv {
+        let secret = secret_part(before, word);
+        // A value is no option, whatever it looks like.
+        before = if matches!(secret, Some(Secret::From(0))) { "" } else { word };
+        secrets.push(secret);
     }
-    let of = |option: &str, at: usize| value(option, &word[at..]).moved(at);
-    if before.starts_with('-') {
-        match of(before, 0) {
-            Secret::None => {}
-            secret => return secret,
-        }
+    secrets
+}
+
+/// What of this word is secret that stands behind that one.
+fn secret_part(before: &str, word: &str) -> Option<Secret> {
+    if is_secret_option(before) {
+        return Some(Secret::From(0));
+    }
+    let of = |option: &str, at: usize| Some(value(option, &word[at..])?.moved(at));
+    let of_the_one_before = before.starts_with('-').then(|| of(before, 0)).flatten();
+    if of_the_one_before.is_some() {
+        return of_the_one_before;
     }
     if let Some((name, _)) = word.split_once('=') {
         let at = name.len() + 1;
         if is_secret_option(name) || is_secret_assignment(name) {
-            return Secret::From(at);
+            return Some(Secret::From(at));
         }
-        match of(name, at) {
-            Secret::None => {}
-            secret if name.starts_with('-') => return secret,
-            _ => {}
+        let of_this = name.starts_with('-').then(|| of(name, at)).flatten();
+        if of_this.is_some() {
+            return of_this;
         }
     }
     // `-eNAME=value`, `-HName: value`.
-    for option in ["-e", "-H"] {
-        if word.len() > 2 && word.starts_with(option) {
-            match of(option, 2) {
-                Secret::None => {}
-                secret => return secret,
-            }
-        }
-    }
-    value("", word)
+    let mut attached = ["-e", "-H"].into_iter().filter(|option| word.len() > 2 && word.starts_with(option));
+    attached.find_map(|option| of(option, 2)).or_else(|| value("", word))
 }
 
 /// What of the value of this option is secret.
-fn value(option: &str, value: &str) -> Secret {
+fn value(option: &str, value: &str) -> Option<Secret> {
     if HEADER.contains(&option) {
         // Any header may be what lets its bearer in.
-        return match value.split_once(':') {
+        return Some(match value.split_once(':') {
             Some((name, rest)) => {
                 let space = rest.len() - rest.trim_start().len();
                 Secret::From(name.len() + 1 + space)
             }
             None => Secret::From(0),
-        };
+        });
     }
     if ENVIRONMENT.contains(&option)
         && let Some((name, _)) = value.split_once('=').filter(|(name, _)| is_secret_name(name))
     {
-        return Secret::From(name.len() + 1);
+        return Some(Secret::From(name.len() + 1));
     }
-    if value.starts_with(['{', '['])
-        && let Ok(json) = serde_json::from_str(value)
-    {
-        let mut found = Vec::new();
-        members(&json, false, &mut found);
-        if !found.is_empty() {
-            return Secret::Members(found);
-        }
-    }
-    Secret::None
+    let json = value.starts_with(['{', '[']).then(|| serde_json::from_str(value).ok()).flatten()?;
+    let mut found = Vec::new();
+    members(&json, false, &mut found);
+    (!found.is_empty()).then_some(Secret::Members(found))
 }
 
 impl Secret {
@@ -151,7 +145,7 @@ impl Secret {
     fn moved(self, by: usize) -> Self {
         match self {
             Self::From(at) => Self::From(at + by),
-            other => other,
+            Self::Members(all) => Self::Members(all),
         }
     }
 }
@@ -165,7 +159,7 @@ fn members(value: &Value, secret: bool, found: &mut Vec<String>) {
         Value::Array(all) => all.iter().for_each(|value| members(value, secret, found)),
         Value::String(text) if secret && !text.is_empty() => found.push(text.clone()),
         Value::Number(number) if secret && number.to_string().len() >= DIGITS => {
-            found.push(number.to_string())
+            found.push(number.to_string());
         }
         Value::String(_) | Value::Number(_) | Value::Null | Value::Bool(_) => {}
     }

@@ -6,7 +6,7 @@ use std::net::{TcpListener, TcpStream};
 use std::thread;
 
 use mcp_supervise::engine::lease::io::TokenId;
-use mcp_supervise::gateway::{Auth, Door, Entrance, Options, Published, Side, serve};
+use mcp_supervise::gateway::{Auth, Disguise, Door, Entrance, Options, Published, Side, serve};
 use mcp_supervise::http;
 use reqwest::header::AUTHORIZATION;
 use tokio::runtime;
@@ -75,6 +75,11 @@ fn gateway(api: u16) -> u16 {
         upstream: format!("http://127.0.0.1:{api}").parse().expect("it is an address"),
         auth: Auth { header: AUTHORIZATION, scheme: "Bearer".into() },
         entrance: Entrance::StandIn("stand-in".into()),
+        renewals: None,
+        disguise: Disguise { stand_in: "stand-in".into(), prefix: String::new() },
+        probe: "/".into(),
+        forgets_sessions: false,
+        timeout: None,
     };
     thread::spawn(move || {
         let runtime = runtime::Builder::new_current_thread().enable_all().build();
@@ -82,8 +87,10 @@ fn gateway(api: u16) -> u16 {
         let (_publish, tokens) = watch::channel(Published::Token(TokenId(1), "token".into()));
         let (tell, mut told) = mpsc::unbounded_channel();
         let (_judge, verdicts) = mpsc::unbounded_channel();
+        let (_probe, probes) = mpsc::unbounded_channel();
+        let (seen, _see) = mpsc::unbounded_channel();
         runtime.expect("a runtime can be made").block_on(async {
-            tokio::spawn(serve(door, options, client, Side { tokens, tell, verdicts }));
+            tokio::spawn(serve(door, options, client, Side { tokens, tell, verdicts, seen, probes }));
             while told.recv().await.is_some() {}
         });
     });

@@ -29,7 +29,7 @@ pub(super) fn wrap(definitions: &Command) -> Roff {
         &mut roff,
         "mcp-supervise wrap puts the supervisor before the servers in the configs of hosts, and unwrap takes it out again. Both \
          show the change and ask before anything is written. The command of an entry becomes this program by its full \
-         path, and its args become --name with the entry's key, --, and what was there. Every other byte stays as it is, \
+         path, in a config that is shared by its bare name, and its args become --name with the entry's key, --, and what was there. Every other byte stays as it is, \
          comments and line ends included; unwrap of a file that nobody has changed since gives it back byte for byte, and of \
          one that was changed takes out our words only. What a config was is kept in the folder configs of the directory \
          for what is stored, the last 20 times. Restart the host afterwards.",
@@ -41,6 +41,14 @@ pub(super) fn wrap(definitions: &Command) -> Roff {
          understood. unwrap takes the supervisor out of disabled entries too. A config that is not JSON (with comments and \
          with commas before closing brackets) is left alone, and so is one that changes between the look at it and the answer. \
          Claude Desktop writes its config again when it quits: quit it first.",
+    );
+    further(
+        &mut roff,
+        "A project's configs are left alone in a repository, where others share them, unless --project asks for them or \
+         --config names one; colleagues then need the program too. Of a config that is a symbolic link the file behind it \
+         is changed and named, but no project's config outside of its repository; one with another hard link is refused. An entry \
+         before whose server a supervisor stands that is gone gets this program. Servers under keys that no known host has are \
+         told by their keys (exit code 83), and so are configs in TOML and YAML, with what to write by hand.",
     );
     further(&mut roff, "The configs that are looked into, where they are there:");
     for (host, files) in [

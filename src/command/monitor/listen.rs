@@ -57,9 +57,10 @@ async fn serve(stream: TcpStream, router: Router, guest: Arc<Guest>) {
     let stream = TokioIo::new(Patient::new(stream, PATIENCE));
     let serving = http.serve_connection(stream, service).with_upgrades();
     let stay = async {
-        match stranger {
-            true => sleep(STAY_OF_STRANGERS).await,
-            false => pending().await,
+        if stranger {
+            sleep(STAY_OF_STRANGERS).await;
+        } else {
+            pending::<()>().await;
         }
     };
     // Whoever goes away in the middle is no concern of ours.

@@ -200,6 +200,7 @@ pub(super) const ROOMS: &[Room] = &[
             "command::failure",
             "command::recorded",
             "control",
+            "listener",
             "store",
             "ledger",
             "threads",
