@@ -57,6 +57,8 @@ pub struct Wallet {
     pub id: String,
     /// What people call it. `None` where it has no name.
     pub name: Option<String>,
+    /// It has come to its end, and gets no session any more.
+    pub terminated: bool,
 }
 
 /// What a new session is to be like. `None`: as the daemon has it.

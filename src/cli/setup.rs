@@ -69,10 +69,10 @@ pub struct Setup {
     pub upstream_ca: Option<PathBuf>,
 
     // `None`: the only one that there is, or with `all` each of them.
-    /// Obtain a session for the wallet with this id [default: the only one that the daemon has]
+    /// Obtain a session for the wallet with this id or name [default: the only one that the daemon has]
     #[arg(
         long,
-        value_name = "ID",
+        value_name = "WALLET",
         env = "WAIAAS_WALLET_ID",
         value_parser = NonEmptyStringValueParser::new(),
         conflicts_with = "all",

@@ -156,7 +156,10 @@ async fn all(options: &Setup) -> Result<i32, Failure> {
     if let Some(failure) = &failure {
         failure.tell();
     }
-    let first = failures.first().map(|(_, failure)| failure.code);
+    // With several wallets, one that the daemon refuses is told, and no failure of what was asked for.
+    let refused = options.all && !sessions.is_empty();
+    let fails = |code: i32| !(refused && code == exit_code::REFUSED);
+    let first = failures.iter().map(|(_, failure)| failure.code).find(|code| fails(*code));
     Ok(first.or(failure.map(|failure| failure.code)).unwrap_or(exit_code::DONE))
 }
 
@@ -177,11 +180,6 @@ fn before(options: &Setup, data_dir: &Path) -> Result<(Daemon, Common), Failure>
             "with --via mcp-tokens the daemon takes neither --max-renewals nor --absolute-lifetime",
             "leave these out, or leave out --via mcp-tokens",
         ));
-    }
-    if let Some(id) = &options.wallet {
-        Place::of_wallet(data_dir, id).map_err(|why| {
-            Failure::usage(why, "give the id of a wallet with --wallet or WAIAAS_WALLET_ID")
-        })?;
     }
     let client = http::client(options.upstream_ca.as_deref()).map_err(|fault| {
         Failure::usage(format!("failed to {fault}"), "--upstream-ca names a file with certificates in PEM")
@@ -243,8 +241,24 @@ async fn choose(
             }
             Err(fault) => return Err(work.failure(&fault)),
         };
-        let found = known.iter().find(|wallet| wallet.id == *id).cloned();
-        let chosen = found.unwrap_or_else(|| Wallet { id: id.clone(), name: None });
+        let chosen = match named(&known, id) {
+            Named::One(wallet) => wallet.clone(),
+            Named::Several(wallets) => return Err(several(&wallets)),
+            Named::Nobody if known.is_empty() => {
+                Place::of_wallet(work.data_dir, id).map_err(|why| {
+                    Failure::usage(why, "give the id of a wallet with --wallet or WAIAAS_WALLET_ID")
+                })?;
+                Wallet { id: id.clone(), name: None, terminated: false }
+            }
+            Named::Nobody => {
+                let lines: Vec<String> = masked(known, work).iter().map(shown).collect();
+                return Err(Failure {
+                    code: exit_code::NO_WALLET,
+                    message: format!("the daemon has no wallet {id:?}"),
+                    hint: Some(format!("it has these:\n  {}", lines.join("\n  "))),
+                });
+            }
+        };
         if !known.contains(&chosen) {
             known.push(chosen.clone());
         }
@@ -258,15 +272,52 @@ async fn choose(
             hint: Some("create one with the daemon's own tools first".to_owned()),
         }),
         [_] => Ok((wallets.clone(), wallets)),
-        _ if options.all => Ok((wallets.clone(), wallets)),
-        several => {
-            let lines: Vec<String> = several.iter().map(shown).collect();
-            Err(Failure {
-                code: exit_code::SEVERAL_WALLETS,
-                message: format!("the daemon has {} wallets:\n  {}", several.len(), lines.join("\n  ")),
-                hint: Some("take one of them with --wallet ID, or each with --all".to_owned()),
-            })
+        _ if options.all => {
+            for wallet in wallets.iter().filter(|wallet| wallet.terminated) {
+                warnings.add(format!("{}: is terminated, and is left out", shown(wallet)));
+            }
+            let chosen: Vec<Wallet> = wallets.iter().filter(|wallet| !wallet.terminated).cloned().collect();
+            if chosen.is_empty() {
+                return Err(Failure {
+                    code: exit_code::REFUSED,
+                    message: "the daemon gives no session to any of its wallets: all are terminated"
+                        .to_owned(),
+                    hint: Some("create one with the daemon's own tools first".to_owned()),
+                });
+            }
+            Ok((wallets, chosen))
         }
+        all => Err(several(&all.iter().collect::<Vec<_>>())),
+    }
+}
+
+/// Which wallet is meant.
+enum Named<'w> {
+    One(&'w Wallet),
+    Several(Vec<&'w Wallet>),
+    Nobody,
+}
+
+/// The wallet with this id, else the one with this name.
+fn named<'w>(wallets: &'w [Wallet], text: &str) -> Named<'w> {
+    if let Some(wallet) = wallets.iter().find(|wallet| wallet.id == *text) {
+        return Named::One(wallet);
+    }
+    let called = wallets.iter().filter(|wallet| wallet.name.as_deref() == Some(text));
+    match called.collect::<Vec<_>>()[..] {
+        [] => Named::Nobody,
+        [one] => Named::One(one),
+        ref several => Named::Several(several.to_vec()),
+    }
+}
+
+/// One of these is to be chosen.
+fn several(wallets: &[&Wallet]) -> Failure {
+    let lines: Vec<String> = wallets.iter().map(|wallet| shown(wallet)).collect();
+    Failure {
+        code: exit_code::SEVERAL_WALLETS,
+        message: format!("the daemon has {} wallets:\n  {}", wallets.len(), lines.join("\n  ")),
+        hint: Some("take one of them with --wallet ID, or each with --all".to_owned()),
     }
 }
 

@@ -9,7 +9,7 @@ use crate::http::error_code;
 /// The longest text of the daemon that is shown, in characters.
 const LONGEST: usize = 500;
 
-/// `{items:[{id,name?}]}`
+/// `{items:[{id,name?,status?}]}`
 pub(super) fn wallets(body: &[u8]) -> Result<Vec<Wallet>, String> {
     let body = object(body)?;
     let items = body["items"].as_array().ok_or("the answer has no list `items`")?;
@@ -17,7 +17,8 @@ pub(super) fn wallets(body: &[u8]) -> Result<Vec<Wallet>, String> {
     for item in items {
         let id = text(&item["id"]).ok_or("the answer has a wallet without a proper id")?;
         if !wallets.iter().any(|wallet| wallet.id == id) {
-            wallets.push(Wallet { id, name: shown(&item["name"]) });
+            let terminated = matches!(item["status"].as_str(), Some("TERMINATED" | "TERMINATING"));
+            wallets.push(Wallet { id, name: shown(&item["name"]), terminated });
         }
     }
     Ok(wallets)

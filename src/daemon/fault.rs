@@ -49,6 +49,11 @@ pub enum Why {
 }
 
 impl Fault {
+    /// Whether the wallet has as many sessions as it may have.
+    pub fn is_full(&self) -> bool {
+        matches!(&self.why, Why::Refused { code: Some(code), .. } if code == "SESSION_LIMIT_EXCEEDED")
+    }
+
     /// Whether the session that it was about is not there any more.
     pub(super) fn is_gone(&self) -> bool {
         let Why::Refused { code: Some(code), .. } = &self.why else { return false };

@@ -14,7 +14,7 @@ fn bytes(value: &Value) -> Vec<u8> {
 }
 
 fn wallet(id: &str, name: Option<&str>) -> Wallet {
-    Wallet { id: id.to_owned(), name: name.map(str::to_owned) }
+    Wallet { id: id.to_owned(), name: name.map(str::to_owned), terminated: false }
 }
 
 #[test]

@@ -92,8 +92,12 @@ pub(super) fn keys(wallets: &[Wallet]) -> Vec<String> {
 fn slugs(wallets: &[Wallet]) -> Vec<String> {
     let plain: Vec<String> =
         wallets.iter().map(|wallet| slug(wallet.name.as_ref().unwrap_or(&wallet.id))).collect();
-    let shared: Vec<bool> =
-        plain.iter().map(|slug| plain.iter().filter(|other| *other == slug).count() > 1).collect();
+    // The oldest keeps its key when another one of its name is made: ids begin with the time.
+    let is_first = |at: usize| {
+        let same = (0..plain.len()).filter(|other| plain[*other] == plain[at]);
+        same.min_by_key(|other| &wallets[*other].id) == Some(at)
+    };
+    let shared: Vec<bool> = (0..plain.len()).map(|at| !is_first(at)).collect();
     let with = |end: &dyn Fn(&str) -> String, is_told_apart: &dyn Fn(usize) -> bool| -> Vec<String> {
         let slugs = plain.iter().zip(wallets).enumerate().map(|(at, (slug, wallet))| match end(&wallet.id) {
             end if is_told_apart(at) && !end.is_empty() => format!("{slug}-{end}"),
@@ -151,7 +155,7 @@ mod tests {
     use super::*;
 
     fn wallet(id: &str, name: Option<&str>) -> Wallet {
-        Wallet { id: id.to_owned(), name: name.map(str::to_owned) }
+        Wallet { id: id.to_owned(), name: name.map(str::to_owned), terminated: false }
     }
 
     #[test]
@@ -184,13 +188,10 @@ mod tests {
                     wallet("0192-bbbb", Some("other")),
                     wallet("0192-8aaa", Some("main!")),
                 ],
-                vec!["main-7aaa", "other", "main-8aaa"],
+                vec!["main", "other", "main-8aaa"],
             ),
             // The last four are the same.
-            (
-                vec![wallet("0192-1-AAAA", Some("a")), wallet("0192-2-AAAA", Some("a"))],
-                vec!["a-1aaaa", "a-2aaaa"],
-            ),
+            (vec![wallet("0192-1-AAAA", Some("a")), wallet("0192-2-AAAA", Some("a"))], vec!["a", "a-aaaa"]),
             // What tells two apart would be the name of a third.
             (
                 vec![
@@ -198,12 +199,12 @@ mod tests {
                     wallet("y1-bbbb", Some("a")),
                     wallet("z1-cccc", Some("a aaaa")),
                 ],
-                vec!["a-1aaaa", "a-1bbbb", "a-aaaa"],
+                vec!["a", "a-bbbb", "a-aaaa"],
             ),
             // One is short.
-            (vec![wallet("1", Some("a")), wallet("21", Some("a"))], vec!["a-1", "a-21"]),
+            (vec![wallet("1", Some("a")), wallet("21", Some("a"))], vec!["a", "a-21"]),
             // They differ only in what no slug may have.
-            (vec![wallet("a_b", Some("a")), wallet("A-b", Some("a"))], vec!["a-615f62", "a-412d62"]),
+            (vec![wallet("a_b", Some("a")), wallet("A-b", Some("a"))], vec!["a-ab", "a"]),
         ] {
             assert_eq!(slugs(&wallets), expected, "{wallets:?}");
         }
@@ -247,7 +248,7 @@ mod tests {
             let mut known: Vec<Wallet> = Vec::new();
             for (id, name, named) in wallets {
                 if known.iter().all(|wallet| wallet.id != id) {
-                    known.push(Wallet { id, name: named.then_some(name) });
+                    known.push(Wallet { id, name: named.then_some(name), terminated: false });
                 }
             }
             let keys = keys(&known);

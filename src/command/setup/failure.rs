@@ -49,7 +49,7 @@ fn remedy(why: &Why, source: &str) -> String {
         Why::NoSuchWallet => "leave --wallet and WAIAAS_WALLET_ID out to see which there are",
         Why::Refused { status, code, hint, .. } => match (status, code.as_deref(), hint) {
             (_, Some("SESSION_LIMIT_EXCEEDED"), _) => {
-                "revoke a session of this wallet that nobody needs, and try again"
+                "with --revoke-old the session whose token is in the file makes room; others the daemon's own tools revoke"
             }
             (_, Some("SYSTEM_LOCKED" | "KILL_SWITCH_ACTIVE"), _) => "unlock the daemon, and try again",
             (429, ..) => "wait a minute, and try again",

@@ -74,10 +74,12 @@ impl Work<'_> {
             Place::of_wallet(self.data_dir, &wallet.id).map_err(Failure::unexpected)?.path().to_owned();
         // Not the older file beside it: that may be another wallet's.
         let place = Place::new(file);
-        let lock = self.lock(&place, warnings).await;
+        // Where there is no token nobody renews one, and a wallet that gets none is to leave nothing.
+        let is_used = fs::symlink_metadata(place.path()).is_ok();
+        let lock = if is_used { self.lock(&place, warnings).await } else { None };
         let old = self.old(&place, warnings);
         let stored = match self.via {
-            Via::Sessions => self.open(wallet, &place, warnings).await?,
+            Via::Sessions => self.open(wallet, &place, old.as_ref(), is_used, warnings).await?,
             Via::McpTokens => self.provision(wallet, &place, old.as_ref(), warnings).await?,
         };
         drop(lock);
@@ -88,7 +90,7 @@ impl Work<'_> {
         };
         let said = stored.expires.filter(|end| *end != Expiry::Never);
         Ok(Obtained {
-            wallet: Wallet { id: wallet.id.clone(), name: wallet.name.clone().or(stored.name) },
+            wallet: Wallet { name: wallet.name.clone().or(stored.name), ..wallet.clone() },
             session,
             file: place.path().to_owned(),
             // The token itself is what the end is read from in the end.
@@ -142,9 +144,21 @@ impl Work<'_> {
         &self,
         wallet: &Wallet,
         place: &Place,
+        old: Option<&Credential>,
+        locked: bool,
         warnings: &mut Vec<String>,
     ) -> Result<Stored, Failure> {
-        let issued = match self.daemon.open_session(&self.password, &wallet.id, self.terms).await {
+        let mut opened = self.daemon.open_session(&self.password, &wallet.id, self.terms).await;
+        let before = old.and_then(|old| old.session.as_deref()).filter(|_| self.revoke_old);
+        if let (Err(fault), Some(before)) = (&opened, before)
+            && fault.is_full()
+        {
+            // The one that is to be revoked anyway has the place.
+            let revoked = self.daemon.revoke(&self.password, before).await;
+            revoked.map_err(|fault| self.failure(&fault))?;
+            opened = self.daemon.open_session(&self.password, &wallet.id, self.terms).await;
+        }
+        let issued = match opened {
             Ok(issued) => issued,
             Err(fault) => {
                 let failure = self.failure(&fault);
@@ -165,6 +179,7 @@ impl Work<'_> {
             }
         };
         let session = session.or(credential.session.as_deref());
+        let _lock = if locked { None } else { self.lock(place, warnings).await };
         if let Err(why) = place.write(&credential.text) {
             let failure = Failure::not_written(&format!("{} {why}", place.path().display()));
             return Err(self.give_up(failure, session, warnings).await);

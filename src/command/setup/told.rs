@@ -188,7 +188,7 @@ mod tests {
     #[test]
     fn words_of_a_daemon_do_nothing_to_a_terminal_and_its_names_are_as_they_were_in_the_config() {
         let odd = || "x\u{1b}[2J\u{9b}\u{202e}\u{2028}\u{e0041}\nforged".to_owned();
-        let wallet = Wallet { id: odd(), name: Some(odd()) };
+        let wallet = Wallet { id: odd(), name: Some(odd()), terminated: false };
         let common =
             Common { program: odd(), base_url: "http://x".to_owned(), data_dir: "/x".to_owned(), ca: None };
         let config = Config { servers: BTreeMap::from([(odd(), common.entry(&odd(), &wallet))]) };

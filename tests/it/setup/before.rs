@@ -165,3 +165,17 @@ fn a_file_that_the_daemon_has_written_elsewhere_is_an_error() {
     fs::write(elsewhere.path().join("mcp-tokens").join(WALLET), old.token).expect("a file can be written");
     setup().run().failed(69, "holds the token of before");
 }
+
+#[test]
+fn where_there_is_no_room_the_session_that_is_to_go_makes_it() {
+    let daemon = Daemon::of(&[WALLET], "--max-sessions 1");
+    let old = daemon.session(&json!({"ttl_ms": 3_600_000, "write": true}));
+    let shown = Setup::of(&daemon).run();
+    shown.failed(68, "Maximum session limit exceeded");
+    assert!(shown.stderr.contains("with --revoke-old"), "{}", shown.stderr);
+    assert_eq!(token(&daemon, WALLET), old.token);
+    let told = Setup::of(&daemon).options("--revoke-old --output json").run();
+    told.done();
+    assert_eq!(told.object()["sessions"][0]["replaced"], json!({"session_id": old.id, "revoked": true}));
+    assert_eq!(daemon.balance(&token(&daemon, WALLET)).status, 200);
+}

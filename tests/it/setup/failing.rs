@@ -62,7 +62,10 @@ fn no_wallet_and_several_are_told_apart() {
         shown.stderr
     );
     assert!(living(&several).is_empty() && living(&none).is_empty());
-    Setup::of(&several).option("--wallet", "0192-unknown").run().failed(66, "no such wallet");
+    Setup::of(&several)
+        .option("--wallet", "0192-unknown")
+        .run()
+        .failed(66, "the daemon has no wallet \"0192-unknown\"");
 }
 
 #[test]
@@ -187,4 +190,40 @@ fn one_wallet_that_fails_does_not_keep_the_others_from_theirs() {
     assert_eq!(shown.stderr.matches("error: ").count(), 2, "{}", shown.stderr);
     assert_eq!(shown.stdout, "");
     assert_eq!(asked(&daemon).iter().filter(|asked| *asked == "POST /v1/sessions").count(), 2);
+}
+
+#[test]
+fn a_wallet_may_be_called_by_its_name() {
+    let daemon = Daemon::start();
+    Setup::of(&daemon).option("--wallet", "My Wallet").run().done();
+    assert_eq!(daemon.balance(&token(&daemon, WALLET)).status, 200);
+    let twins = Daemon::of(&["0192-1=main", "0192-2=main"], "");
+    Setup::of(&twins).option("--wallet", "main").run().failed(67, "the daemon has 2 wallets");
+}
+
+#[test]
+fn a_terminated_wallet_is_left_out_with_a_word() {
+    let daemon = Daemon::with(&format!("--terminated {OTHER_WALLET}"));
+    let shown = Setup::of(&daemon).options("--all").run();
+    shown.done();
+    assert!(shown.stderr.contains("is terminated, and is left out"), "{}", shown.stderr);
+    assert_eq!(shown.entries().as_object().map(serde_json::Map::len), Some(1));
+    let none = Daemon::with(&format!("--terminated {OTHER_WALLET} --terminated {WALLET}"));
+    Setup::of(&none).options("--all").run().failed(68, "all are terminated");
+}
+
+#[test]
+fn one_wallet_that_the_daemon_refuses_is_told_and_fails_nothing_else() {
+    let daemon = Daemon::start();
+    daemon.fault(SESSIONS, &json!({"kind": "status", "status": 403, "code": "NO", "times": 1}));
+    let shown = Setup::of(&daemon).options("--all").run();
+    assert_eq!((shown.code, shown.stderr.matches("error: ").count()), (0, 1), "{}", shown.stderr);
+    // It leaves nothing behind.
+    let folder = daemon.data_dir().join("mcp-tokens");
+    let mut left: Vec<String> = fs::read_dir(folder)
+        .expect("it is there")
+        .map(|entry| entry.expect("it can be read").file_name().to_string_lossy().into_owned())
+        .collect();
+    left.sort();
+    assert_eq!(left, [OTHER_WALLET.to_owned(), format!("{OTHER_WALLET}.lock")]);
 }
