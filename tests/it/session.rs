@@ -190,7 +190,7 @@ fn a_revoked_session_is_told_in_the_chat_until_there_is_another() {
     let told = host.ask("refused", "get_balance", &json!({}));
     assert!(told["result"].get("isError").is_none(), "{told}");
     let told = story(&told);
-    assert_eq!((&told["status"], &told["outcome"]), (&json!("session_expired"), &json!("unknown")));
+    assert_eq!((&told["status"], &told["outcome"]), (&json!("session_expired"), &json!("not_executed")));
     assert!(told["detail"].as_str().is_some_and(|detail| detail.contains("SESSION_REVOKED")), "{told}");
     // From then on the server is not asked, but for one call every 5 s.
     let stories: Vec<Value> = (0..3).map(|n| story(&host.ask(n, "send_token", &payment()))).collect();
@@ -237,13 +237,45 @@ fn a_daemon_that_is_away_or_locked_is_told_in_the_chat() {
     assert!(daemon.finish().1);
     let away = host.ask("away", "send_token", &payment());
     let told = story(&away);
+    // Nobody was there to carry it out.
     assert_eq!(
-        (&told["status"], &told["retryable"]),
-        (&json!("daemon_unavailable"), &json!(false)),
+        (&told["status"], &told["retryable"], &told["outcome"]),
+        (&json!("daemon_unavailable"), &json!(true), &json!("not_executed")),
         "{told}"
     );
     let reading = story(&host.ask("reading", "get_balance", &json!({})));
     assert_eq!(reading["retryable"], true, "what only reads can be asked again: {reading}");
+    host.finish();
+}
+
+#[test]
+fn a_server_that_is_started_while_the_daemon_is_locked_is_started_again_when_it_is_not() {
+    let daemon = Daemon::start();
+    keep(&daemon, &daemon.session(&json!({"ttl_ms": 3_600_000})));
+    daemon.kill_switch(true);
+    let mut host = plan(&daemon).server("--asks-first").start();
+    host.greet();
+    assert!(!host.list().to_string().contains("get_balance"), "it has asked in vain");
+    daemon.kill_switch(false);
+    host.server(2);
+    host.message("notifications/tools/list_changed", 1);
+    balance(&mut host, "unlocked");
+    host.finish();
+    assert_eq!(host.stderr(), "", "it is no failure");
+}
+
+#[test]
+fn a_session_that_the_daemon_does_not_know_any_more_has_expired() {
+    let (daemon, session, mut host) = serving();
+    daemon.forget(&session.id);
+    let told = story(&host.ask("forgotten", "get_balance", &json!({})));
+    assert_eq!(
+        (&told["status"], &told["outcome"]),
+        (&json!("session_expired"), &json!("not_executed")),
+        "{told}"
+    );
+    keep(&daemon, &daemon.session(&json!({"ttl_ms": 3_600_000})));
+    until_served(&mut host);
     host.finish();
 }
 

@@ -68,9 +68,9 @@ fn killed_between_the_two_the_chat_is_told_until_somebody_writes_a_token() {
     assert_eq!(text(&daemon.token_file(WALLET)), session.token, "it had not come to that");
     let mut next = plan(&daemon).start();
     next.greet();
-    next.stderr_line_with("the session has expired");
     let told = next.ask("lost", "get_balance", &json!({}));
     assert_eq!(story(&told)["status"], "session_expired", "{told}");
+    next.stderr_line_with("the session has expired");
     keep(&daemon, &daemon.session(&json!({"ttl_ms": 3_600_000})));
     until_served(&mut next);
     next.finish();

@@ -323,7 +323,7 @@ fn where_it_is_asked_for_the_server_gets_calls_on_a_dead_session() {
     // It says of each what it has to say of it, in the place of which the state is told.
     for number in 0..3 {
         let told = story(&host.ask(number, "get_balance", &json!({})));
-        assert_eq!((&told["status"], &told["outcome"]), (&json!("session_expired"), &json!("unknown")));
+        assert_eq!((&told["status"], &told["outcome"]), (&json!("session_expired"), &json!("not_executed")));
         assert!(told["detail"].as_str().is_some_and(|detail| detail.contains("INVALID_TOKEN")), "{told}");
     }
     host.finish();

@@ -2,8 +2,12 @@
 //!
 //! What a panic quotes is looked at where one can be planted: in `src/command/run/panics/tests.rs`.
 
-use std::fs;
+use std::fs::{self, Permissions};
+#[cfg(target_os = "linux")]
+use std::os::unix::{fs::MetadataExt as _, fs::PermissionsExt as _, process::CommandExt as _};
 use std::path::Path;
+#[cfg(target_os = "linux")]
+use std::process::{Child, Command, Stdio};
 
 use nix::sys::signal::Signal;
 use serde_json::{Value, json};
@@ -12,6 +16,8 @@ use super::{balance, environment, keep, plan, story, until_served};
 use crate::monitor::client::Monitor;
 use crate::support::daemon::{Daemon, RENEWALS, WALLET};
 use crate::support::outside::{ours, running};
+#[cfg(target_os = "linux")]
+use crate::support::process::{eventually, is_called};
 use crate::support::{Host, Plan};
 
 #[test]
@@ -167,40 +173,16 @@ fn assert_clean(what: &str, bytes: &[u8], tokens: &[String]) {
 #[cfg(target_os = "linux")]
 #[test]
 fn no_other_process_of_the_user_reads_what_a_supervisor_and_its_guardian_hold() {
-    use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _};
-    use std::os::unix::process::CommandExt as _;
-    use std::process::{Command, Stdio};
-
-    use crate::support::process::{children, eventually};
-
     let folder = tempfile::tempdir().expect("a folder can be made");
-    fs::set_permissions(folder.path(), fs::Permissions::from_mode(0o777)).expect("it is ours");
+    fs::set_permissions(folder.path(), Permissions::from_mode(0o777)).expect("it is ours");
     let program = folder.path().join("mcp-supervise");
     fs::copy(env!("CARGO_BIN_EXE_mcp-supervise"), &program).expect("it can be copied");
     for (options, private) in [(&["--token-env", "T", "--inject-env", "T"][..], true), (&[], false)] {
-        let mut command = Command::new(&program);
-        command.args(options).args(["--no-store", "--", "sleep", "1000"]);
-        command
-            .env_clear()
-            .env("T", "a-token-of-a-session")
-            .env("HOME", folder.path())
-            .env("PATH", "/usr/bin:/bin");
-        if nix::unistd::geteuid().is_root() {
-            command.uid(65534).gid(65534);
-        }
-        let mut supervisor = command
-            .stdin(Stdio::piped())
-            .stdout(Stdio::null())
-            .stderr(Stdio::null())
-            .spawn()
-            .expect("it can be started");
+        let mut supervisor = of_a_user(&program, options, folder.path());
         let pid = i32::try_from(supervisor.id()).expect("a pid");
         let owner = |pid: i32| fs::metadata(format!("/proc/{pid}/environ")).map(|file| file.uid()).ok();
-        let server = eventually(|| {
-            let all = all_below(pid);
-            all.into_iter().find(|pid| crate::support::process::is_called(*pid, "sleep"))
-        })
-        .expect("the server runs");
+        let server = eventually(|| all_below(pid).into_iter().find(|pid| is_called(*pid, "sleep")));
+        let server = server.expect("the server runs");
         let user = owner(server).expect("it is there");
         assert_ne!(user, 0, "a server is like any other program");
         let ours: Vec<i32> =
@@ -212,9 +194,29 @@ fn no_other_process_of_the_user_reads_what_a_supervisor_and_its_guardian_hold() 
         drop(supervisor.stdin.take());
         supervisor.wait().expect("it ends");
     }
+}
 
-    fn all_below(pid: i32) -> Vec<i32> {
-        let children = children(pid, "");
-        children.iter().flat_map(|child| [vec![*child], all_below(*child)].concat()).collect()
+/// A supervisor that runs as a user that is not the superuser.
+#[cfg(target_os = "linux")]
+#[expect(clippy::disallowed_methods, reason = "it is not ours to supervise here")]
+fn of_a_user(program: &Path, options: &[&str], home: &Path) -> Child {
+    let mut command = Command::new(program);
+    command.args(options).args(["--no-store", "--", "sleep", "1000"]);
+    command.env_clear().env("T", "a-token-of-a-session").env("HOME", home).env("PATH", "/usr/bin:/bin");
+    if nix::unistd::geteuid().is_root() {
+        command.uid(65534).gid(65534);
     }
+    let command = command.stdin(Stdio::piped()).stdout(Stdio::null()).stderr(Stdio::null());
+    command.spawn().expect("it can be started")
+}
+
+/// The processes that this one, and those that it has started, have started.
+#[cfg(target_os = "linux")]
+fn all_below(pid: i32) -> Vec<i32> {
+    let threads = fs::read_dir(format!("/proc/{pid}/task")).into_iter().flatten().flatten();
+    let lists = threads.filter_map(|thread| fs::read_to_string(thread.path().join("children")).ok());
+    let children: Vec<i32> = lists
+        .flat_map(|list| list.split_whitespace().filter_map(|pid| pid.parse().ok()).collect::<Vec<_>>())
+        .collect();
+    children.iter().flat_map(|child| [vec![*child], all_below(*child)].concat()).collect()
 }

@@ -171,7 +171,7 @@ fn where_there_is_no_room_the_session_that_is_to_go_makes_it() {
     let daemon = Daemon::of(&[WALLET], "--max-sessions 1");
     let old = daemon.session(&json!({"ttl_ms": 3_600_000, "write": true}));
     let shown = Setup::of(&daemon).run();
-    shown.failed(68, "Maximum session limit exceeded");
+    shown.failed(68, "SESSION_LIMIT_EXCEEDED");
     assert!(shown.stderr.contains("with --revoke-old"), "{}", shown.stderr);
     assert_eq!(token(&daemon, WALLET), old.token);
     let told = Setup::of(&daemon).options("--revoke-old --output json").run();

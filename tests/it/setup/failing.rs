@@ -205,7 +205,7 @@ fn a_wallet_may_be_called_by_its_name() {
 fn a_terminated_wallet_is_left_out_with_a_word() {
     let daemon = Daemon::with(&format!("--terminated {OTHER_WALLET}"));
     let shown = Setup::of(&daemon).options("--all").run();
-    shown.done();
+    assert_eq!(shown.code, 0, "{}", shown.stderr);
     assert!(shown.stderr.contains("is terminated, and is left out"), "{}", shown.stderr);
     assert_eq!(shown.entries().as_object().map(serde_json::Map::len), Some(1));
     let none = Daemon::with(&format!("--terminated {OTHER_WALLET} --terminated {WALLET}"));
