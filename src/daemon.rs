@@ -61,6 +61,15 @@ pub struct Wallet {
     pub terminated: bool,
 }
 
+/// Whom a new session is for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Whose<'a> {
+    /// The wallet with this id.
+    One(&'a str),
+    /// All wallets with these ids together.
+    All(&'a [&'a str]),
+}
+
 /// What a new session is to be like. `None`: as the daemon has it.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Terms {
@@ -159,8 +168,8 @@ impl Daemon {
     /// # Errors
     /// If there is no answer.
     pub async fn health(&self) -> Result<u16, Fault> {
-        let ask =
-            Ask { what: "ask the daemon how it is", method: Method::GET, path: &["health"], body: None };
+        let (what, path) = ("ask the daemon how it is", &["health"][..]);
+        let ask = Ask { what, method: Method::GET, path, query: None, body: None };
         let (status, _) = self.answer(&ask, None, HEALTH).await?;
         Ok(status)
     }
@@ -170,30 +179,48 @@ impl Daemon {
     /// # Errors
     /// If the daemon is not there, or refuses, or says what cannot be understood.
     pub async fn wallets(&self, password: &Password) -> Result<Vec<Wallet>, Fault> {
-        let ask = Ask { what: "list the wallets", method: Method::GET, path: &["v1", "wallets"], body: None };
+        let path = &["v1", "wallets"];
+        let ask = Ask { what: "list the wallets", method: Method::GET, path, query: None, body: None };
         let body = self.body(&ask, password).await?;
         answer::wallets(&body).map_err(|why| ask.misunderstood(why))
     }
 
-    /// Opens a session for a wallet.
+    /// The ids of a wallet's sessions, as far as they are not revoked.
+    ///
+    /// # Errors
+    /// As for [`Daemon::wallets`]. Not each daemon lists them.
+    pub async fn sessions(&self, password: &Password, wallet: &str) -> Result<Vec<String>, Fault> {
+        let path = &["v1", "sessions"];
+        let query = Some(("walletId", wallet));
+        let ask = Ask { what: "list the sessions", method: Method::GET, path, query, body: None };
+        let body = self.body(&ask, password).await?;
+        answer::sessions(&body).map_err(|why| ask.misunderstood(why))
+    }
+
+    /// Opens a session.
     ///
     /// # Errors
     /// As for [`Daemon::wallets`]. A session may have been opened all the same: [`Fault::left`] names it where it is known.
     pub async fn open_session(
         &self,
         password: &Password,
-        wallet: &str,
+        whose: Whose<'_>,
         terms: Terms,
     ) -> Result<Issued, Fault> {
         let seconds = |time: Option<Duration>| time.map(|time| time.as_secs().into());
+        let (one, all) = match whose {
+            Whose::One(wallet) => (Some(wallet.into()), None),
+            Whose::All(wallets) => (None, Some(wallets.into())),
+        };
         let body = members([
-            ("walletId", Some(wallet.into())),
+            ("walletId", one),
+            ("walletIds", all),
             ("ttl", seconds(terms.ttl)),
             ("maxRenewals", terms.max_renewals.map(Value::from)),
             ("absoluteLifetime", seconds(terms.absolute_lifetime)),
         ]);
         let path = &["v1", "sessions"];
-        let ask = Ask { what: "open a session", method: Method::POST, path, body: Some(body) };
+        let ask = Ask { what: "open a session", method: Method::POST, path, query: None, body: Some(body) };
         let body = self.body(&ask, password).await?;
         answer::issued(&body).map_err(|(why, session)| Fault { left: session, ..ask.misunderstood(why) })
     }
@@ -211,7 +238,13 @@ impl Daemon {
         let body =
             members([("walletId", Some(wallet.into())), ("expiresIn", ttl.map(|ttl| ttl.as_secs().into()))]);
         let path = &["v1", "mcp", "tokens"];
-        let ask = Ask { what: "have the token file written", method: Method::POST, path, body: Some(body) };
+        let ask = Ask {
+            what: "have the token file written",
+            method: Method::POST,
+            path,
+            query: None,
+            body: Some(body),
+        };
         let body = self.body(&ask, password).await?;
         answer::provisioned(&body).map_err(|why| ask.misunderstood(why))
     }
@@ -222,7 +255,7 @@ impl Daemon {
     /// If the daemon is not there, or refuses.
     pub async fn revoke(&self, password: &Password, session: &str) -> Result<(), Fault> {
         let path = &["v1", "sessions", session];
-        let ask = Ask { what: "revoke the session", method: Method::DELETE, path, body: None };
+        let ask = Ask { what: "revoke the session", method: Method::DELETE, path, query: None, body: None };
         if matches!(session, "" | "." | "..") {
             return Err(ask.misunderstood("its id is none that an address can have"));
         }
@@ -255,6 +288,9 @@ impl Daemon {
         if let Ok(mut path) = url.path_segments_mut() {
             path.pop_if_empty().extend(ask.path);
         }
+        if let Some((name, value)) = ask.query {
+            url.query_pairs_mut().append_pair(name, value);
+        }
         let mut request = self.client.request(ask.method.clone(), url).timeout(within).header(ACCEPT, JSON);
         if let Some(Password(value)) = password {
             request = request.header(PASSWORD, value.clone());
@@ -283,6 +319,8 @@ struct Ask<'a> {
     what: &'static str,
     method: Method,
     path: &'a [&'a str],
+    /// A name and its value.
+    query: Option<(&'a str, &'a str)>,
     /// `None` for a request without a body.
     body: Option<Value>,
 }

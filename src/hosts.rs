@@ -18,8 +18,8 @@ mod project;
 
 pub(crate) use self::document::steps;
 pub use self::document::{
-    Added, Bad, Document, Edited, Elsewhere, Format, Lines, Members, Server, Shape, Split, State, Veil,
-    with_servers,
+    Added, Bad, Document, Edited, Elsewhere, Extra, Format, Lines, Members, New, Server, Shape, Split, State,
+    Veil, entries, is_ours, with_servers,
 };
 pub use self::file::{Config, Fault};
 pub use self::places::{Found, Host, Surroundings, find, of_user};

@@ -26,11 +26,16 @@ pub fn heard(text: impl AsRef<[u8]>) -> io::Result<bool> {
 }
 
 /// Asks on stderr, and waits for a line on stdin: empty at its end.
-pub fn ask(question: impl Display) -> io::Result<String> {
+fn ask(question: impl Display) -> io::Result<String> {
     finish(&mut anstream::stderr(), plain(&question.to_string()).as_bytes())?;
     let mut answer = String::new();
     io::stdin().read_line(&mut answer)?;
     Ok(answer)
+}
+
+/// Asks a question that is answered with yes or no, and takes anything else for a no.
+pub fn agreed(question: impl Display) -> io::Result<bool> {
+    Ok(matches!(&*ask(question)?.trim().to_lowercase(), "y" | "yes"))
 }
 
 /// A text with words of others in it, as a terminal may be given it: what moves a cursor, turns the text around or cannot be

@@ -17,7 +17,7 @@ fn all(document: &Document<'_>, state: &State) -> Vec<Server> {
 fn wrap(text: &str) -> String {
     let document = Document::read(text, Shape::Unknown, &split).expect("it was read before");
     let plain = all(&document, &State::Plain);
-    document.wrapped(&plain.iter().collect::<Vec<_>>(), "/usr/bin/mcp-supervise")
+    document.wrapped(&plain.iter().collect::<Vec<_>>(), "/usr/bin/mcp-supervise", &|_| &[])
 }
 
 fn unwrap(text: &str) -> String {

@@ -75,7 +75,7 @@ pub struct Setup {
         value_name = "WALLET",
         env = "WAIAAS_WALLET_ID",
         value_parser = NonEmptyStringValueParser::new(),
-        conflicts_with = "all",
+        conflicts_with_all = ["all", "together"],
         help_heading = "Wallets"
     )]
     pub wallet: Option<String>,
@@ -83,6 +83,11 @@ pub struct Setup {
     /// Obtain a session for each wallet that the daemon has
     #[arg(long, help_heading = "Wallets")]
     pub all: bool,
+
+    /// Obtain one session for all wallets together, for a server that is told no wallet: those that its session had, or where
+    /// nobody knows any more, all
+    #[arg(long, conflicts_with = "all", help_heading = "Wallets")]
+    pub together: bool,
 
     // `None`: the daemon decides.
     /// Let the token last this long before it has to be renewed, from 300s to 8760h [default: the daemon's]
@@ -110,6 +115,10 @@ pub struct Setup {
     /// Write the entry into a config too, unless a server of its name is there, and keep what the config was
     #[arg(long, help_heading = "Config")]
     pub write: bool,
+
+    /// Put the supervisor before a server of the same wallet that the config has without it [default: ask at the terminal]
+    #[arg(long, requires = "write", help_heading = "Config")]
+    pub replace: bool,
 
     // `None`: `config` names it.
     /// Write it into the config of this host, that of the user; the names are those of `wrap`

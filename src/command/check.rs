@@ -27,9 +27,9 @@ mod schema;
 mod secrets;
 mod seen;
 mod show;
+mod telling;
 
 use std::cell::RefCell;
-use std::collections::BTreeMap;
 use std::ffi::OsString;
 use std::fs;
 use std::io::{self, IsTerminal as _};
@@ -40,17 +40,13 @@ use tempfile::TempDir;
 use tokio::signal::unix::{SignalKind, signal};
 
 use self::baseline::Baseline;
-use self::judge::{Unlooked, judge, unlooked};
 use self::look::look;
 use self::peer::Start;
-use self::rule::{CHECK_UNFINISHED, Finding, Severity};
 use self::seen::{Kind, Seen};
-use self::show::{Report, show};
+use self::telling::Telling;
 use super::failure::Failure;
-use super::name::name;
 use crate::child::Guardian;
-use crate::cli::check::{Check, FailOn, Format};
-use crate::mask::Mask;
+use crate::cli::check::{Check, Format};
 use crate::{exit_code, report, threads};
 
 pub(crate) use self::rule::RULES;
@@ -203,97 +199,6 @@ async fn look_and_tell(
     threads::blocking(move || telling.tell(&report, seen.as_ref())).await.map_err(Failure::start)?
 }
 
-/// What is needed to tell what was seen.
-#[derive(Clone)]
-struct Telling {
-    options: Check,
-    before: Option<Baseline>,
-    words: Vec<String>,
-    mask: Mask,
-}
-
-impl Telling {
-    fn judged(&self, seen: &Seen) -> Report {
-        let wanted = judge::Wanted {
-            calls: !self.options.call.is_empty(),
-            baseline: match (&self.before, self.options.write_baseline) {
-                (Some(_), _) => None,
-                (None, true) => Some("--write-baseline writes it anew"),
-                (None, false) => Some("no --baseline"),
-            },
-        };
-        let name = facts::name(seen);
-        let findings = judge(seen, self.before.as_ref());
-        self.report(name, facts::facts(seen), findings, unlooked(seen, wanted), seen.greeted())
-    }
-
-    /// Of a check whose time was over.
-    fn unfinished(&self, now: &str) -> Report {
-        let seen = format!("after {} s it was still at work on {now}", self.options.max_time.as_secs_f64());
-        let findings = vec![Finding::new(&CHECK_UNFINISHED, seen)];
-        self.report(None, Vec::new(), findings, Unlooked::everything("--max-time was over"), true)
-    }
-
-    fn report(
-        &self,
-        name_of_its_own: Option<String>,
-        facts: Vec<(&'static str, String)>,
-        mut findings: Vec<Finding>,
-        unlooked: Unlooked,
-        started: bool,
-    ) -> Report {
-        let options = &self.options;
-        let found = findings.len();
-        findings.retain(|finding| !options.allow.iter().any(|rule| rule == finding.rule.name));
-        let allowed = found - findings.len();
-        // What others say can be as long as they like.
-        let masked = |text: String| limited(&self.mask.apply(&text));
-        let findings = findings.into_iter().map(|finding| Finding {
-            subject: finding.subject.map(masked),
-            seen: masked(finding.seen),
-            ..finding
-        });
-        Report {
-            name: masked(name_of_its_own.unwrap_or_else(|| name(&options.command))),
-            command: self.mask.command(&self.words),
-            file: self.words.iter().find_map(|word| script(word)),
-            facts: facts.into_iter().map(|(label, fact)| (label, masked(fact))).collect(),
-            findings: at_most(MOST_OF_A_RULE, findings),
-            allowed,
-            unlooked,
-            fail_on: match options.fail_on {
-                FailOn::Error => Severity::Error,
-                FailOn::Warning => Severity::Warning,
-            },
-            started,
-        }
-    }
-
-    /// Prints the report, and writes what is to be written. The exit code.
-    fn tell(&self, report: &Report, seen: Option<&Seen>) -> Result<i32, Failure> {
-        let shown = |format| show(report, format).map_err(|error| Failure::unexpected(format!("{error:#}")));
-        // The files first: whoever reads stdout may stop.
-        for (option, path, format) in reports(&self.options) {
-            output::write(path, &shown(format)?).map_err(|error| {
-                Failure::unexpected(format!("{option} {} was not written: {error}", path.display()))
-            })?;
-        }
-        report::text(shown(self.options.format)?)
-            .map_err(|error| Failure::unexpected(format!("failed to write to stdout: {error}")))?;
-        if report.started
-            && let Some(seen) = seen
-            && let Some(path) = self.options.baseline.as_deref().filter(|_| self.options.write_baseline)
-        {
-            write(path, seen)?;
-        }
-        Ok(match (report.started, report.is_sound()) {
-            (false, _) => exit_code::NOT_STARTED,
-            (true, false) => exit_code::NOT_SOUND,
-            (true, true) => exit_code::DONE,
-        })
-    }
-}
-
 fn list_rules(format: Format) -> Result<i32, Failure> {
     let text = show::rules(format)
         .map_err(|why| Failure::usage(why, "--list-rules knows --format text and --format json"))?;
@@ -386,44 +291,4 @@ fn not_written(path: &Path, why: &str) -> Failure {
         message: format!("the baseline {} was not written: {why}", path.display()),
         hint: None,
     }
-}
-
-/// The start of a text that is very long, in characters and lines.
-fn limited(text: &str) -> String {
-    let lines: Vec<&str> = text.lines().take(MOST_LINES).collect();
-    let short: String = lines.join("\n").chars().take(MOST_CHARACTERS).collect();
-    if short.len() < text.trim_end_matches('\n').len() { format!("{short} ...") } else { short }
-}
-
-/// So many findings of each rule, the last of which says how many there are besides.
-fn at_most(most: usize, findings: impl Iterator<Item = Finding>) -> Vec<Finding> {
-    let mut kept: Vec<Finding> = Vec::new();
-    let mut counts: BTreeMap<&str, (usize, usize)> = BTreeMap::new();
-    for finding in findings {
-        let (count, last) = counts.entry(finding.rule.name).or_default();
-        *count += 1;
-        if *count <= most {
-            *last = kept.len();
-            kept.push(finding);
-        }
-    }
-    for (count, last) in counts.into_values().filter(|(count, _)| *count > most) {
-        let more = format!("\n(and {} more like this)", count - most);
-        kept[last].seen.push_str(&more);
-    }
-    kept
-}
-
-/// How much of a text is shown, and how many findings of a rule.
-const MOST_LINES: usize = 80;
-const MOST_CHARACTERS: usize = 4000;
-const MOST_OF_A_RULE: usize = 50;
-
-/// A word that is a file below the current folder: the server's script, as a rule.
-fn script(word: &str) -> Option<String> {
-    let path = Path::new(word);
-    let plain = path
-        .components()
-        .all(|part| matches!(part, std::path::Component::Normal(_) | std::path::Component::CurDir));
-    (plain && path.is_file()).then(|| word.trim_start_matches("./").to_owned())
 }

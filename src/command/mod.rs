@@ -10,6 +10,7 @@ pub mod manual;
 pub mod monitor;
 pub mod name;
 pub mod order;
+mod package;
 mod program;
 mod recorded;
 pub mod run;

@@ -10,6 +10,7 @@
 
 mod entry;
 mod failure;
+mod owners;
 mod password;
 mod session;
 mod told;
@@ -22,14 +23,13 @@ use std::path::{self, Path, PathBuf};
 use self::entry::{Common, Config};
 use self::failure::Failure;
 use self::session::Work;
-use self::told::{Told, shown};
+use self::told::{Told, shown_all};
 use self::write::Target;
 use super::desktop;
 use super::program::program;
 use crate::cli::setup::{Output, Setup, Via};
-use crate::daemon::{Daemon, Password, Terms, Wallet, Why};
+use crate::daemon::{Daemon, Password, Terms};
 use crate::mask::Mask;
-use crate::token::Place;
 use crate::{exit_code, http, report};
 
 /// Does it. Gives the exit code; everything else is told already.
@@ -103,38 +103,46 @@ async fn all(options: &Setup) -> Result<i32, Failure> {
         terms,
         revoke_old: options.revoke_old,
     };
-    let (mut known, chosen) = choose(options, &work, &mut warnings).await?;
+    let (mut known, chosen) = owners::choose(options, &work, &mut warnings).await?;
 
     let (mut obtained, mut failures) = (Vec::new(), Vec::new());
-    for wallet in chosen {
+    for owner in chosen {
         let mut new = Vec::new();
-        let outcome = work.obtain(&wallet, &mut new).await;
+        let outcome = work.obtain(&owner, &mut new).await;
         for warning in new {
             warnings.add(warning);
         }
         match outcome {
             Ok(session) => obtained.push(session),
             Err(failure) => {
-                let failure = if options.all { failure.with_wallet(&shown(&wallet)) } else { failure };
+                let failure = if options.all { failure.with_wallet(&shown_all(&owner)) } else { failure };
                 failure.tell();
-                failures.push((wallet, failure));
+                failures.push((owner, failure));
             }
         }
     }
     // The daemon may have told a name only now.
-    for session in &obtained {
-        known.retain(|wallet| wallet.id != session.wallet.id);
-        known.push(session.wallet.clone());
+    for wallet in obtained.iter().filter_map(|session| session.owner.wallet()) {
+        known.retain(|other| other.id != wallet.id);
+        known.push(wallet.clone());
     }
     let keys: BTreeMap<String, String> =
         known.iter().map(|wallet| wallet.id.clone()).zip(entry::keys(&known)).collect();
     let sessions: Vec<_> = obtained
         .into_iter()
-        .filter_map(|session| Some((keys.get(&session.wallet.id)?.clone(), session)))
+        .filter_map(|session| {
+            let key = match session.owner.wallet() {
+                Some(wallet) => keys.get(&wallet.id)?.clone(),
+                None => entry::SHARED.to_owned(),
+            };
+            Some((key, session))
+        })
         .collect();
-    let servers = sessions.iter().map(|(key, session)| (key.clone(), common.entry(key, &session.wallet)));
+    let servers =
+        sessions.iter().map(|(key, session)| (key.clone(), common.entry(key, session.owner.wallet())));
     let config = Config { servers: servers.collect() };
-    let written = target.filter(|_| !sessions.is_empty()).map(|target| target.write(&config)).transpose();
+    let target = target.filter(|_| !sessions.is_empty());
+    let written = target.map(|target| target.write(&common, &sessions, options.replace)).transpose();
     let (written, failure) = written.map_or_else(|failure| (None, Some(failure)), |written| (written, None));
     if written.as_ref().is_some_and(|written| written.changed && desktop::may_undo(&written.file)) {
         warnings.add(desktop::WARNING.to_owned());
@@ -142,6 +150,12 @@ async fn all(options: &Setup) -> Result<i32, Failure> {
     for key in written.iter().flat_map(|written| &written.left) {
         warnings.add(format!(
             "the config has another server `{key}`, which is left as it is: take it out to have the new entry"
+        ));
+    }
+    for key in written.iter().flat_map(|written| &written.unsupervised) {
+        warnings.add(format!(
+            "the server `{key}` of the config is of the same wallet and has no supervisor: it is left as it is; with \
+             --replace it gets one"
         ));
     }
     let told = Told {
@@ -174,6 +188,12 @@ fn tell(told: &Told<'_>, output: Output) -> Result<(), Failure> {
 
 /// All that can be known to be wrong before the daemon is asked for anything.
 fn before(options: &Setup, data_dir: &Path) -> Result<(Daemon, Common), Failure> {
+    if options.via == Via::McpTokens && options.together {
+        return Err(Failure::usage(
+            "with --via mcp-tokens the daemon writes a file for each wallet, and none for all together",
+            "leave out --together, or --via mcp-tokens",
+        ));
+    }
     let own_terms = options.max_renewals.is_some() || options.absolute_lifetime.is_some();
     if options.via == Via::McpTokens && own_terms {
         return Err(Failure::usage(
@@ -223,106 +243,4 @@ fn written(path: &Path) -> Result<String, Failure> {
     path.to_str().map(str::to_owned).ok_or_else(|| {
         Failure::unexpected(format!("failed to write the entry: the path {} is no text", path.display()))
     })
-}
-
-/// The wallets that there are, as far as they are known, and those that get a session.
-async fn choose(
-    options: &Setup,
-    work: &Work<'_>,
-    warnings: &mut Warnings,
-) -> Result<(Vec<Wallet>, Vec<Wallet>), Failure> {
-    let listed = work.daemon.wallets(&work.password).await;
-    if let Some(id) = options.wallet.as_ref().filter(|_| !options.all) {
-        let mut known = match listed {
-            Ok(wallets) => wallets,
-            Err(fault) if !matches!(fault.why, Why::Unreachable { .. } | Why::WrongPassword) => {
-                warnings.add(work.masked(&format!("the name of the wallet is unknown: failed to {fault}")));
-                Vec::new()
-            }
-            Err(fault) => return Err(work.failure(&fault)),
-        };
-        let chosen = match named(&known, id) {
-            Named::One(wallet) => wallet.clone(),
-            Named::Several(wallets) => return Err(several(&wallets)),
-            Named::Nobody if known.is_empty() => {
-                Place::of_wallet(work.data_dir, id).map_err(|why| {
-                    Failure::usage(why, "give the id of a wallet with --wallet or WAIAAS_WALLET_ID")
-                })?;
-                Wallet { id: id.clone(), name: None, terminated: false }
-            }
-            Named::Nobody => {
-                let lines: Vec<String> = masked(known, work).iter().map(shown).collect();
-                return Err(Failure {
-                    code: exit_code::NO_WALLET,
-                    message: format!("the daemon has no wallet {id:?}"),
-                    hint: Some(format!("it has these:\n  {}", lines.join("\n  "))),
-                });
-            }
-        };
-        if !known.contains(&chosen) {
-            known.push(chosen.clone());
-        }
-        return Ok((masked(known, work), masked(vec![chosen], work)));
-    }
-    let wallets = masked(listed.map_err(|fault| work.failure(&fault))?, work);
-    match &wallets[..] {
-        [] => Err(Failure {
-            code: exit_code::NO_WALLET,
-            message: "the daemon has no wallet".to_owned(),
-            hint: Some("create one with the daemon's own tools first".to_owned()),
-        }),
-        [_] => Ok((wallets.clone(), wallets)),
-        _ if options.all => {
-            for wallet in wallets.iter().filter(|wallet| wallet.terminated) {
-                warnings.add(format!("{}: is terminated, and is left out", shown(wallet)));
-            }
-            let chosen: Vec<Wallet> = wallets.iter().filter(|wallet| !wallet.terminated).cloned().collect();
-            if chosen.is_empty() {
-                return Err(Failure {
-                    code: exit_code::REFUSED,
-                    message: "the daemon gives no session to any of its wallets: all are terminated"
-                        .to_owned(),
-                    hint: Some("create one with the daemon's own tools first".to_owned()),
-                });
-            }
-            Ok((wallets, chosen))
-        }
-        all => Err(several(&all.iter().collect::<Vec<_>>())),
-    }
-}
-
-/// Which wallet is meant.
-enum Named<'w> {
-    One(&'w Wallet),
-    Several(Vec<&'w Wallet>),
-    Nobody,
-}
-
-/// The wallet with this id, else the one with this name.
-fn named<'w>(wallets: &'w [Wallet], text: &str) -> Named<'w> {
-    if let Some(wallet) = wallets.iter().find(|wallet| wallet.id == *text) {
-        return Named::One(wallet);
-    }
-    let called = wallets.iter().filter(|wallet| wallet.name.as_deref() == Some(text));
-    match called.collect::<Vec<_>>()[..] {
-        [] => Named::Nobody,
-        [one] => Named::One(one),
-        ref several => Named::Several(several.to_vec()),
-    }
-}
-
-/// One of these is to be chosen.
-fn several(wallets: &[&Wallet]) -> Failure {
-    let lines: Vec<String> = wallets.iter().map(|wallet| shown(wallet)).collect();
-    Failure {
-        code: exit_code::SEVERAL_WALLETS,
-        message: format!("the daemon has {} wallets:\n  {}", wallets.len(), lines.join("\n  ")),
-        hint: Some("take one of them with --wallet ID, or each with --all".to_owned()),
-    }
-}
-
-/// Wallets whose names may be shown.
-fn masked(wallets: Vec<Wallet>, work: &Work<'_>) -> Vec<Wallet> {
-    let masked = |wallet: Wallet| Wallet { name: wallet.name.map(|name| work.masked(&name)), ..wallet };
-    wallets.into_iter().map(masked).collect()
 }

@@ -352,9 +352,8 @@ fn asked(files: usize) -> Result<bool, Failure> {
         ));
     }
     let what = if files == 1 { "this file".to_owned() } else { format!("these {files} files") };
-    let answer = report::ask(format_args!("Change {what}? [y/N] "))
-        .map_err(|error| Failure::unexpected(format!("failed to ask: {error}")))?;
-    Ok(matches!(&*answer.trim().to_lowercase(), "y" | "yes"))
+    report::agreed(format_args!("Change {what}? [y/N] "))
+        .map_err(|error| Failure::unexpected(format!("failed to ask: {error}")))
 }
 
 fn tell(text: impl AsRef<[u8]>) -> Result<(), Failure> {

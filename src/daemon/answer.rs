@@ -24,6 +24,14 @@ pub(super) fn wallets(body: &[u8]) -> Result<Vec<Wallet>, String> {
     Ok(wallets)
 }
 
+/// `[{id}]`, or the same under `items` or `data`. The ids.
+pub(super) fn sessions(body: &[u8]) -> Result<Vec<String>, String> {
+    let body: Value = serde_json::from_slice(body).map_err(|_| "the answer is no JSON")?;
+    let lists = [Some(&body), body.get("items"), body.get("data")];
+    let list = lists.into_iter().flatten().find_map(Value::as_array).ok_or("the answer has no list")?;
+    Ok(list.iter().filter_map(|session| text(&session["id"])).collect())
+}
+
 /// `{id | sessionId, token, expiresAt?}`. With what is wrong comes the session, where the answer names it.
 pub(super) fn issued(body: &[u8]) -> Result<Issued, (String, Option<String>)> {
     let mut body = object(body).map_err(|why| (why, None))?;

@@ -46,15 +46,22 @@ impl Renewals {
     }
 }
 
-/// The segments of a path as a lenient router reads them: decoded, in lower case, without empty ones.
+/// The segments of a path as a lenient router reads them: decoded, in lower case, without empty ones, and where dots lead.
 fn segments(path: &str) -> Vec<String> {
     let mut text = Cow::Borrowed(path);
     // Some decode twice.
     for _ in 0..2 {
         text = percent_decode_str(&text).decode_utf8_lossy().into_owned().into();
     }
-    let segments = text.split(['/', '\\']).map(|segment| segment.split(';').next().unwrap_or_default());
-    segments.filter(|segment| !segment.is_empty() && *segment != ".").map(str::to_lowercase).collect()
+    let mut segments = Vec::new();
+    for segment in text.split(['/', '\\']).map(|segment| segment.split(';').next().unwrap_or_default()) {
+        match segment {
+            "" | "." => {}
+            ".." => drop(segments.pop()),
+            name => segments.push(name.to_lowercase()),
+        }
+    }
+    segments
 }
 
 fn is_same(method: &Method, text: &str) -> bool {
@@ -101,6 +108,9 @@ mod tests {
             "/api/v1/sessions/s-1/%2572enew",
             "/API/v1/Sessions/s-1/RENEW",
             "/api/v1/sessions/s-1/renew;x=1",
+            "/api/v1/wallets/../sessions/./s-1/renew",
+            "/api/v1/wallets/%2e%2E/sessions/s-1/renew",
+            "/api/v1/sessions/s-1/renew/x/..",
         ] {
             assert!(is_renewal("PUT", path, None), "{path}");
             assert!(is_renewal("put", path, None), "{path}");

@@ -29,8 +29,8 @@ use jsonc_parser::errors::ParseError;
 use jsonc_parser::tokens::{Token, TokenAndRange};
 use jsonc_parser::{CollectOptions, CommentCollectionStrategy, ParseOptions, ParseResult, parse_to_ast};
 
-pub use self::added::{Added, Members, with_servers};
-pub use self::edit::{Edited, Lines};
+pub use self::added::{Added, Members, New, entries, with_servers};
+pub use self::edit::{Edited, Extra, Lines};
 pub use self::elsewhere::Elsewhere;
 pub use self::format::Format;
 use self::read::{Reader, groups};
@@ -253,6 +253,7 @@ fn file_name(word: &str) -> &str {
     word.rsplit('/').next().unwrap_or(word)
 }
 
-fn is_ours(word: &str) -> bool {
+/// Whether a word of a command line is this program.
+pub fn is_ours(word: &str) -> bool {
     file_name(word) == PROGRAM
 }

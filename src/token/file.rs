@@ -66,7 +66,12 @@ impl Place {
         if wallet.is_empty() || !wallet.chars().all(is_name) {
             return Err(format!("{wallet:?} is no wallet's id: it may hold neither dots nor slashes"));
         }
-        Ok(Self { path: data_dir.join("mcp-tokens").join(wallet), older: Some(data_dir.join("mcp-token")) })
+        Ok(Self { path: data_dir.join("mcp-tokens").join(wallet), older: Some(older(data_dir)) })
+    }
+
+    /// The file of servers that are told no wallet: the older `mcp-token` itself.
+    pub fn of_no_wallet(data_dir: &Path) -> Self {
+        Self::new(older(data_dir))
     }
 
     /// The file that is written, and read first.
@@ -126,6 +131,11 @@ impl Place {
     fn directory(&self) -> &Path {
         directory(&self.path)
     }
+}
+
+/// Where tokens were before each wallet had a file of its own.
+fn older(data_dir: &Path) -> PathBuf {
+    data_dir.join("mcp-token")
 }
 
 /// The directory that a file is in.

@@ -6,6 +6,7 @@ mod before;
 mod failing;
 mod password;
 mod scripted;
+mod shared;
 mod tls;
 mod write;
 
@@ -274,6 +275,7 @@ fn the_object_has_the_fields_that_the_manual_has() {
             "sessions": [{
                 "wallet_id": OTHER_WALLET,
                 "wallet_name": null,
+                "wallet_ids": [OTHER_WALLET],
                 "session_id": living(&daemon)[0],
                 "token_file": file,
                 "expires_at": null,

@@ -147,7 +147,8 @@ async fn revoked(session: &Session, host: &mut Host) -> Result<()> {
     api.revoke();
     tell("demo", "lets the API refuse every token")?;
     tell("host", "calls balance")?;
-    let guidance = guidance(&host.call("balance", json!({})).await?, "session_expired", Some("unknown"))?;
+    let guidance =
+        guidance(&host.call("balance", json!({})).await?, "session_expired", Some("not_executed"))?;
     let hint = guidance["hint"].as_str().unwrap_or_default();
     ensure!(hint.contains(&file.display().to_string()), "the chat is not told of the file: {guidance}");
     session.came(&api.asked(), &[(second, REFUSED)])?;

@@ -92,20 +92,27 @@ pub(super) fn setup(definitions: &Command) -> Roff {
          this file takes the new token at once. The master password is read from WAIAAS_MASTER_PASSWORD, from the file that \
          is named, or at the terminal, without echo; it is no option, because anybody can read command lines.",
     );
+    paragraph(
+        &mut roff,
+        "A server that is told no wallet has one session for several, whose token is in the file mcp-token of the daemon's \
+         directory. setup begins that session anew for the wallets that it had, if no wallet is named and the daemon still \
+         lists it; with --together it makes such a session where there is none.",
+    );
     options(&mut roff, definitions, "setup");
     further(&mut roff, "With --output json, one object is printed as soon as a session was asked for:");
     for (field, meaning) in [
         ("base_url", "the daemon's address"),
         (
             "sessions",
-            "a list of those that were obtained: wallet_id, wallet_name (null where there is none), session_id (null where it \
+            "a list of those that were obtained: wallet_id (null for a session of wallets together), wallet_name (null where there \
+             is none), wallet_ids (of all wallets that it is for), session_id (null where it \
              is not known), token_file, expires_at (seconds since 1970, null for a session that does not end by itself), key \
              (of the entry in config), and replaced, which is null or the session whose token was in the file before: its \
              session_id and whether it is revoked",
         ),
         (
             "failures",
-            "a list of the wallets that got none: wallet_id, wallet_name, exit_code, message, hint (null where there is none); \
+            "a list of the wallets that got none: wallet_id, wallet_name, wallet_ids, exit_code, message, hint (null where there is none); \
              setup exits with the first one's code",
         ),
         ("warnings", "a list of texts"),
@@ -113,7 +120,8 @@ pub(super) fn setup(definitions: &Command) -> Roff {
         (
             "written",
             "null, or what became of the config that --write was to write: file, kept (where what it was is, null if there was \
-             nothing to keep), and left (a list of the keys whose servers were there already, and are something else)",
+             nothing to keep), and lists of keys: left (of servers that were there already, and are something else), replaced (of \
+             servers of the same wallet that got the supervisor), unsupervised (of those that have none still)",
         ),
     ] {
         entry(&mut roff, vec![bold(field)], meaning.to_owned());

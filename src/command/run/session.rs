@@ -292,7 +292,7 @@ fn settle(options: &Options) -> Result<Settled> {
                     let what = format!("the variable WAIAAS_WALLET_ID cannot be used: {why}");
                     misuse(&what, "write the wallet's id into it")
                 })?,
-                None => Place::new(directory.join("mcp-token")),
+                None => Place::of_no_wallet(&directory),
             });
         }
         let token = || Some(OsString::from("WAIAAS_SESSION_TOKEN"));
@@ -316,8 +316,8 @@ fn settle(options: &Options) -> Result<Settled> {
                 .to_owned()
         }
         Some(Profile::Waiaas) if options.token_file.is_none() => {
-            "Run `mcp-supervise setup` in a terminal, put the entry that it prints into the host's configuration, and \
-             start the host again."
+            "Run `mcp-supervise setup --together` in a terminal, with the WAIAAS_ variables of the host's configuration, to \
+             begin another session; it is used at once, and nothing need be restarted."
                 .to_owned()
         }
         _ => remedy(settled.place.as_ref(), settled.token_env.as_deref()),

@@ -6,12 +6,19 @@ use std::collections::BTreeMap;
 use std::fmt::Write as _;
 
 use serde::Serialize;
+use serde_json::Value;
 
+use crate::command::package;
 use crate::daemon::Wallet;
-use crate::hosts::Members;
+use crate::hosts::{Members, is_ours};
 
 /// The fewest characters of an id that tell two wallets of one name apart: with fewer, each new wallet would rename them.
 const FEWEST: usize = 4;
+
+/// The key of the entry whose server is told no wallet.
+pub(super) const SHARED: &str = "waiaas";
+/// The variable that tells it its wallet.
+const WALLET: &str = "WAIAAS_WALLET_ID";
 
 /// A config that has nothing but these entries.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
@@ -29,6 +36,11 @@ pub(super) struct Entry {
 }
 
 impl Entry {
+    /// What it says, as a config has it.
+    pub(super) fn value(&self) -> Value {
+        self.members().into_iter().collect()
+    }
+
     /// What it says, in its order.
     pub(super) fn members(&self) -> Members {
         // Texts have a form in JSON.
@@ -44,8 +56,8 @@ struct Environment {
     base_url: String,
     #[serde(rename = "WAIAAS_DATA_DIR")]
     data_dir: String,
-    #[serde(rename = "WAIAAS_WALLET_ID")]
-    wallet_id: String,
+    #[serde(rename = "WAIAAS_WALLET_ID", skip_serializing_if = "Option::is_none")]
+    wallet_id: Option<String>,
     #[serde(rename = "WAIAAS_WALLET_NAME", skip_serializing_if = "Option::is_none")]
     wallet_name: Option<String>,
 }
@@ -64,24 +76,43 @@ pub(super) struct Common {
 }
 
 impl Common {
-    /// The entry of this wallet, under this key.
-    pub(super) fn entry(&self, key: &str, wallet: &Wallet) -> Entry {
+    /// The entry of this wallet, or of no certain one, under this key.
+    pub(super) fn entry(&self, key: &str, wallet: Option<&Wallet>) -> Entry {
+        self.before(key, wallet, &["npx", "-y", package::WAIAAS].map(str::to_owned))
+    }
+
+    /// The same for a server that is started with these words.
+    pub(super) fn before(&self, key: &str, wallet: Option<&Wallet>, words: &[String]) -> Entry {
         let mut args = vec!["--name", key, "--profile", "waiaas"];
         if let Some(ca) = &self.ca {
             args.extend(["--upstream-ca", ca]);
         }
-        args.extend(["--", "npx", "-y", "@waiaas/mcp"]);
+        args.push("--");
         Entry {
             command: self.program.clone(),
-            args: args.into_iter().map(str::to_owned).collect(),
+            args: args.into_iter().map(str::to_owned).chain(words.iter().cloned()).collect(),
             env: Environment {
                 base_url: self.base_url.clone(),
                 data_dir: self.data_dir.clone(),
-                wallet_id: wallet.id.clone(),
-                wallet_name: wallet.name.clone(),
+                wallet_id: wallet.map(|wallet| wallet.id.clone()),
+                wallet_name: wallet.and_then(|wallet| wallet.name.clone()),
             },
         }
     }
+}
+
+/// The words with which an entry of a config starts the server of this wallet, or of no certain one. `None` where it starts something
+/// else, or us.
+pub(super) fn unsupervised(entry: &Value, wallet: Option<&Wallet>) -> Option<Vec<String>> {
+    let text = |value: &Value| value.as_str().map(str::to_owned);
+    let args = entry.get("args").and_then(Value::as_array).map(Vec::as_slice).unwrap_or_default();
+    let words = [entry.get("command")?].into_iter().chain(args).map(text).collect::<Option<Vec<String>>>()?;
+    let of = entry.get("env").and_then(|env| env.get(WALLET)).and_then(Value::as_str);
+    let is_same = of.filter(|id| !id.is_empty()) == wallet.map(|wallet| &*wallet.id);
+    (is_same
+        && words.iter().any(|word| package::is_of(word, package::WAIAAS))
+        && !words.iter().any(|word| is_ours(word)))
+    .then_some(words)
 }
 
 /// The keys of these wallets, in their order. No two are equal, as long as no two ids are.
@@ -219,7 +250,7 @@ mod tests {
             data_dir: "/home/a/.waiaas".to_owned(),
             ca: None,
         };
-        let entry = common.entry("waiaas-main", &wallet("0192", Some("Main")));
+        let entry = common.entry("waiaas-main", Some(&wallet("0192", Some("Main"))));
         let expected = json!({
             "command": "/opt/mcp-supervise",
             "args": ["--name", "waiaas-main", "--profile", "waiaas", "--", "npx", "-y", "@waiaas/mcp"],
@@ -232,12 +263,46 @@ mod tests {
         });
         assert_eq!(json!(entry), expected);
         let trusting = Common { ca: Some("/etc/ca.pem".to_owned()), ..common };
-        let entry = json!(trusting.entry("k", &wallet("0192", None)));
+        let entry = json!(trusting.entry("k", Some(&wallet("0192", None))));
         assert_eq!(
             entry["args"].as_array().map(|args| &args[4..6]),
             Some(&[json!("--upstream-ca"), json!("/etc/ca.pem")][..])
         );
         assert_eq!(entry["env"].as_object().map(serde_json::Map::len), Some(3));
+        let entry = json!(trusting.entry("k", None));
+        assert_eq!(entry["env"].as_object().map(serde_json::Map::len), Some(2));
+    }
+
+    #[test]
+    fn the_server_of_a_wallet_without_a_supervisor_is_known() {
+        let main = wallet("0192", Some("Main"));
+        for (entry, of, expected) in [
+            (
+                json!({"command": "npx", "args": ["@waiaas/mcp"], "env": {"WAIAAS_WALLET_ID": "0192"}}),
+                Some(&main),
+                Some(2),
+            ),
+            (json!({"command": "npx", "args": ["@waiaas/mcp@2"], "env": {"X": "1"}}), None, Some(2)),
+            (
+                json!({"command": "npx", "args": ["@waiaas/mcp"], "env": {"WAIAAS_WALLET_ID": ""}}),
+                None,
+                Some(2),
+            ),
+            (
+                json!({"command": "npx", "args": ["@waiaas/mcp"], "env": {"WAIAAS_WALLET_ID": "0192"}}),
+                None,
+                None,
+            ),
+            (json!({"command": "npx", "args": ["@waiaas/mcp"]}), Some(&main), None),
+            (json!({"command": "npx", "args": ["@waiaas/mcp2"]}), None, None),
+            (json!({"command": "/opt/mcp-supervise", "args": ["--", "npx", "@waiaas/mcp"]}), None, None),
+            (json!({"command": "npx", "args": ["@waiaas/mcp", 1]}), None, None),
+            (json!({"url": "https://x"}), None, None),
+            (json!("npx @waiaas/mcp"), None, None),
+        ] {
+            let words = unsupervised(&entry, of);
+            assert_eq!(words.map(|words| words.len()), expected, "{entry}");
+        }
     }
 
     proptest! {

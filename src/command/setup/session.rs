@@ -1,4 +1,4 @@
-//! One wallet's session: obtained, its token stored, and the session before it revoked. In this order, whatever fails:
+//! One session: obtained, its token stored, and the session before it revoked. In this order, whatever fails:
 //! until the new token is in the file, the old one is what everybody has.
 
 use std::fs;
@@ -8,8 +8,9 @@ use std::time::Duration;
 use secrecy::{ExposeSecret as _, SecretString};
 
 use super::failure::Failure;
+use super::owners::Owner;
 use crate::cli::setup::Via;
-use crate::daemon::{Daemon, Expiry, Fault, Password, Terms, Wallet, Why};
+use crate::daemon::{Daemon, Expiry, Fault, Password, Terms, Wallet, Whose, Why};
 use crate::mask::Mask;
 use crate::token::{Credential, Form, Lock, NoLock, Place, Reading};
 
@@ -35,7 +36,7 @@ pub(super) struct Work<'a> {
 /// A session that was obtained, and whose token is in its file.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Obtained {
-    pub(super) wallet: Wallet,
+    pub(super) owner: Owner,
     /// Its id. `None` where nobody says it.
     pub(super) session: Option<String>,
     /// Where its token is.
@@ -64,23 +65,22 @@ struct Stored {
 }
 
 impl Work<'_> {
-    /// Obtains a session for this wallet. What is not as it should be, and stops nothing, is added to the warnings.
+    /// Obtains this session. What is not as it should be, and stops nothing, is added to the warnings.
     pub(super) async fn obtain(
         &self,
-        wallet: &Wallet,
+        owner: &Owner,
         warnings: &mut Vec<String>,
     ) -> Result<Obtained, Failure> {
-        let file =
-            Place::of_wallet(self.data_dir, &wallet.id).map_err(Failure::unexpected)?.path().to_owned();
-        // Not the older file beside it: that may be another wallet's.
-        let place = Place::new(file);
+        let place = owner.place(self.data_dir)?;
         // Where there is no token nobody renews one, and a wallet that gets none is to leave nothing.
         let is_used = fs::symlink_metadata(place.path()).is_ok();
         let lock = if is_used { self.lock(&place, warnings).await } else { None };
         let old = self.old(&place, warnings);
-        let stored = match self.via {
-            Via::Sessions => self.open(wallet, &place, old.as_ref(), is_used, warnings).await?,
-            Via::McpTokens => self.provision(wallet, &place, old.as_ref(), warnings).await?,
+        let stored = match (self.via, owner.wallet()) {
+            (Via::McpTokens, Some(wallet)) => self.provision(wallet, &place, old.as_ref(), warnings).await?,
+            (Via::Sessions, _) | (Via::McpTokens, None) => {
+                self.open(owner, &place, old.as_ref(), is_used, warnings).await?
+            }
         };
         drop(lock);
         let session = stored.session.or_else(|| stored.credential.session.clone());
@@ -89,8 +89,14 @@ impl Work<'_> {
             None => None,
         };
         let said = stored.expires.filter(|end| *end != Expiry::Never);
+        let owner = match owner {
+            Owner::Wallet(wallet) => {
+                Owner::Wallet(Wallet { name: wallet.name.clone().or(stored.name), ..wallet.clone() })
+            }
+            Owner::Shared(_) => owner.clone(),
+        };
         Ok(Obtained {
-            wallet: Wallet { name: wallet.name.clone().or(stored.name), ..wallet.clone() },
+            owner,
             session,
             file: place.path().to_owned(),
             // The token itself is what the end is read from in the end.
@@ -139,16 +145,23 @@ impl Work<'_> {
         }
     }
 
+    /// The session whose token is there now. `None` where there is none that can be read, or it does not say.
+    pub(super) fn session_in(&self, place: &Place) -> Option<String> {
+        self.old(place, &mut Vec::new())?.session
+    }
+
     /// Has a session opened, and stores its token. One whose token cannot be stored is of no use to anybody.
     async fn open(
         &self,
-        wallet: &Wallet,
+        owner: &Owner,
         place: &Place,
         old: Option<&Credential>,
         locked: bool,
         warnings: &mut Vec<String>,
     ) -> Result<Stored, Failure> {
-        let mut opened = self.daemon.open_session(&self.password, &wallet.id, self.terms).await;
+        let wallets: Vec<&str> = owner.wallets().iter().map(|wallet| &*wallet.id).collect();
+        let whose = owner.wallet().map_or(Whose::All(&wallets), |wallet| Whose::One(&wallet.id));
+        let mut opened = self.daemon.open_session(&self.password, whose, self.terms).await;
         let before = old.and_then(|old| old.session.as_deref()).filter(|_| self.revoke_old);
         if let (Err(fault), Some(before)) = (&opened, before)
             && fault.is_full()
@@ -156,7 +169,7 @@ impl Work<'_> {
             // The one that is to be revoked anyway has the place.
             let revoked = self.daemon.revoke(&self.password, before).await;
             revoked.map_err(|fault| self.failure(&fault))?;
-            opened = self.daemon.open_session(&self.password, &wallet.id, self.terms).await;
+            opened = self.daemon.open_session(&self.password, whose, self.terms).await;
         }
         let issued = match opened {
             Ok(issued) => issued,

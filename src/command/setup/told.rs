@@ -8,6 +8,7 @@ use serde::Serialize;
 
 use super::entry::Config;
 use super::failure::Failure;
+use super::owners::Owner;
 use super::session::Obtained;
 use super::write::Written;
 use crate::daemon::{Expiry, Wallet};
@@ -19,8 +20,8 @@ pub(super) struct Told<'a> {
     pub(super) base_url: &'a str,
     /// Each session with the key of its entry.
     pub(super) sessions: &'a [(String, Obtained)],
-    /// Each wallet that has none, and why.
-    pub(super) failures: &'a [(Wallet, Failure)],
+    /// Who has none, and why.
+    pub(super) failures: &'a [(Owner, Failure)],
     /// What was told on stderr, and stopped nothing.
     pub(super) warnings: &'a [String],
     /// The entries.
@@ -43,8 +44,9 @@ struct Object<'a> {
 #[derive(Serialize)]
 #[expect(clippy::struct_field_names, reason = "these are the names that the manual has")]
 struct Session<'a> {
-    wallet_id: &'a str,
+    wallet_id: Option<&'a str>,
     wallet_name: Option<&'a str>,
+    wallet_ids: Vec<&'a str>,
     session_id: Option<&'a str>,
     token_file: String,
     expires_at: Option<i64>,
@@ -60,8 +62,9 @@ struct Before<'a> {
 
 #[derive(Serialize)]
 struct Missing<'a> {
-    wallet_id: &'a str,
+    wallet_id: Option<&'a str>,
     wallet_name: Option<&'a str>,
+    wallet_ids: Vec<&'a str>,
     exit_code: i32,
     message: &'a str,
     hint: Option<&'a str>,
@@ -71,8 +74,9 @@ impl Told<'_> {
     /// For a program.
     pub(super) fn json(&self) -> serde_json::Result<String> {
         let sessions = self.sessions.iter().map(|(key, obtained)| Session {
-            wallet_id: &obtained.wallet.id,
-            wallet_name: obtained.wallet.name.as_deref(),
+            wallet_id: obtained.owner.wallet().map(|wallet| &*wallet.id),
+            wallet_name: obtained.owner.wallet().and_then(|wallet| wallet.name.as_deref()),
+            wallet_ids: ids(&obtained.owner),
             session_id: obtained.session.as_deref(),
             token_file: obtained.file.display().to_string(),
             expires_at: obtained.expires.and_then(Expiry::seconds),
@@ -82,9 +86,10 @@ impl Told<'_> {
                 .as_ref()
                 .map(|old| Before { session_id: old.session.as_deref(), revoked: old.revoked }),
         });
-        let failures = self.failures.iter().map(|(wallet, failure)| Missing {
-            wallet_id: &wallet.id,
-            wallet_name: wallet.name.as_deref(),
+        let failures = self.failures.iter().map(|(owner, failure)| Missing {
+            wallet_id: owner.wallet().map(|wallet| &*wallet.id),
+            wallet_name: owner.wallet().and_then(|wallet| wallet.name.as_deref()),
+            wallet_ids: ids(owner),
             exit_code: failure.code,
             message: &failure.message,
             hint: failure.hint.as_deref(),
@@ -112,7 +117,9 @@ impl Told<'_> {
         };
         line("daemon", self.base_url);
         for (_, obtained) in self.sessions {
-            line("wallet", &shown(&obtained.wallet));
+            for wallet in obtained.owner.wallets() {
+                line("wallet", &shown(wallet));
+            }
             let session = obtained.session.as_deref().unwrap_or("of an unknown id");
             let lasts = match obtained.expires {
                 None => String::new(),
@@ -162,10 +169,23 @@ impl Written {
         // Writing to a string cannot fail.
         let shown = |path: &Path| report::line(&path.display().to_string());
         let _ = writeln!(text, "{:<8} {} {what}", "config", shown(&self.file));
+        for key in &self.replaced {
+            let what = format!("the server `{}` has the supervisor before it now", report::line(key));
+            let _ = writeln!(text, "{:<8} {what}", "");
+        }
         if let Some(kept) = &self.kept {
             let _ = writeln!(text, "{:<8} what the config was is in {}", "", shown(kept));
         }
     }
+}
+
+fn ids(owner: &Owner) -> Vec<&str> {
+    owner.wallets().iter().map(|wallet| &*wallet.id).collect()
+}
+
+/// Whose a session is, as a person knows them.
+pub(super) fn shown_all(owner: &Owner) -> String {
+    owner.wallets().iter().map(shown).collect::<Vec<_>>().join(", ")
 }
 
 /// A wallet as a person knows it.
@@ -191,16 +211,16 @@ mod tests {
         let wallet = Wallet { id: odd(), name: Some(odd()), terminated: false };
         let common =
             Common { program: odd(), base_url: "http://x".to_owned(), data_dir: "/x".to_owned(), ca: None };
-        let config = Config { servers: BTreeMap::from([(odd(), common.entry(&odd(), &wallet))]) };
+        let config = Config { servers: BTreeMap::from([(odd(), common.entry(&odd(), Some(&wallet)))]) };
         let obtained = Obtained {
-            wallet: wallet.clone(),
+            owner: Owner::Wallet(wallet.clone()),
             session: Some(odd()),
             file: odd().into(),
             expires: None,
             replaced: Some(Replaced { session: Some(odd()), revoked: true }),
         };
         let sessions = [(odd(), obtained)];
-        let failures = [(wallet, Failure::unexpected(odd()))];
+        let failures = [(Owner::Wallet(wallet), Failure::unexpected(odd()))];
         let (base_url, warnings) = (&*odd(), &[odd()][..]);
         let told = Told {
             base_url,

@@ -6,7 +6,7 @@ use std::ptr;
 
 use clap::builder::styling::{AnsiColor, Style};
 
-use super::entry::objection;
+use super::entry::{objection, profile};
 use super::{Read, split};
 use crate::command::configs::failure;
 use crate::command::failure::Failure;
@@ -66,7 +66,7 @@ impl<'r> Change<'r> {
             }
         }
         let edited = match direction {
-            Direction::In { program } => document.wrapped(&chosen, read.program(program)),
+            Direction::In { program } => document.wrapped(&chosen, read.program(program), &profile),
             Direction::Out => document.unwrapped(&chosen),
         };
         let change = Self { read, edited, count: chosen.len(), left };

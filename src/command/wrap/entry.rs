@@ -4,6 +4,7 @@ use std::env;
 use std::path::Path;
 
 use super::change::Direction;
+use crate::command::package;
 use crate::hosts::{Server, State};
 
 /// Why a server is left as it is.
@@ -37,6 +38,15 @@ pub(super) fn objection(server: &Server, config: &Path, direction: &Direction) -
         (State::Odd(why), _) => (*why, true),
     };
     Some(Objection { why, told })
+}
+
+/// Packages whose servers a profile knows, and how it is asked for.
+const PROFILES: [(&str, &[&str]); 1] = [(package::WAIAAS, &["--profile", "waiaas"])];
+
+/// The options with which everything that this server needs is done for it.
+pub(super) fn profile(server: &Server) -> &'static [&'static str] {
+    let is_of = |package: &str| server.words.iter().any(|word| package::is_of(word, package));
+    PROFILES.iter().find(|(package, _)| is_of(package)).map_or(&[], |(_, options)| options)
 }
 
 /// What is wrong with an entry that [`is_whole_line`].
@@ -73,6 +83,22 @@ mod tests {
 
     use super::*;
     use crate::hosts::{Document, Shape};
+
+    #[test]
+    fn a_server_whose_package_a_profile_knows_gets_the_profile() {
+        for (args, expected) in [
+            (r#"["-y", "@waiaas/mcp"]"#, &["--profile", "waiaas"][..]),
+            (r#"["@waiaas/mcp@2.12.0", "--odd"]"#, &["--profile", "waiaas"]),
+            (r#"["-y", "@waiaas/mcp-other"]"#, &[]),
+            (r#"["-y", "not/@waiaas/mcp"]"#, &[]),
+            ("[]", &[]),
+        ] {
+            let text = format!(r#"{{"mcpServers": {{"k": {{"command": "npx", "args": {args}}}}}}}"#);
+            let document =
+                Document::read(&text, Shape::Servers, &|_| None).unwrap_or_else(|bad| panic!("{bad}"));
+            assert_eq!(profile(&document.servers()[0]), expected, "{args}");
+        }
+    }
 
     #[test]
     fn a_whole_command_line_is_known_from_a_file_with_blanks_in_its_name() {

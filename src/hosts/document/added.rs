@@ -1,12 +1,23 @@
 //! New servers for a config, written as the rest of it is. Pure.
 
-use jsonc_parser::cst::{CstInputValue, CstRootNode};
+use jsonc_parser::cst::{CstInputValue, CstObject, CstObjectProp, CstRootNode};
 use serde_json::Value;
 
 use super::{Bad, MARK, Shape, bad, options};
 
 /// What an entry says, in its order.
 pub type Members = Vec<(&'static str, Value)>;
+
+/// A server that is to be in a config.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct New {
+    /// Its key.
+    pub name: String,
+    /// What its entry says.
+    pub members: Members,
+    /// It goes over the entry that is there: what that says besides stays.
+    pub over: bool,
+}
 
 /// A config with servers added.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -17,11 +28,50 @@ pub struct Added {
     pub left: Vec<String>,
 }
 
-/// The text with these servers, by name. Whatever else is in it stays as it is.
+/// The text with these servers. Whatever else is in it stays as it is.
 ///
 /// # Errors
 /// If the text is not what hosts read, or has something else where servers are.
-pub fn with_servers(text: &str, shape: Shape, servers: &[(String, Members)]) -> Result<Added, Bad> {
+pub fn with_servers(text: &str, shape: Shape, servers: &[New]) -> Result<Added, Bad> {
+    let (mark, root, known) = read(text, shape)?;
+    let mut left = Vec::new();
+    for New { name, members, over } in servers {
+        match known.get(name) {
+            None => {
+                let members = members.iter().map(|(key, value)| ((*key).to_owned(), input(value)));
+                known.append(name, CstInputValue::Object(members.collect()));
+                known.ensure_multiline();
+            }
+            Some(there) if *over => {
+                let there = there.object_value_or_set();
+                members.iter().for_each(|(key, value)| put(&there, key, value));
+            }
+            Some(there) => {
+                let found = there.value().and_then(|found| found.to_serde_value());
+                let meant: Value = members.iter().map(|(key, value)| (*key, value.clone())).collect();
+                if found != Some(meant) {
+                    left.push(name.clone());
+                }
+            }
+        }
+    }
+    Ok(Added { text: format!("{mark}{root}"), left })
+}
+
+/// The entries of the servers that are there, by name.
+///
+/// # Errors
+/// As for [`with_servers`].
+pub fn entries(text: &str, shape: Shape) -> Result<Vec<(String, Value)>, Bad> {
+    let (_, _, known) = read(text, shape)?;
+    let entry = |property: &CstObjectProp| {
+        Some((property.decoded_name()?, property.value().and_then(|value| value.to_serde_value())?))
+    };
+    Ok(known.properties().iter().filter_map(entry).collect())
+}
+
+/// The text as a tree, what is before it, and the object that has the servers, which is made where there is none.
+fn read(text: &str, shape: Shape) -> Result<(&str, CstRootNode, CstObject), Bad> {
     let (mark, body) = match text.strip_prefix(MARK) {
         Some(body) => (&text[..MARK.len_utf8()], body),
         None => ("", text),
@@ -42,24 +92,21 @@ pub fn with_servers(text: &str, shape: Shape, servers: &[(String, Members)]) -> 
         return Err(Bad::config(format!("`{key}` is there twice")));
     }
     let known = object.object_value_or_create(key).ok_or_else(|| no_object(&format!("`{key}`")))?;
-    let mut left = Vec::new();
-    for (name, members) in servers {
-        match known.get(name) {
-            None => {
-                let members = members.iter().map(|(key, value)| ((*key).to_owned(), input(value)));
-                known.append(name, CstInputValue::Object(members.collect()));
-                known.ensure_multiline();
-            }
-            Some(there) => {
-                let found = there.value().and_then(|found| found.to_serde_value());
-                let meant: Value = members.iter().map(|(key, value)| (*key, value.clone())).collect();
-                if found != Some(meant) {
-                    left.push(name.clone());
-                }
-            }
+    Ok((mark, root, known))
+}
+
+/// Gives an object this member; of a member that is an object itself, each of its own.
+fn put(object: &CstObject, key: &str, value: &Value) {
+    match (object.get(key), value) {
+        (Some(there), Value::Object(members)) => {
+            let there = there.object_value_or_set();
+            members.iter().for_each(|(key, value)| put(&there, key, value));
+        }
+        (Some(there), value) => there.set_value(input(value)),
+        (None, value) => {
+            object.append(key, input(value));
         }
     }
-    Ok(Added { text: format!("{mark}{root}"), left })
 }
 
 fn input(value: &Value) -> CstInputValue {
@@ -84,7 +131,7 @@ mod tests {
     fn add(text: &str, shape: Shape) -> Added {
         let members =
             vec![("command", json!("/p")), ("args", json!(["--", "a\"b"])), ("env", json!({"K": "v"}))];
-        with_servers(text, shape, &[("new".to_owned(), members)]).unwrap()
+        with_servers(text, shape, &[New { name: "new".to_owned(), members, over: false }]).unwrap()
     }
 
     #[test]
@@ -128,7 +175,8 @@ mod tests {
             (r#"{"mcpServers": 7}"#, "`mcpServers` is no object"),
             ("{", "unterminated"),
         ] {
-            let bad = with_servers(text, Shape::Servers, &[("new".to_owned(), Vec::new())]).unwrap_err();
+            let new = New { name: "new".to_owned(), members: Vec::new(), over: false };
+            let bad = with_servers(text, Shape::Servers, &[new]).unwrap_err();
             assert!(bad.why.contains(why), "{bad}");
         }
     }

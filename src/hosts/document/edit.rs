@@ -7,6 +7,9 @@ use super::{Args, Document, Server, State, literal, steps};
 /// A part of the text, in bytes, and what stands there instead.
 pub(super) type Edit = (Range<usize>, String);
 
+/// What else a server gets among our words: options, without the program and `--name`.
+pub type Extra<'e> = &'e dyn Fn(&Server) -> &'static [&'static str];
+
 /// A text that was edited.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Edited {
@@ -26,10 +29,10 @@ pub struct Lines {
 }
 
 impl<'t> Document<'t> {
-    /// The text with these servers behind this program. Those that are [`State::Plain`] get our words; those that are
-    /// [`State::Wrapped`] get the program alone, in the place of one that has gone.
-    pub fn wrapped(&self, servers: &[&Server], program: &str) -> Edited {
-        self.with(servers.iter().flat_map(|server| self.wrap(server, program)).collect())
+    /// The text with these servers behind this program. Those that are [`State::Plain`] get our words, with what is `extra`
+    /// among them; those that are [`State::Wrapped`] get the program alone, in the place of one that has gone.
+    pub fn wrapped(&self, servers: &[&Server], program: &str, extra: Extra<'_>) -> Edited {
+        self.with(servers.iter().flat_map(|server| self.wrap(server, program, extra(server))).collect())
     }
 
     /// The text with these servers, which are [`State::Wrapped`], as they were.
@@ -59,7 +62,7 @@ impl<'t> Document<'t> {
         text
     }
 
-    fn wrap(&self, server: &Server, program: &str) -> Vec<Edit> {
+    fn wrap(&self, server: &Server, program: &str, extra: &[&str]) -> Vec<Edit> {
         let Some(place) = &server.place else { return Vec::new() };
         if server.state == State::Wrapped {
             return vec![(place.command.clone(), literal(program))];
@@ -70,6 +73,7 @@ impl<'t> Document<'t> {
             name if name.starts_with('-') => vec![literal(&format!("--name={name}"))],
             name => vec![literal("--name"), literal(name)],
         };
+        words.extend(extra.iter().map(|word| literal(word)));
         words.extend([literal("--"), self.text[place.command.clone()].to_owned()]);
         let added = match &place.args {
             None => {

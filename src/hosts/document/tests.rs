@@ -21,7 +21,7 @@ fn wrap(text: &str, shape: Shape) -> String {
     let document = read(text, shape);
     let plain: Vec<&Server> =
         document.servers().iter().filter(|server| server.state == State::Plain && !server.disabled).collect();
-    document.wrapped(&plain, OURS).text
+    document.wrapped(&plain, OURS, &|_| &[]).text
 }
 
 fn unwrap(text: &str, shape: Shape) -> String {
@@ -352,7 +352,7 @@ fn servers_that_are_somewhere_else_are_found_by_their_key() {
 fn a_supervisor_that_has_gone_is_replaced_and_nothing_else() {
     let text = r#"{"mcpServers": {"k": {"args": [ "--name", "k", "--hold", "5s", "--", "npx" ], "command": "/gone/mcp-supervise"}}}"#;
     let document = read(text, Shape::Servers);
-    let edited = document.wrapped(&[&document.servers()[0]], OURS);
+    let edited = document.wrapped(&[&document.servers()[0]], OURS, &|_| &[]);
     assert_eq!(edited.text, text.replace("/gone/mcp-supervise", OURS));
     assert_eq!(edited.changes, [Lines { old: 0..1, new: 0..1 }]);
     assert_eq!(unwrap(&edited.text, Shape::Servers), unwrap(text, Shape::Servers));

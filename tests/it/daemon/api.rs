@@ -133,7 +133,11 @@ fn no_two_tokens_of_a_session_are_alike() {
 fn sessions_are_opened_and_revoked_with_the_master_password() {
     let daemon = Daemon::with("--max-sessions 2");
     let wallets = daemon.admin("GET", "/v1/wallets", None).body;
-    assert_eq!(wallets, json!({"items": [{"id": WALLET, "name": "My Wallet"}, {"id": OTHER_WALLET}]}));
+    let (one, other) = (
+        json!({"id": WALLET, "name": "My Wallet", "status": "ACTIVE"}),
+        json!({"id": OTHER_WALLET, "status": "ACTIVE"}),
+    );
+    assert_eq!(wallets, json!({"items": [one, other]}));
     for (method, path) in [
         ("GET", "/v1/wallets"),
         ("POST", "/v1/sessions"),

@@ -112,13 +112,12 @@ fn a_file_without_a_token_is_replaced_and_there_is_nothing_to_revoke() {
     assert_eq!(shown.code, 0, "{}", shown.stderr);
     assert!(shown.stderr.contains("warning: no old session was revoked"), "{}", shown.stderr);
     assert_eq!(daemon.balance(&token(&daemon, WALLET)).status, 200);
-    // The older file beside it may be another wallet's: it is neither read nor touched.
-    let (other, older) = (Daemon::of(&[WALLET], ""), "mcp-token");
-    let session = other.session(&json!({}));
-    fs::write(other.data_dir().join(older), &session.token).expect("a file can be written");
-    Setup::of(&other).options("--revoke-old").run().done();
-    assert_eq!(other.balance(&session.token).status, 200);
-    assert_eq!(fs::read_to_string(other.data_dir().join(older)).ok(), Some(session.token));
+    // The older file beside it is of no use to a wallet that has one of its own: it is neither read nor touched.
+    let older = daemon.session(&json!({}));
+    fs::write(daemon.data_dir().join("mcp-token"), &older.token).expect("a file can be written");
+    Setup::of(&daemon).options("--revoke-old").run().done();
+    assert_eq!(daemon.balance(&older.token).status, 200);
+    assert_eq!(fs::read_to_string(daemon.data_dir().join("mcp-token")).ok(), Some(older.token));
 }
 
 #[test]

@@ -148,3 +148,18 @@ fn entries_are_taken_for_what_their_host_takes_them_for() {
     home.done(&["unwrap", "--yes"]);
     assert_eq!(home.text(".cursor/mcp.json"), text);
 }
+
+#[test]
+fn a_server_that_a_profile_knows_is_wrapped_with_it() {
+    let home = Home::new();
+    let text =
+        "{\"mcpServers\": {\n  \"w\": {\"command\": \"npx\", \"args\": [\"-y\", \"@waiaas/mcp\"]}\n}}\n";
+    let file = home.put("c.json", text);
+    let file = file.to_str().expect("a text");
+    assert_eq!(home.run(&["wrap", "--yes", "--config", file]).code, 0);
+    let wrapped = home.text("c.json");
+    let words = r#"["--name", "w", "--profile", "waiaas", "--", "npx", "-y", "@waiaas/mcp"]"#;
+    assert!(wrapped.contains(words), "{wrapped}");
+    assert_eq!(home.run(&["unwrap", "--yes", "--config", file]).code, 0);
+    assert_eq!(home.text("c.json"), text);
+}
