@@ -190,6 +190,7 @@ mod tests {
     fn what_is_no_secret_is_not_hidden() {
         for text in [
             "  --tls-key   Path to the key",
+            "      --tls-key string   Path to the key",
             "  --api-key <KEY>  The key\n  --token TOKEN",
             "error: --api-key is required",
             "missing --token, or --password; --secret must be given",

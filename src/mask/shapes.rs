@@ -13,6 +13,23 @@ const PROSE: [&str; 36] = [
     "if", "in", "instead", "is", "may", "missing", "must", "needs", "not", "of", "on", "option", "or",
     "required", "should", "the", "to", "value", "was", "when", "will", "with",
 ];
+/// Kinds of values, as usage texts name them after an option.
+const KINDS: [&str; 14] = [
+    "bool",
+    "boolean",
+    "dir",
+    "directory",
+    "duration",
+    "file",
+    "filename",
+    "int",
+    "number",
+    "path",
+    "string",
+    "stringarray",
+    "strings",
+    "text",
+];
 
 /// A secret that is known by what stands around it.
 pub(super) struct Shape {
@@ -113,7 +130,10 @@ fn never(_: &str) -> bool {
 /// Whether this, after the name of an option, is what a manual or an error says of the option.
 fn is_of_a_usage_text(value: &str) -> bool {
     let word = value.trim_end_matches(['.', ',', ';', ':', ')']).to_ascii_lowercase();
-    is_placeholder(value) || PROSE.contains(&&*word) || value.starts_with('-') && !value.contains('=')
+    is_placeholder(value)
+        || PROSE.contains(&&*word)
+        || KINDS.contains(&&*word)
+        || value.starts_with('-') && !value.contains('=')
 }
 
 /// Whether this stands for a value: `<KEY>`, `[KEY]`, `$KEY`, `${KEY}`, `API_KEY`.
