@@ -24,6 +24,7 @@ pub use self::shared::{Batch, Shared};
 use self::event::tale;
 use crate::engine::note::{Note, Peer, StopCause};
 use crate::engine::phase::Phase;
+pub use crate::engine::upstream::ApiState;
 
 /// The longest name or version of a peer that is kept, in characters: one that is longer is no name.
 const LONGEST_NAME: usize = 120;
@@ -140,6 +141,7 @@ impl Ledger {
                 row.token_state = TokenState::after(fact).unwrap_or(row.token_state);
                 row.token_expires_at = expires.map(millis);
             }
+            Note::Api { state } => row.api_state = *state,
             Note::Stopping { cause } => {
                 row.close_reason = Some(match cause {
                     StopCause::HostEof => CloseReason::HostEof,

@@ -124,7 +124,7 @@ use self::queue::Queue;
 use self::replay::Replay;
 use self::story::Trouble;
 use self::timers::{Timer, Timers};
-use self::upstream::Ends;
+use self::upstream::{ApiState, Ends};
 
 /// What the engine is doing, for whoever asks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -195,6 +195,8 @@ pub struct Engine {
     lease: Option<Lease>,
     /// How requests to the API have ended.
     ends: Ends,
+    /// What is known of the API: the state that was last told.
+    api: ApiState,
     /// When a child that had missed its API was last replaced. `None` before.
     brought_back: Option<Duration>,
     /// Why nobody keeps the session any more. `None` while somebody does.
@@ -244,6 +246,7 @@ impl Engine {
             backoff: Backoff::new(config.restarts, config.seed),
             lease: config.session.as_ref().map(|session| Lease::new(session.lease, now)),
             ends: Ends::default(),
+            api: ApiState::default(),
             brought_back: None,
             lost: None,
             injection: Injection::default(),

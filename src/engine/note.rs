@@ -9,6 +9,7 @@ use super::io::Changed;
 use super::lease::io::Fact;
 use super::phase::Phase;
 use super::process::{Exit, Gen, SpawnFault};
+use super::upstream::ApiState;
 use crate::wire::{Id, Method};
 
 /// Why we stop.
@@ -197,6 +198,11 @@ pub enum Note {
         /// When the token that is used from now on ends, in wall-clock time since the Unix epoch. `None` if it does not end,
         /// or none is used.
         expires: Option<Duration>,
+    },
+    /// What is known of the API behind the server has changed.
+    Api {
+        /// What is known from now on.
+        state: ApiState,
     },
     /// Somebody has asked for a restart over the control socket.
     RestartAsked,

@@ -8,13 +8,14 @@ use std::collections::BTreeMap;
 use std::sync::LazyLock;
 
 use bytes::Bytes;
+use serde::{Deserialize, Serialize};
 
 use super::backoff::RETRY_ON_CALL;
 use super::guidance::{Guidance, Outcome, Status, last_lines};
 use super::inflight::Pending;
 use super::io::Output;
 use super::lease::Lease;
-use super::lease::io::{Act, Cause, End, Event, Standing};
+use super::lease::io::{Act, Cause, End, Event, Renewal, Standing};
 use super::note::Note;
 use super::phase::Phase;
 use super::timers::Timer;
@@ -63,6 +64,48 @@ pub struct Session {
     pub remedy: String,
     /// How the server gets the token by its environment. `None` where it does not.
     pub inject: Option<Inject>,
+}
+
+/// What is known of the API, by how the last request to it has ended. That the session has expired is not in here: it is
+/// the token's.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum ApiState {
+    /// No request to it has ended yet, or nobody leads there any more.
+    #[default]
+    Unknown,
+    /// It answers.
+    Ok,
+    /// It says that it is locked, by its kill switch.
+    Locked,
+    /// It does not answer.
+    Unreachable,
+}
+
+impl ApiState {
+    /// What is known after this event. One that says nothing of the API leaves it at what was known before.
+    fn after(self, event: &Event) -> Self {
+        match event {
+            Event::Ended(_, end) | Event::Probed(end) => match end {
+                // Who refuses a session answers.
+                End::Heard | End::Unrelated | End::Refused => Self::Ok,
+                End::Locked => Self::Locked,
+                End::Unsent | End::Unreachable => Self::Unreachable,
+            },
+            // It has answered us. Where nobody sees the server's own requests, that says nothing of how they end.
+            Event::Renewed(Renewal::Granted(..)) if self != Self::Unknown => Self::Ok,
+            Event::Lost(_) => Self::Unknown,
+            Event::Renewed(_)
+            | Event::Found { .. }
+            | Event::Stirred
+            | Event::Written(..)
+            | Event::Refused { .. }
+            | Event::Wanted(_)
+            | Event::Seen(_)
+            | Event::Lacked
+            | Event::Timer => self,
+        }
+    }
 }
 
 /// What a remedy says of a server that works with the next token at once, and what is true of one that was started without.
@@ -151,8 +194,13 @@ impl Engine {
             | Event::Refused { .. }
             | Event::Timer => {}
         }
+        let known = self.api.after(&event);
         let heard = matches!(event, Event::Ended(_, End::Heard) | Event::Probed(End::Heard | End::Unrelated));
         lease.handle(self.now, event);
+        if known != self.api && !planted!(self, KeepApiState) {
+            self.api = known;
+            self.note(Note::Api { state: known });
+        }
         if heard {
             self.api_is_back();
         }

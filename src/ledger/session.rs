@@ -7,6 +7,7 @@ use std::str::FromStr;
 use serde::{Deserialize, Serialize};
 
 use crate::engine::lease::io::Fact;
+use crate::engine::upstream::ApiState;
 
 /// How it stands with the session token of the API behind the server.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -94,6 +95,10 @@ pub struct Session {
     pub token_state: TokenState,
     /// When the token that is used ends. `None` if it does not end, or none is used.
     pub token_expires_at: Option<i64>,
+    /// What is known of the API behind the server; of a session that is over, what was known last. Supervisors of earlier
+    /// releases do not tell it.
+    #[serde(default)]
+    pub api_state: ApiState,
     /// When the session ended. `None` while it has not.
     pub closed_at: Option<i64>,
     /// Why. `None` until it begins to end.
@@ -129,6 +134,7 @@ impl Session {
             bytes_to_host: 0,
             token_state: TokenState::None,
             token_expires_at: None,
+            api_state: ApiState::Unknown,
             closed_at: None,
             close_reason: None,
         }
@@ -181,6 +187,7 @@ macro_rules! words {
 pub(super) use words;
 
 words!(TokenState: None = "none", Unknown = "unknown", Absent = "absent", Active = "active", Expired = "expired");
+words!(ApiState: Unknown = "unknown", Ok = "ok", Locked = "locked", Unreachable = "unreachable");
 words!(
     CloseReason: HostEof = "host_eof", HostGone = "host_gone", Signal = "signal", Asked = "asked", Lost = "lost"
 );

@@ -162,6 +162,18 @@ fn the_token_is_known_by_its_state_and_its_end_only() {
 }
 
 #[test]
+fn what_is_known_of_the_api_is_in_the_row_and_makes_no_event() {
+    let mut ledger = ledger();
+    assert_eq!(ledger.session().api_state, ApiState::Unknown);
+    for state in [ApiState::Locked, ApiState::Unreachable, ApiState::Ok, ApiState::Unknown] {
+        assert_eq!(enter(&mut ledger, 1, &Note::Api { state }), None);
+        assert_eq!(ledger.session().api_state, state);
+        assert_eq!(state.to_string().parse::<ApiState>().unwrap(), state);
+        assert_eq!(serde_json::to_value(state).unwrap(), state.to_string());
+    }
+}
+
+#[test]
 fn a_name_is_no_novel() {
     let mut ledger = ledger();
     let name = "n".repeat(1000);
@@ -174,6 +186,10 @@ fn what_is_said_of_a_session_is_read_again() {
     let row = Session { close_reason: Some(CloseReason::HostGone), ..ledger().session().clone() };
     let text = serde_json::to_string(&row).unwrap();
     assert_eq!(serde_json::from_str::<Session>(&text).unwrap(), row);
+    // An earlier release does not tell it.
+    let mut earlier = serde_json::to_value(Session { api_state: ApiState::Locked, ..row.clone() }).unwrap();
+    earlier.as_object_mut().unwrap().remove("api_state").expect("it is told");
+    assert_eq!(serde_json::from_value::<Session>(earlier).unwrap(), row);
     for reason in ["host_eof", "host_gone", "signal", "asked", "lost"] {
         assert_eq!(reason.parse::<CloseReason>().unwrap().to_string(), reason);
         assert_eq!(serde_json::to_value(reason.parse::<CloseReason>().unwrap()).unwrap(), reason);

@@ -5,13 +5,13 @@ use std::str::FromStr;
 use rusqlite::types::Value;
 use rusqlite::{Row, params_from_iter};
 
-use crate::ledger::{CloseReason, Event, Kind, Session, TokenState};
+use crate::ledger::{ApiState, CloseReason, Event, Kind, Session, TokenState};
 
 /// The columns, in the order in which they are written and read.
 pub(super) const COLUMNS: &str = "id, name, command, transport, client_name, client_version, protocol_version, server_name, \
      server_version, pid, pid_started, created_at, last_active, alive_at, phase, tool_calls, requests, errors, \
      guidance_answers, restarts, noise_lines, bytes_to_server, bytes_to_host, token_state, token_expires_at, closed_at, \
-     close_reason";
+     close_reason, api_state";
 
 fn count(number: u64) -> Value {
     Value::Integer(i64::try_from(number).unwrap_or(i64::MAX))
@@ -56,6 +56,7 @@ pub(super) fn values(row: &Session) -> impl rusqlite::Params + use<> {
         some(row.token_expires_at, Value::Integer),
         some(row.closed_at, Value::Integer),
         some(row.close_reason, |reason: CloseReason| text(&reason.to_string())),
+        text(&row.api_state.to_string()),
     ])
 }
 
@@ -91,6 +92,7 @@ pub(super) fn session(row: &Row<'_>) -> rusqlite::Result<Session> {
         token_expires_at: row.get(24)?,
         closed_at: row.get(25)?,
         close_reason: word::<CloseReason>(row, 26)?,
+        api_state: word(row, 27)?.unwrap_or(ApiState::Unknown),
     })
 }
 

@@ -3,7 +3,8 @@
 use rusqlite::{Connection, Transaction, TransactionBehavior};
 
 /// What makes each version of the one before it, the first of nothing. To be added to, and never to be changed.
-const MIGRATIONS: &[&str] = &["
+const MIGRATIONS: &[&str] = &[
+    "
     CREATE TABLE sessions (
         id TEXT PRIMARY KEY NOT NULL,
         name TEXT NOT NULL,
@@ -43,7 +44,11 @@ const MIGRATIONS: &[&str] = &["
         text TEXT NOT NULL
     ) STRICT;
     CREATE INDEX events_by_session ON events (session, number);
-"];
+",
+    "
+    ALTER TABLE sessions ADD COLUMN api_state TEXT NOT NULL DEFAULT 'unknown';
+",
+];
 
 /// The version that this release writes.
 #[expect(clippy::cast_possible_wrap, reason = "there are few")]
@@ -77,7 +82,9 @@ fn migrate_by(db: &mut Connection, migrations: &[&str]) -> rusqlite::Result<i64>
 
 #[cfg(test)]
 mod tests {
+    use super::super::row;
     use super::*;
+    use crate::ledger::{ApiState, Session};
 
     fn migrated(db: &mut Connection, migrations: &[&str]) -> i64 {
         migrate_by(db, migrations).unwrap();
@@ -96,6 +103,26 @@ mod tests {
             db.query_row("SELECT a, b FROM t", [], |row| Ok((row.get(0)?, row.get(1)?))).unwrap();
         assert_eq!(row, (1, 7));
         assert_eq!(migrated(&mut db, &steps[..1]), 2, "a newer file is left alone");
+    }
+
+    #[test]
+    fn a_file_of_the_first_version_keeps_its_sessions_and_of_their_api_nothing_is_known() {
+        let mut db = Connection::open_in_memory().unwrap();
+        assert_eq!(migrated(&mut db, &MIGRATIONS[..1]), 1);
+        let written = Session { tool_calls: 7, ..Session::begins("a".to_owned(), 3) };
+        db.execute(
+            "INSERT INTO sessions VALUES ('a', '', '', 'stdio', NULL, NULL, NULL, NULL, NULL, 0, '', 3, NULL, 3, \
+             'starting', 7, 0, 0, 0, 0, 0, 0, 0, 'none', NULL, NULL, NULL)",
+            [],
+        )
+        .unwrap();
+        assert_eq!(migrate(&mut db).unwrap(), 1);
+        let sql = format!("SELECT {} FROM sessions", row::COLUMNS);
+        let read = |db: &Connection| db.query_row(&sql, [], row::session).unwrap();
+        assert_eq!(read(&db), written);
+        let locked = Session { api_state: ApiState::Locked, ..written };
+        super::super::write::put(&db, &locked).unwrap();
+        assert_eq!(read(&db), locked);
     }
 
     #[test]

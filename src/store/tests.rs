@@ -17,7 +17,7 @@ use super::{
 };
 use crate::engine::io::{Exit, Gen};
 use crate::engine::note::{Note, StopCause};
-use crate::ledger::{Batch, CloseReason, Event, Kind, Ledger, Session, Shared, TokenState};
+use crate::ledger::{ApiState, Batch, CloseReason, Event, Kind, Ledger, Session, Shared, TokenState};
 use crate::wire::{Id, Method};
 
 /// How long readers wait for writers.
@@ -138,6 +138,7 @@ fn a_row_comes_back_as_it_was_written_in_each_of_its_columns() {
         token_expires_at: Some(13),
         closed_at: Some(14),
         close_reason: Some(CloseReason::HostGone),
+        api_state: ApiState::Locked,
     };
     let empty = Session { closed_at: Some(1), ..Session::begins(id(2000), 0) };
     disk.put(&[full.clone(), empty.clone()]);
@@ -370,7 +371,7 @@ fn words_of_a_newer_release_hide_no_session_and_keep_nothing_from_being_written(
     let odd = Session { pid_started: started, ..Session::begins(id(now - 5000), now) };
     disk.put(&[known, odd.clone()]);
     let db = disk.db();
-    let sql = "UPDATE sessions SET token_state = 'refreshing', close_reason = 'bored' WHERE id = ?1";
+    let sql = "UPDATE sessions SET token_state = 'refreshing', close_reason = 'bored', api_state = 'asleep' WHERE id = ?1";
     db.execute(sql, [&odd.id]).unwrap();
     db.execute("INSERT INTO events (session, at, kind, text) VALUES (?1, 1, 'sang', '')", [&odd.id]).unwrap();
     drop(db);
@@ -385,7 +386,8 @@ fn words_of_a_newer_release_hide_no_session_and_keep_nothing_from_being_written(
     stop(&shared);
     assert!(finish(store, faults).is_empty());
     let [session, odd, _] = &disk.sessions(Which::Closed)[..] else { panic!("three are over") };
-    assert_eq!((odd.token_state, odd.close_reason), (TokenState::Unknown, None));
+    let known = (odd.token_state, odd.api_state, odd.close_reason);
+    assert_eq!(known, (TokenState::Unknown, ApiState::Unknown, None));
     let events = disk.reader().events(None, 10).unwrap();
     let kinds: Vec<Kind> = events.iter().map(|event| event.kind).collect();
     assert_eq!(kinds, [Kind::Started, Kind::Stopped], "each once");

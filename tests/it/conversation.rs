@@ -237,6 +237,7 @@ impl Stage {
             Output::Note(Note::Changed { what }) => format!("changed: {what:?}"),
             Output::Session(act) => session::shown(act),
             Output::Note(Note::Session { fact, .. }) => format!("session: {fact:?}"),
+            Output::Note(Note::Api { state }) => format!("API: {state}"),
             Output::Note(Note::IdRespelled { asked, said, .. }) => format!("{asked} was answered as {said}"),
             Output::Note(Note::NumbersMended { .. }) => "numbers mended".to_owned(),
             Output::Note(Note::ChangesByItself) => "changes by itself".to_owned(),

@@ -3,6 +3,7 @@
 //! The supervisor runs as `--profile waiaas`, its server calls the daemon as the daemon's own MCP server does, and the
 //! daemon fails when it is told to. What happens in which order is made to happen so, by requests that the daemon holds.
 
+mod api_state;
 #[cfg(target_os = "linux")]
 mod disk;
 mod file;
@@ -35,7 +36,10 @@ fn plan(daemon: &Daemon) -> Plan {
 
 /// Puts a token where supervisors look for it, as careful programs do.
 fn keep(daemon: &Daemon, session: &Session) {
-    let path = daemon.token_file(WALLET);
+    keep_at(&daemon.token_file(WALLET), session);
+}
+
+fn keep_at(path: &Path, session: &Session) {
     let beside = path.with_extension("new");
     fs::create_dir_all(path.parent().expect("it is in a folder")).expect("a folder can be made");
     fs::write(&beside, &session.token).expect("a file can be written");

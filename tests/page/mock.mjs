@@ -186,7 +186,7 @@ export function session(now, changes = {}) {
         server_name: 'notes-server', server_version: '2.0.1', pid: 4200 + made, pid_started: '81234',
         created_at: now - 42 * MINUTE, last_active: now - 12_000, alive_at: now - 2_000, phase: 'serving',
         tool_calls: 31, requests: 48, errors: 0, guidance_answers: 0, restarts: 0, noise_lines: 0,
-        bytes_to_server: 18_204, bytes_to_host: 1_263_104, token_state: 'none', token_expires_at: null,
+        bytes_to_server: 18_204, bytes_to_host: 1_263_104, token_state: 'none', token_expires_at: null, api_state: 'unknown',
         closed_at: null, close_reason: null, ...changes,
     };
 }

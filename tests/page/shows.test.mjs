@@ -50,6 +50,36 @@ describe('what it shows', () => {
         });
     }
 
+    it('tells beside the state what keeps a server from its API, as long as it runs', async () => {
+        const { page, faults } = await show(monitor => {
+            const wallet = { token_state: 'active', token_expires_at: NOW + 90 * MINUTE };
+            monitor.create({ name: 'locked', ...wallet, api_state: 'locked' });
+            monitor.create({ name: 'well', ...wallet, api_state: 'ok' });
+            monitor.create({ name: 'plain' });
+            monitor.create({ name: 'over', ...wallet, api_state: 'locked', closed_at: NOW - MINUTE, phase: 'stopped', close_reason: 'host_eof' });
+        });
+        await waitForText(page, '.away', 'API locked');
+        const [locked, well, plain, over] = await Promise.all(['locked', 'well', 'plain', 'over'].map(name => waitForRow(page, { name })));
+        assert.deepEqual(await Promise.all([locked, well, plain, over].map(found => cell(found, 'state'))), ['serving', 'serving', 'serving', 'closed']);
+        assert.deepEqual(await Promise.all([locked, well, plain, over].map(found => cell(found, 'away'))), ['API locked', '', '', '']);
+        await waitForText(page, '#summary', /^3 open, 1 in trouble/);
+        await assertFitsWidth(page);
+        const api = async found => {
+            await found.locator('.name button').click();
+            return page.locator('dt', { hasText: /^API$/ }).locator('+ dd').textContent();
+        };
+        assert.deepEqual([await api(well), await api(plain), await api(over), await api(locked)], ['ok', 'none is known', 'no longer known', 'locked']);
+        await waitForText(page, '#detail dd', 'serving, API locked');
+        await screenshot(page, 'api');
+        // What is told next is shown at once, and read out.
+        mock.update([...mock.rows.values()].find(({ name }) => name === 'locked').id, { api_state: 'ok' });
+        await waitForText(page, '#detail dd', 'serving');
+        assert.equal(await cell(locked, 'away'), '');
+        await page.clock.runFor(3_000);
+        await waitForText(page, '#announcer', /locked: serving$/);
+        assert.deepEqual(faults, []);
+    });
+
     it('fits a window of 360 px', async () => {
         const { page, faults } = await show(monitor => {
             afternoon(monitor);

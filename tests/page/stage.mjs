@@ -57,11 +57,11 @@ export function afternoon(monitor) {
         { name: 'wallet', created_at: created(55), token_state: 'active', token_expires_at: NOW + 12 * MINUTE + 30_000, tool_calls: 208, restarts: 1, guidance_answers: 2, errors: 3 },
         { name: 'github', client_name: 'Cursor', client_version: '3.2', created_at: created(130), phase: 'degraded', restarts: 6, guidance_answers: 9, errors: 1, command: 'docker run -i --rm ghcr.io/github/github-mcp-server' },
         { name: 'everything', client_name: 'Visual Studio Code', client_version: '1.120.0', created_at: created(190), phase: 'waiting', restarts: 3, tool_calls: 1204 },
-        { name: 'postgres', created_at: created(1500), phase: 'draining', token_state: 'active', token_expires_at: NOW + 95_000, tool_calls: 88 },
+        { name: 'postgres', created_at: created(1500), phase: 'draining', token_state: 'active', token_expires_at: NOW + 95_000, api_state: 'unreachable', tool_calls: 88 },
         { name: 'weather', created_at: created(1), phase: 'starting', client_name: null, client_version: null, last_active: null, tool_calls: 0, requests: 1 },
-        { name: 'billing', created_at: created(70), token_state: 'expired', token_expires_at: NOW - MINUTE, guidance_answers: 4 },
+        { name: 'billing', created_at: created(70), token_state: 'expired', token_expires_at: NOW - MINUTE, api_state: 'ok', guidance_answers: 4 },
         { name: 'memory', created_at: created(20), token_state: 'absent' },
-        { name: 'notes', created_at: created(400), closed_at: created(80), alive_at: created(80), last_active: created(90), phase: 'stopped', close_reason: 'host_eof' },
+        { name: 'notes', created_at: created(400), closed_at: created(80), alive_at: created(80), last_active: created(90), phase: 'stopped', close_reason: 'host_eof', token_state: 'active', api_state: 'locked' },
         { name: 'fetch', created_at: created(600), closed_at: created(300), alive_at: created(301), last_active: created(305), phase: 'serving', close_reason: 'lost' },
     ].map(changes => monitor.create(changes));
     const tell = (at, session, kind, text) => monitor.events.push({ session: made[session].id, at: NOW - at, kind, text });

@@ -170,6 +170,11 @@ pub(super) fn status(definitions: &Command) -> Roff {
             "token_state, token_expires_at",
             "none (the server gets no session token), unknown, absent, active or expired; and when it ends, null if it does not",
         ),
+        (
+            "api_state",
+            "what is known of the API by how the last request to it through the gateway has ended: unknown (none has yet, or \
+             there is no gateway), ok, locked or unreachable; of a session that is over, what was known last",
+        ),
         ("closed_at", "when the session ended; null while it has not"),
         (
             "close_reason",

@@ -25,7 +25,7 @@ pub(super) use self::history::Minute;
 
 use self::history::History;
 use crate::control::Status;
-use crate::ledger::{CloseReason, Event, Gauges, Session, TokenState};
+use crate::ledger::{ApiState, CloseReason, Event, Gauges, Session, TokenState};
 
 /// How often the row of a session is told.
 pub(super) const PACE: Duration = Duration::from_millis(250);
@@ -47,6 +47,9 @@ const LONGEST_NAME: usize = 120;
 /// The states that a session token can be in, where there is one.
 pub(super) const TOKEN_STATES: [TokenState; 4] =
     [TokenState::Unknown, TokenState::Absent, TokenState::Active, TokenState::Expired];
+/// What can be known of the API behind a server.
+pub(super) const API_STATES: [ApiState; 4] =
+    [ApiState::Unknown, ApiState::Ok, ApiState::Locked, ApiState::Unreachable];
 
 /// Both clocks: the monotonic one from the monitor's start on, the wall's in milliseconds since the Unix epoch.
 #[derive(Clone, Copy, Debug, Default)]
@@ -325,6 +328,17 @@ impl Board {
             }
         }
         tokens
+    }
+
+    /// Of how many live sessions each of [`API_STATES`] is known, by name, where there is a token for an API.
+    pub(super) fn apis(&self) -> BTreeMap<String, [u64; 4]> {
+        let mut apis = BTreeMap::<String, [u64; 4]>::new();
+        for live in self.live.values().filter(|live| live.session.token_state != TokenState::None) {
+            if let Some(at) = API_STATES.iter().position(|state| *state == live.session.api_state) {
+                apis.entry(live.label.clone()).or_default()[at] += 1;
+            }
+        }
+        apis
     }
 
     fn has_ended(&self, id: &str) -> bool {

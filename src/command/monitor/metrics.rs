@@ -12,7 +12,7 @@ use prometheus_client::metrics::MetricType;
 use prometheus_client::metrics::exemplar::Exemplar;
 use prometheus_client::registry::{Registry, Unit};
 
-use super::board::{Board, Figures, Now, TOKEN_STATES, Voices};
+use super::board::{API_STATES, Board, Figures, Now, TOKEN_STATES, Voices};
 use super::health::VERSION;
 use crate::ledger::{Histogram, LATENCY_BOUNDS, RECOVERY_BOUNDS};
 
@@ -29,6 +29,7 @@ pub(super) struct Metrics {
     figures: BTreeMap<String, Figures>,
     closed: BTreeMap<String, u64>,
     tokens: BTreeMap<String, [u64; 4]>,
+    apis: BTreeMap<String, [u64; 4]>,
     websockets: u64,
 }
 
@@ -41,6 +42,7 @@ impl Metrics {
             figures: board.figures(),
             closed: board.closed().clone(),
             tokens: board.tokens(),
+            apis: board.apis(),
             websockets: size(websockets),
         }
     }
@@ -110,6 +112,14 @@ impl Metrics {
         let mut metric = to.encode_descriptor("token_state", help, None, MetricType::Gauge)?;
         for (server, counts) in &self.tokens {
             for (state, count) in TOKEN_STATES.iter().zip(counts) {
+                gauge(&mut metric, &[("server", server), ("state", &state.to_string())], *count)?;
+            }
+        }
+        let help =
+            "Open sessions by what is known of the API behind their server, where they have a token for it.";
+        let mut metric = to.encode_descriptor("api_state", help, None, MetricType::Gauge)?;
+        for (server, counts) in &self.apis {
+            for (state, count) in API_STATES.iter().zip(counts) {
                 gauge(&mut metric, &[("server", server), ("state", &state.to_string())], *count)?;
             }
         }

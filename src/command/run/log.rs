@@ -303,6 +303,9 @@ impl Log {
                 debug!(target: "mcp-supervise:token", server, "the token file has changed");
             }
             Note::Session { fact, .. } => self.session(fact),
+            Note::Api { state } => {
+                info!(target: "mcp-supervise:session", server, %state, "what is known of the API has changed");
+            }
             Note::Named { peer, name, version } => {
                 debug!(target: "mcp-supervise:session", server, ?peer, name, version, "said who it is");
             }

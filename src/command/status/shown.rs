@@ -4,7 +4,7 @@ use std::fmt::Write as _;
 
 use super::super::order::short_id;
 use super::{Running, View};
-use crate::ledger::{CloseReason, Session, TokenState};
+use crate::ledger::{ApiState, CloseReason, Session, TokenState};
 use crate::report::{Cell, Column, line, table};
 
 /// Before each later showing: the screen is wiped, where there is one.
@@ -71,12 +71,24 @@ fn state(running: &Running) -> Cell {
     if !running.answering {
         return Cell::new("no answer").bad();
     }
-    match (session.phase.as_str(), session.token_state) {
-        ("serving", TokenState::Expired) => Cell::new("token expired").bad(),
-        ("serving", TokenState::Absent) => Cell::new("no token").bad(),
-        ("serving", _) => Cell::new("serving").good(),
-        (phase @ "degraded", _) => Cell::new(phase).bad(),
-        (phase, _) => Cell::new(phase).doubtful(),
+    match (session.phase.as_str(), trouble(session)) {
+        (phase, Some(trouble)) => Cell::new(format!("{phase}, {trouble}")).bad(),
+        ("serving", None) => Cell::new("serving").good(),
+        (phase @ "degraded", None) => Cell::new(phase).bad(),
+        (phase, None) => Cell::new(phase).doubtful(),
+    }
+}
+
+/// What keeps a server from its API. `None` if nothing is known to, or it no longer matters. There is room for one thing,
+/// and the token's comes first: it is true now, while what is known of the API is as old as the last request to it.
+fn trouble(session: &Session) -> Option<&'static str> {
+    match (session.phase.as_str(), session.token_state, session.api_state) {
+        ("stopping" | "stopped", ..) => None,
+        (_, TokenState::Expired, _) => Some("token expired"),
+        (_, TokenState::Absent, _) => Some("no token"),
+        (_, _, ApiState::Locked) => Some("API locked"),
+        (_, _, ApiState::Unreachable) => Some("API unreachable"),
+        (_, _, ApiState::Unknown | ApiState::Ok) => None,
     }
 }
 
@@ -161,6 +173,47 @@ mod tests {
     }
 
     #[test]
+    fn what_keeps_a_server_from_its_api_stands_beside_its_phase() {
+        use ApiState::{Locked, Ok, Unknown, Unreachable};
+        use TokenState::{Absent, Active, Expired};
+
+        let shown = |phase: &str, token_state, api_state| {
+            let session = Session {
+                phase: phase.to_owned(),
+                token_state,
+                api_state,
+                ..Session::begins(String::new(), 0)
+            };
+            let view = |running, recent| View { running, recent, warnings: Vec::new() };
+            let over = Session { closed_at: Some(1), ..session.clone() };
+            let told = text(&view(Vec::new(), vec![over]), 0, false);
+            assert!(!told.contains("API") && !told.contains("token"), "it is over: {told}");
+            let silent = Running { session: session.clone(), answering: false, beside: None };
+            let told = text(&view(vec![silent], Vec::new()), 0, false);
+            assert!(told.contains("no answer") && !told.contains("API"), "nobody has said so now: {told}");
+            let running = Running { session, answering: true, beside: None };
+            let told = text(&view(vec![running], Vec::new()), 0, false);
+            let told = anstream::adapter::strip_str(&told).to_string();
+            let row = told.lines().nth(1).unwrap();
+            row.split("  ").map(str::trim).filter(|cell| !cell.is_empty()).nth(1).unwrap().to_owned()
+        };
+        for (phase, token, api, words) in [
+            ("serving", TokenState::None, Unknown, "serving"),
+            ("serving", Active, Unknown, "serving"),
+            ("serving", Active, Ok, "serving"),
+            ("serving", Active, Locked, "serving, API locked"),
+            ("serving", Active, Unreachable, "serving, API unreachable"),
+            ("serving", Expired, Ok, "serving, token expired"),
+            ("serving", Expired, Locked, "serving, token expired"),
+            ("serving", Absent, Unknown, "serving, no token"),
+            ("degraded", Active, Unreachable, "degraded, API unreachable"),
+            ("stopping", Expired, Locked, "stopping"),
+        ] {
+            assert_eq!(shown(phase, token, api), words, "{phase}, {token}, {api}");
+        }
+    }
+
+    #[test]
     fn it_fits_80_columns_and_says_in_words_what_is_the_matter() {
         let session = Session {
             name: "a-server-with-quite-a-long-name-indeed".to_owned(),
@@ -177,16 +230,30 @@ mod tests {
             answering,
             beside: None,
         };
+        let mut away = running(true, "draining");
+        away.session.api_state = ApiState::Unreachable;
         let view = View {
-            running: vec![running(true, "degraded"), running(false, "serving"), running(true, "starting")],
+            running: vec![
+                running(true, "degraded"),
+                running(false, "serving"),
+                running(true, "starting"),
+                away,
+            ],
             recent: vec![over],
             warnings: vec!["failed to find it".to_owned()],
         };
         let told = anstream::adapter::strip_str(&text(&view, 1_000_000_000, false)).to_string();
         assert!(told.lines().all(|line| line.chars().count() <= 80), "{told}");
-        for word in
-            ["degraded", "no answer", "starting", " lost ", "11d13h ago", "456789ab", "warning: failed"]
-        {
+        for word in [
+            "degraded",
+            "no answer",
+            "starting",
+            "draining, API unreachable",
+            " lost ",
+            "11d13h ago",
+            "456789ab",
+            "warning: failed",
+        ] {
             assert!(told.contains(word), "{word}: {told}");
         }
         let nothing = View { running: Vec::new(), recent: Vec::new(), warnings: Vec::new() };

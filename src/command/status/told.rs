@@ -70,10 +70,12 @@ fn over(text: &mut String, session: &Session) {
 fn told(text: &mut String, session: &Session, events: &[Event]) {
     let known = |what: &Option<String>| what.as_deref().map_or_else(|| "?".to_owned(), line);
     let Session { tool_calls, requests, errors, guidance_answers, restarts, noise_lines, .. } = session;
+    // Of a session that is over, nobody knows how it stands with its API now.
+    let api = if session.is_open() { format!("; API {}", session.api_state) } else { String::new() };
     let _ = writeln!(text, "  command: {}", line(&session.command));
     let _ = writeln!(
         text,
-        "  host: {} {}; server: {} {}; protocol {}; token {}",
+        "  host: {} {}; server: {} {}; protocol {}; token {}{api}",
         known(&session.client_name),
         known(&session.client_version),
         known(&session.server_name),
@@ -110,8 +112,22 @@ fn moment(millis: i64) -> String {
 mod tests {
     use super::super::Beside;
     use super::*;
-    use crate::ledger::{Gauges, Kind};
+    use crate::ledger::{ApiState, Gauges, Kind};
     use crate::report::plain;
+
+    #[test]
+    fn what_is_known_of_the_api_is_told_of_what_runs_only() {
+        let session = Session { api_state: ApiState::Locked, ..Session::begins("a".to_owned(), 0) };
+        let over = Session { closed_at: Some(1), ..session.clone() };
+        let running = Running { session, answering: true, beside: None };
+        let view = View { running: vec![running], recent: vec![over], warnings: Vec::new() };
+        let told = text(&view, &[], &Machine { system: "Linux".to_owned(), home: None }, 0);
+        let told: Vec<&str> = told.lines().filter(|line| line.contains("; token ")).collect();
+        assert!(
+            told[0].ends_with("; token none; API locked") && told[1].ends_with("; token none"),
+            "{told:?}"
+        );
+    }
 
     #[test]
     fn words_of_others_do_nothing_to_a_terminal_and_make_no_lines() {

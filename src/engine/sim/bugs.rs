@@ -73,10 +73,11 @@ pub(in crate::engine) enum Bug {
     KeepRefused,
     ForgetWanted,
     KeepMeager,
+    KeepApiState,
 }
 
 /// Each bug and the invariants of which one is to tell it.
-const BUGS: [(Bug, &[&str]); 67] = [
+const BUGS: [(Bug, &[&str]); 68] = [
     (Bug::SpawnCountsAsServing, &["restarts back off"]),
     (Bug::ForwardReplayedGreeting, &["only answers that it waits for reach the host"]),
     (Bug::ForgetInitialized, &["a greeted child is told what its predecessor knew"]),
@@ -164,6 +165,7 @@ const BUGS: [(Bug, &[&str]); 67] = [
     (Bug::AskEndedStreams, &["no request is answered twice", "what nobody waits for is not written"]),
     (Bug::KeepMeager, &["a server that has missed its API is started again"]),
     (Bug::ForgetWanted, &["each request for a renewal gets one answer"]),
+    (Bug::KeepApiState, &["a change of what is known of the API is told"]),
     (Bug::KeepRefused, &["what a server refuses is erased"]),
 ];
 

@@ -353,6 +353,7 @@ impl Checker {
                 self.cover.hit("version unusable");
             }
             Note::Session { fact, .. } => return self.session_note(fact),
+            Note::Api { state } => return self.api_note(*state),
             Note::RestartAsked => self.restarts_as_asked(),
             Note::Suspect { child } => return self.is_suspect(child.0),
             Note::Hung { child } => {

@@ -11,6 +11,7 @@ use super::world::Said;
 use crate::engine::io::Input;
 use crate::engine::lease::io::{Act, Cause, End, Event, Fact, Found, Renewal, Token};
 use crate::engine::phase::Phase;
+use crate::engine::upstream::ApiState;
 
 /// How long a refused request may wait for its verdict: a renewal that is under way, and a look at the file.
 pub(super) const VERDICT: Duration = Duration::from_millis(7050);
@@ -68,6 +69,9 @@ pub(super) struct Session {
     answered: bool,
     /// When a child that had missed it was last replaced.
     brought_back: Option<Duration>,
+    /// What is known of the API, and what was last told of it.
+    api: ApiState,
+    told: ApiState,
 }
 
 impl Session {
@@ -138,7 +142,13 @@ impl Checker {
             Event::Renewed(renewal) => {
                 let asked = session.renewing.take();
                 match renewal {
-                    Renewal::Granted(token, _) | Renewal::Superseded(token) => session.sees(*token),
+                    Renewal::Granted(token, _) => {
+                        session.sees(*token);
+                        if session.api != ApiState::Unknown {
+                            session.api = ApiState::Ok;
+                        }
+                    }
+                    Renewal::Superseded(token) => session.sees(*token),
                     Renewal::Refused(_) => session.accused.extend(asked),
                     Renewal::Failed(_) => {}
                 }
@@ -148,23 +158,27 @@ impl Checker {
                 session.refused.insert(request.0, (token.0, self.now));
                 self.cover.hit("request to the API refused");
             }
-            Event::Ended(token, end) => match end {
-                End::Heard | End::Unrelated => {
-                    session.heard += 1;
-                    session.answered = *end == End::Heard;
+            Event::Ended(token, end) => {
+                session.api = known_after(*end);
+                match end {
+                    End::Heard | End::Unrelated => {
+                        session.heard += 1;
+                        session.answered = *end == End::Heard;
+                    }
+                    End::Refused => {
+                        session.accused.insert(token.0);
+                        session.bad[0] += 1;
+                    }
+                    End::Locked => session.bad[1] += 1,
+                    End::Unsent => session.bad[2] += 1,
+                    End::Unreachable => {
+                        session.bad[2] += 1;
+                        session.lost_answers += 1;
+                    }
                 }
-                End::Refused => {
-                    session.accused.insert(token.0);
-                    session.bad[0] += 1;
-                }
-                End::Locked => session.bad[1] += 1,
-                End::Unsent => session.bad[2] += 1,
-                End::Unreachable => {
-                    session.bad[2] += 1;
-                    session.lost_answers += 1;
-                }
-            },
+            }
             Event::Probed(end) => {
+                session.api = known_after(*end);
                 session.answered = matches!(end, End::Heard | End::Unrelated);
                 self.cover.hit("API probed");
             }
@@ -174,7 +188,7 @@ impl Checker {
             }
             Event::Seen(token) => session.sees(*token),
             Event::Lacked => session.bad[0] += 1,
-            Event::Lost(_) => session.lost = true,
+            Event::Lost(_) => (session.lost, session.api) = (true, ApiState::Unknown),
             Event::Stirred | Event::Written(..) | Event::Timer => {}
         }
     }
@@ -243,6 +257,16 @@ impl Checker {
         }
         session.stands = if *cause == Cause::Time { Stands::Over } else { Stands::Refused(None) };
         self.cover.hit("session expired");
+        Ok(())
+    }
+
+    /// It is told what is known of the API.
+    pub(super) fn api_note(&mut self, state: ApiState) -> Checked {
+        let before = std::mem::replace(&mut self.session.told, state);
+        if before == state {
+            violated!("a change of what is known of the API is told", "{state:?} again");
+        }
+        self.cover.hit("change of the API told");
         Ok(())
     }
 
@@ -388,6 +412,14 @@ impl Checker {
     pub(super) fn session_ends(&mut self) -> Checked {
         self.is_brought_back()?;
         let session = &self.session;
+        if session.told != session.api {
+            violated!(
+                "a change of what is known of the API is told",
+                "{:?}, and {:?} was told",
+                session.api,
+                session.told
+            );
+        }
         if let Some((request, (_, since))) =
             session.refused.iter().find(|(_, (_, since))| self.now > *since + VERDICT)
         {
@@ -397,6 +429,15 @@ impl Checker {
             violated!("each request for a renewal gets one answer", "{request} waits since {since:?}");
         }
         Ok(())
+    }
+}
+
+/// What is known of the API once a request to it has ended so.
+fn known_after(end: End) -> ApiState {
+    match end {
+        End::Heard | End::Unrelated | End::Refused => ApiState::Ok,
+        End::Locked => ApiState::Locked,
+        End::Unsent | End::Unreachable => ApiState::Unreachable,
     }
 }
 

@@ -233,6 +233,21 @@ fn tokens_are_counted_where_there_are_any() {
 }
 
 #[test]
+fn what_is_known_of_apis_is_counted_where_there_is_a_token_and_of_live_sessions_only() {
+    let mut board = board();
+    let with = |id: &str, token_state, api_state| {
+        status(&Session { token_state, api_state, name: "notes".to_owned(), ..row(id) })
+    };
+    board.status(at(0), with("a", TokenState::Active, ApiState::Ok));
+    board.status(at(0), with("b", TokenState::Active, ApiState::Locked));
+    board.status(at(0), with("c", TokenState::Expired, ApiState::Ok));
+    board.status(at(0), with("d", TokenState::None, ApiState::Unknown));
+    assert_eq!(board.apis(), [("notes".to_owned(), [0, 2, 1, 0])].into());
+    board.end(at(1), row("b"), true);
+    assert_eq!(board.apis(), [("notes".to_owned(), [0, 2, 0, 0])].into());
+}
+
+#[test]
 fn many_changes_are_told_in_parts() {
     let mut board = board();
     let ids: Vec<String> = (0..AT_ONCE + 10).map(|number| format!("{number:05}")).collect();

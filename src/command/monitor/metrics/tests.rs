@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use super::*;
 use crate::control::Status;
-use crate::ledger::{Gauges, Session, TokenState};
+use crate::ledger::{ApiState, Gauges, Session, TokenState};
 
 /// A board with this server on it.
 fn board(name: &str) -> Board {
@@ -14,6 +14,7 @@ fn board(name: &str) -> Board {
         tool_calls: 3,
         restarts: 2,
         token_state: TokenState::Active,
+        api_state: ApiState::Locked,
         ..Session::begins("a".to_owned(), 0)
     };
     let mut latency = Histogram { count: 6, sum: 200.5, buckets: [0; 12] };
@@ -80,6 +81,7 @@ fn every_family_is_explained_and_the_end_is_marked() {
         ("mcp_supervise_request_seconds", "histogram"),
         ("mcp_supervise_recovery_seconds", "histogram"),
         ("mcp_supervise_token_state", "gauge"),
+        ("mcp_supervise_api_state", "gauge"),
     ] {
         assert!(families.contains(&(name.to_owned(), kind.to_owned())), "{name}: {text}");
     }
@@ -92,6 +94,8 @@ fn every_family_is_explained_and_the_end_is_marked() {
         "mcp_supervise_guidance_total{server=\"notes\",status=\"server_restarted\"} 4",
         "mcp_supervise_token_state{server=\"notes\",state=\"active\"} 1",
         "mcp_supervise_token_state{server=\"notes\",state=\"expired\"} 0",
+        "mcp_supervise_api_state{server=\"notes\",state=\"locked\"} 1",
+        "mcp_supervise_api_state{server=\"notes\",state=\"ok\"} 0",
         "mcp_supervise_monitor_websockets 7",
         "mcp_supervise_to_host_bytes_total{server=\"notes\"} 0",
     ] {

@@ -44,6 +44,12 @@ const ENDINGS = {
 };
 const isOpen = row => row.closed_at === null, groupOf = row => (isOpen(row) ? 'open' : 'closed');
 const state = row => (isOpen(row) ? row.phase : row.close_reason === 'lost' ? 'lost' : 'closed');
+/** What keeps a server from its API, in words: none where nothing is known to, or it no longer matters. */
+function away(row) {
+    const matters = isOpen(row) && !['stopping', 'stopped'].includes(row.phase);
+    return matters && ['locked', 'unreachable'].includes(row.api_state) ? `API ${row.api_state}` : '';
+}
+const stateWords = row => [state(row), away(row)].filter(Boolean).join(', ');
 const join = (...parts) => parts.filter(Boolean).join(' ') || '\u2013';
 const lasted = (row, now) => span((row.closed_at ?? now) - row.created_at);
 /** The session token in words, none where it does not matter, and how much it deserves a look. */
@@ -75,7 +81,7 @@ function take(row, listed) {
     const before = held ?? (listed ? row : { tool_calls: 0, restarts: 0 });
     if (before.tool_calls !== row.tool_calls || before.restarts !== row.restarts) historySoon();
     if (held?.phase !== row.phase) asked.delete(row.id);
-    if (held ? state(held) !== state(row) : !listed) announce(`${row.name}: ${state(row)}`);
+    if (held ? stateWords(held) !== stateWords(row) : !listed) announce(`${row.name}: ${stateWords(row)}`);
     if (!listed) told.add(row.id);
     rows.set(row.id, row); repaint(row.id);
 }
@@ -276,17 +282,18 @@ function paint() {
 }
 function newView(id) {
     const name = make('bdi'), open = make('button', { type: 'button', tabIndex: -1, ariaExpanded: 'false' }, name);
-    const again = make('button', { type: 'button', className: 'push', tabIndex: -1 }), trouble = make('td', { role: 'cell', className: 'trouble' });
+    const again = make('button', { type: 'button', className: 'push', tabIndex: -1 });
+    const [apart, trouble] = ['away', 'trouble'].map(className => make('td', { role: 'cell', className }));
     const words = COLUMNS.map(([key]) => (key === 'name' ? name : make('span')));
     const cells = COLUMNS.map(([key], i) => make('td', { role: 'cell', className: key }, key === 'name' ? open : words[i]));
-    const tr = make('tr', { role: 'row' }, ...cells, make('td', { role: 'cell', className: 'action' }, again), trouble);
+    const tr = make('tr', { role: 'row' }, ...cells, make('td', { role: 'cell', className: 'action' }, again), apart, trouble);
     for (const [i, [, label]] of COLUMNS.entries()) if (i > 2) cells[i].dataset.label = label;
     tr.dataset.id = id;
     tr.onclick = ({ target }) => (target === again ? restart(id) : choose(id === chosen ? null : id));
     tr.addEventListener('focusin', () => makeCurrent(id));
-    return { tr, cells, words, name, open, again, trouble };
+    return { tr, cells, words, name, open, again, apart, trouble };
 }
-function paintRow({ tr, cells, words, name, again, trouble }, row, now) {
+function paintRow({ tr, cells, words, name, again, apart, trouble }, row, now) {
     const wish = asked.get(row.id), word = wish?.word || 'Restart';
     for (const [i, [, , textOf, toneOf]] of COLUMNS.entries()) {
         const text = textOf(row, now);
@@ -294,7 +301,7 @@ function paintRow({ tr, cells, words, name, again, trouble }, row, now) {
         cells[i].classList.toggle('zero', ['', '0', '\u2013'].includes(text));
     }
     flag(tr, 'data-phase', row.phase); flag(tr, 'data-state', state(row)); flag(name, 'title', row.command);
-    put(trouble, wish?.trouble ?? ''); put(again, word); flag(again, 'aria-label', `${word} ${row.name}`);
+    put(apart, away(row)); paintTone(apart, away(row) && 'bad'); put(trouble, wish?.trouble ?? ''); put(again, word); flag(again, 'aria-label', `${word} ${row.name}`);
     flag(again, 'aria-disabled', String(Boolean(wish?.word))); again.hidden = !isOpen(row);
 }
 /** Newest first, as the monitor lists them, so that what is loaded later comes after what is there. */
@@ -308,7 +315,7 @@ function arrange() {
 }
 function filter() {
     const words = $('#filter').value.toLowerCase().split(/\s+/).filter(Boolean), status = $('.choice :checked').value;
-    const text = row => [row.name, state(row), row.client_name, row.command, row.id].join('\n').toLowerCase();
+    const text = row => [row.name, stateWords(row), row.client_name, row.command, row.id].join('\n').toLowerCase();
     let shown = 0;
     for (const [id, { tr }] of views) {
         const row = rows.get(id), fits = ['all', groupOf(row)].includes(status) && words.every(word => text(row).includes(word));
@@ -331,7 +338,7 @@ function paintFrame(now) {
     put($('#as-of'), socket?.readyState !== WebSocket.OPEN && lastWord ? `as of ${moment(lastWord)}` : '');
     if (!loaded) return;
     const open = [...rows.values()].filter(isOpen), { total = 0, totalToolCalls: calls, avgDurationSeconds: mean } = health?.mcpSessions ?? {};
-    const bad = open.filter(row => TONES[row.phase] === 'bad' || token(row, now)[1] === 'bad').length;
+    const bad = open.filter(row => TONES[row.phase] === 'bad' || away(row) || token(row, now)[1] === 'bad').length;
     const closed = Math.max(rows.size, total) - open.length;
     const failing = Object.entries(health?.parts ?? {}).filter(([, part]) => part.status !== 'ok').map(([name, part]) =>
         (name === 'supervisors' ? `${some(part.silent, 'supervisor')} not answering` : `${name}: ${part.detail ?? part.status}`));
@@ -356,13 +363,14 @@ function paintEvents(list, from) {
 
 // ---- One session in detail
 const FACTS = Object.entries({
-    State: (row, now) => (isOpen(row) ? row.phase : `closed ${ago(row.closed_at, now)}: ${ENDINGS[row.close_reason] ?? 'no reason is known'}`),
+    State: (row, now) => (isOpen(row) ? stateWords(row) : `closed ${ago(row.closed_at, now)}: ${ENDINGS[row.close_reason] ?? 'no reason is known'}`),
     Command: row => row.command,
     Client: row => join(row.client_name, row.client_version), 'Server says': row => join(row.server_name, row.server_version),
     Protocol: row => `${row.protocol_version ?? 'not agreed on yet'}, ${row.transport}`, Supervisor: row => `pid ${row.pid}`,
     Started: (row, now) => `${moment(row.created_at)}, ${isOpen(row) ? 'up' : 'ran'} ${lasted(row, now)}`,
     'Last message': (row, now) => ago(row.last_active, now), 'Sign of life': (row, now) => ago(row.alive_at, now),
     Token: (row, now) => token(row, now)[0] || (isOpen(row) ? 'none is needed' : 'no longer needed'),
+    API: row => (isOpen(row) ? { unknown: row.token_state === 'none' ? 'none is known' : 'not known yet' }[row.api_state] ?? row.api_state : 'no longer known'),
     Requests: row => `${count(row.requests)}, of them ${some(row.tool_calls, 'tool call')}`,
     Answers: row => `${some(row.errors, 'error')}, ${count(row.guidance_answers)} of guidance`,
     Restarts: row => count(row.restarts), Noise: row => `${some(row.noise_lines, 'line')} on stdout that were no messages`,
