@@ -153,7 +153,9 @@ fn apply(db: &Connection, end: &End) -> rusqlite::Result<()> {
     let lost = CloseReason::Lost.to_string();
     let is_older = known.optional()?.is_some_and(|(alive_at, reason, open)| {
         let told = !open && reason.is_some_and(|reason| reason != lost);
-        alive_at > end.session.alive_at || (told && end.session.is_open())
+        // What was written while a session lived is older than its end, whatever the clock says.
+        let is_over = told || end.session.is_open();
+        is_over && alive_at > end.session.alive_at || (told && end.session.is_open())
     });
     if !is_older {
         write::put(db, &end.session)?;
@@ -221,5 +223,18 @@ mod tests {
         ends.put(&batch(4, Some(CloseReason::Asked), Some(4), "z"), 3).unwrap();
         ends.take(&mut db).unwrap();
         assert_eq!(found(&db), (Some("signal".to_owned()), Some(6), 4));
+    }
+
+    #[test]
+    fn what_was_written_while_a_session_lived_is_older_than_its_end() {
+        let dir = tempfile::tempdir().unwrap();
+        let ends = Ends::beside(&dir.path().join("sessions.db"));
+        let mut db = Connection::open_in_memory().unwrap();
+        schema::migrate(&mut db).unwrap();
+        // The clock was set back in between.
+        write::batch(&mut db, &batch(9, None, None, "lives")).unwrap();
+        ends.put(&batch(8, Some(CloseReason::HostEof), Some(8), "has ended"), 1).unwrap();
+        ends.take(&mut db).unwrap();
+        assert_eq!(found(&db), (Some("host_eof".to_owned()), Some(8), 2));
     }
 }

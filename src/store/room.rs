@@ -100,8 +100,10 @@ impl Room {
             if batch.last && batch.events.is_empty() && self.is_on_disk(&batch.session) {
                 return;
             }
-            self.shared.alive(now());
-            batch.session.alive_at = batch.session.alive_at.max(millis(now()));
+            // Of one moment: an end that is told meanwhile is not to look older than this batch.
+            let now = now();
+            self.shared.alive(now);
+            batch.session.alive_at = batch.session.alive_at.max(millis(now));
             let (done, written) = self.write(&batch);
             let put_off = matches!(written, Err(Fault::Locked(_))) && self.is_outdated(&batch);
             if let Err(fault) = written

@@ -181,7 +181,7 @@ fn help_fits_a_screen_of_80_columns() {
         ("check --help", 50),
         ("wrap --help", 50),
         ("status --help", 50),
-        ("setup -h", 70),
+        ("setup -h", 75),
     ] {
         let Err(Refusal::Show(text)) = parse(words(line)) else { panic!("{line} shows nothing") };
         let plain = anstream::adapter::strip_str(&text).to_string();
@@ -248,7 +248,7 @@ fn every_option_can_be_set_by_the_variable_of_its_name() {
     let definitions = definitions();
     for level in [&definitions, definitions.find_subcommand("run").unwrap()] {
         let options: Vec<_> = level.get_opts().filter_map(|o| Some((o.get_long()?, o.get_env()))).collect();
-        assert_eq!(options.len(), 44);
+        assert_eq!(options.len(), 45);
         for (long, variable) in options {
             let expected = format!("MCP_SUPERVISE_{}", long.to_uppercase().replace('-', "_"));
             assert_eq!(variable, Some(OsStr::new(&expected)), "--{long}");
