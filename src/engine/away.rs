@@ -22,15 +22,32 @@ const PAUSE: Duration = Duration::from_secs(60);
 /// Why such a child is replaced.
 pub(super) const BACK: &str = "its API had been away when it was started";
 
+/// What is known of such restarts.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Away {
+    /// When a child was last replaced for it.
+    replaced: Option<Duration>,
+    /// Whether the API was away since. Where it was not, a child that has missed it again is like that whatever the API does:
+    /// one of its requests may be refused always.
+    pub(super) seen: bool,
+}
+
+impl Default for Away {
+    fn default() -> Self {
+        Self { replaced: None, seen: true }
+    }
+}
+
 impl Engine {
     /// The child serves from now on: it is known what its start came to.
     pub(super) fn judge_start(&mut self) {
         let ends = self.ends;
-        if let Some(child) = &mut self.child {
-            child.missed = ends.since(child.ends);
-            if child.missed.is_some() {
-                self.timers.arm(Timer::Away, self.now.mono + LOOK);
-            }
+        let Some(child) = &mut self.child else { return };
+        child.missed = ends.since(child.ends);
+        if child.missed.is_some() {
+            self.timers.arm(Timer::Away, self.now.mono + LOOK);
+        } else {
+            self.away.seen = true;
         }
     }
 
@@ -42,12 +59,21 @@ impl Engine {
     /// The API has answered, or there is a token: a child that has missed it is replaced.
     pub(super) fn api_is_back(&mut self) {
         let missed = self.missed().is_some() && self.phase == Phase::Serving;
-        let early = self.brought_back.is_some_and(|at| self.now.mono < at + PAUSE);
+        let early = self.away.replaced.is_some_and(|at| self.now.mono < at + PAUSE);
         if !missed || early || planted!(self, KeepMeager) {
             return;
         }
         self.timers.disarm(Timer::Away);
-        self.drain_for(BACK, false);
+        if self.away.seen {
+            self.drain_for(BACK, false);
+        } else if let Some(child) = &mut self.child {
+            child.missed = None;
+        }
+    }
+
+    /// A child is replaced because of it.
+    pub(super) fn replaces_for_api(&mut self) {
+        self.away = Away { replaced: Some(self.now.mono), seen: false };
     }
 
     /// Looks whether the API is back.
@@ -60,7 +86,9 @@ impl Engine {
             State::Unreachable | State::Locked if trusted => {
                 self.outputs.push_back(Output::Session(Act::Probe));
             }
-            State::Expired | State::Unreachable | State::Locked | State::Lost | State::Doubted => {}
+            State::Expired | State::Unreachable | State::Locked | State::Lost | State::Doubted => {
+                self.away.seen = true;
+            }
         }
     }
 }

@@ -158,7 +158,7 @@ impl Lease {
             Event::Wanted(request) => self.wanted(request),
             Event::Seen(token) => self.seen(token),
             Event::Ended(token, end) => self.ended(token, end),
-            Event::Lacked | Event::Probed(_) | Event::Lost(_) | Event::Timer => {}
+            Event::Asked | Event::Lacked | Event::Probed(_) | Event::Lost(_) | Event::Timer => {}
         }
         self.settle();
     }

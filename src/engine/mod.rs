@@ -197,8 +197,8 @@ pub struct Engine {
     ends: Ends,
     /// What is known of the API: the state that was last told.
     api: ApiState,
-    /// When a child that had missed its API was last replaced. `None` before.
-    brought_back: Option<Duration>,
+    /// What is known of restarts because its API was away when a child was started.
+    away: away::Away,
     /// Why nobody keeps the session any more. `None` while somebody does.
     lost: Option<String>,
     /// Which token children get, where they get it by their environment.
@@ -247,7 +247,7 @@ impl Engine {
             lease: config.session.as_ref().map(|session| Lease::new(session.lease, now)),
             ends: Ends::default(),
             api: ApiState::default(),
-            brought_back: None,
+            away: away::Away::default(),
             lost: None,
             injection: Injection::default(),
             config,

@@ -183,7 +183,7 @@ impl Engine {
             self.timers.disarm(Timer::Drain);
             let reason = self.child.as_ref().and_then(|child| child.leaving).unwrap_or(CHANGED);
             if reason == BACK {
-                self.brought_back = Some(self.now.mono);
+                self.replaces_for_api();
             }
             self.doom(Doom::Replace(reason));
         }

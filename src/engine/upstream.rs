@@ -91,6 +91,7 @@ impl ApiState {
                 End::Heard | End::Unrelated | End::Refused => Self::Ok,
                 End::Locked => Self::Locked,
                 End::Unsent | End::Unreachable => Self::Unreachable,
+                End::Left => self,
             },
             // It has answered us. Where nobody sees the server's own requests, that says nothing of how they end.
             Event::Renewed(Renewal::Granted(..)) if self != Self::Unknown => Self::Ok,
@@ -102,6 +103,7 @@ impl ApiState {
             | Event::Refused { .. }
             | Event::Wanted(_)
             | Event::Seen(_)
+            | Event::Asked
             | Event::Lacked
             | Event::Timer => self,
         }
@@ -141,9 +143,17 @@ pub(super) struct Ends {
     locked: u32,
     unsent: u32,
     unreachable: u32,
+    left: u32,
+    /// How many have begun and not ended.
+    open: u32,
 }
 
 impl Ends {
+    fn ended(&mut self, end: End) {
+        self.open = self.open.saturating_sub(1);
+        self.count(end);
+    }
+
     fn count(&mut self, end: End) {
         let count = match end {
             End::Heard | End::Unrelated => &mut self.heard,
@@ -151,6 +161,7 @@ impl Ends {
             End::Locked => &mut self.locked,
             End::Unsent => &mut self.unsent,
             End::Unreachable => &mut self.unreachable,
+            End::Left => &mut self.left,
         };
         *count = count.wrapping_add(1);
     }
@@ -170,9 +181,10 @@ impl Ends {
         }
     }
 
-    /// Whether the API may have carried out what was asked of it since `before`.
+    /// Whether the API may have carried out what was asked of it since `before`, or does so now.
     fn may_have_acted_since(self, before: Self) -> bool {
-        (self.heard, self.unreachable) != (before.heard, before.unreachable)
+        let of = |ends: Self| (ends.heard, ends.unreachable, ends.left);
+        self.open > 0 || of(self) != of(before)
     }
 }
 
@@ -181,7 +193,8 @@ impl Engine {
     pub(super) fn session_event(&mut self, event: Event) {
         let Some(lease) = &mut self.lease else { return };
         match event {
-            Event::Ended(_, end) => self.ends.count(end),
+            Event::Asked => self.ends.open += 1,
+            Event::Ended(_, end) => self.ends.ended(end),
             Event::Lacked => self.ends.count(End::Refused),
             Event::Lost(ref why) => self.lost = Some(self.config.mask.apply(why).into_owned()),
             Event::Found { .. }
@@ -196,6 +209,7 @@ impl Engine {
         }
         let known = self.api.after(&event);
         let heard = matches!(event, Event::Ended(_, End::Heard) | Event::Probed(End::Heard | End::Unrelated));
+        self.away.seen |= matches!(event, Event::Probed(_)) && !heard;
         lease.handle(self.now, event);
         if known != self.api && !planted!(self, KeepApiState) {
             self.api = known;

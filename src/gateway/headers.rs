@@ -5,8 +5,8 @@
 
 use hyper::HeaderMap;
 use hyper::header::{
-    ACCEPT_ENCODING, CONNECTION, CONTENT_LENGTH, EXPECT, HOST, HeaderName, HeaderValue, TE, TRAILER,
-    TRANSFER_ENCODING, UPGRADE,
+    ACCEPT_ENCODING, CONNECTION, CONTENT_ENCODING, CONTENT_LENGTH, EXPECT, HOST, HeaderName, HeaderValue, RANGE,
+    TE, TRAILER, TRANSFER_ENCODING, UPGRADE,
 };
 
 use super::scrub::Scrub;
@@ -18,10 +18,9 @@ pub(super) fn toward_upstream(headers: &mut HeaderMap, chunked: bool) {
     // The client library writes the API's own name, and waits for nobody's leave to send a body.
     headers.remove(HOST);
     headers.remove(EXPECT);
-    // What is compressed cannot be looked through for tokens.
-    if headers.contains_key(ACCEPT_ENCODING) {
-        headers.insert(ACCEPT_ENCODING, HeaderValue::from_static("identity"));
-    }
+    // What is compressed cannot be looked through for tokens, and two halves of one are none.
+    headers.insert(ACCEPT_ENCODING, HeaderValue::from_static("identity"));
+    headers.remove(RANGE);
     if chunked {
         headers.remove(CONTENT_LENGTH);
         headers.insert(TRANSFER_ENCODING, HeaderValue::from_static("chunked"));
@@ -39,6 +38,12 @@ pub(super) fn toward_server(headers: &mut HeaderMap, chunked: bool) {
         headers.remove(CONTENT_LENGTH);
     }
     end_of_connection(headers, chunked);
+}
+
+/// Whether an answer is in a form in which nobody could see a token, though another form was asked for. Which one.
+pub(super) fn encoding(headers: &HeaderMap) -> Option<String> {
+    let mut encodings = words(headers, &CONTENT_ENCODING);
+    encodings.find(|word| !word.is_empty() && !word.eq_ignore_ascii_case("identity")).map(str::to_owned)
 }
 
 /// Takes the tokens out of headers.

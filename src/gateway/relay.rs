@@ -71,6 +71,32 @@ pub(super) struct Relay {
 /// A token to ask with.
 type Held = (TokenId, SecretString);
 
+/// A request for which the API is asked: that it begins is told, and once how it has ended.
+struct Asked<'r> {
+    relay: &'r Relay,
+    /// The token of the attempt.
+    token: TokenId,
+    /// Since when the API is silent. `None` while it is not waited for.
+    silent: Option<Instant>,
+}
+
+impl Asked<'_> {
+    fn ended(self, end: End) {
+        self.relay.tell(Event::Ended(self.token, end));
+        std::mem::forget(self);
+    }
+}
+
+impl Drop for Asked<'_> {
+    /// The server did not want to wait any longer, or has not sent all of it.
+    fn drop(&mut self) {
+        // Who gives up at once does not do so because of the API.
+        let gave_up = self.silent.is_some_and(|since| since.elapsed() >= GIVEN_UP);
+        let end = if gave_up { End::Unreachable } else { End::Left };
+        self.relay.tell(Event::Ended(self.token, end));
+    }
+}
+
 /// What an attempt sends, but for the token.
 struct Sending {
     method: Method,
@@ -174,6 +200,7 @@ impl Relay {
         let Some(mut waiting) = self.pending.wait(request) else {
             return Reply::not_renewed().into_response();
         };
+        let asked = self.begin(token);
         self.tell(Event::Wanted(request));
         match timeout(RENEWAL, waiting.verdict()).await {
             Ok(Word::Answer(status, body)) => {
@@ -183,9 +210,9 @@ impl Relay {
                 let mut response = Response::new(Payload::own(body.into()));
                 *response.status_mut() = status;
                 response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
-                self.finish(token, Attempt::Answer(Box::new(response), meaning))
+                self.finish(asked, Attempt::Answer(Box::new(response), meaning))
             }
-            Ok(Word::Failed(why)) => self.finish(token, Attempt::Unreachable(why, false)),
+            Ok(Word::Failed(why)) => self.finish(asked, Attempt::Unreachable(why, false)),
             Ok(Word::AsItIs | Word::Again(..)) | Err(_) => Reply::not_renewed().into_response(),
         }
     }
@@ -198,6 +225,11 @@ impl Relay {
         };
         let other = newest.as_ref().filter(|newest| newest.expose_secret() != token.expose_secret());
         Scrub::new(&self.disguise, std::iter::once(token).chain(other))
+    }
+
+    fn begin(&self, token: TokenId) -> Asked<'_> {
+        self.tell(Event::Asked);
+        Asked { relay: self, token, silent: None }
     }
 
     fn tell(&self, event: Event) {
@@ -219,26 +251,30 @@ impl Relay {
             self.tell(Event::Lacked);
             return Reply::without_token().into_response();
         };
+        let mut asked = self.begin(held.0);
+        let silent = &mut asked.silent;
         let bytes = match repeatable {
             Ok(bytes) => bytes,
             Err(streamed) => {
-                let attempt = self.attempt(sending, &held, streamed, &upload).await;
-                return self.finish(held.0, attempt);
+                let attempt = self.attempt(sending, &held, streamed, &upload, silent).await;
+                return self.finish(asked, attempt);
             }
         };
-        let first = self.attempt(sending, &held, bytes.clone().into(), &upload).await;
+        let first = self.attempt(sending, &held, bytes.clone().into(), &upload, silent).await;
         if !matches!(first, Attempt::Answer(_, Outcome::SessionOver)) {
-            return self.finish(held.0, first);
+            return self.finish(asked, first);
         }
         match self.verdict(held.0).await {
             Some(again) => {
                 // By now there may be a newer one than that.
                 let newest = self.newest(held.0).unwrap_or(again);
                 drop(first);
-                let second = self.attempt(sending, &newest, bytes.into(), &upload).await;
-                self.finish(newest.0, second)
+                asked.token = newest.0;
+                let second =
+                    self.attempt(sending, &newest, bytes.into(), &upload, &mut asked.silent).await;
+                self.finish(asked, second)
             }
-            None => self.finish(held.0, first),
+            None => self.finish(asked, first),
         }
     }
 
@@ -276,13 +312,14 @@ impl Relay {
         }
     }
 
-    /// Asks the API once.
+    /// Asks the API once. `silent`: since when it is silent.
     async fn attempt(
         &self,
         sending: &Sending,
-        (id, token): &Held,
+        (_, token): &Held,
         body: reqwest::Body,
         upload: &Upload,
+        silent: &mut Option<Instant>,
     ) -> Attempt {
         #[cfg(test)]
         assert!(sending.url.path() != PLANTED, "planted, with {}\nin it", token.expose_secret());
@@ -292,9 +329,9 @@ impl Relay {
             request.headers_mut().insert(self.auth.header.clone(), value);
         }
         *request.body_mut() = Some(body);
-        let given_up = GivenUp { relay: self, token: *id, since: Instant::now() };
+        *silent = Some(Instant::now());
         let executed = upload.in_time(self.timeout, self.client.execute(request)).await;
-        given_up.disarm();
+        *silent = None;
         let (mut head, body) = match executed {
             Some(Ok(answer)) => Response::<reqwest::Body>::from(answer).into_parts(),
             Some(Err(_)) if upload.broke_off() => return Attempt::BrokeOff,
@@ -318,11 +355,19 @@ impl Relay {
             Vec::new()
         };
         let meaning = if tells { outcome::outcome(head.status, &text, forgets) } else { Outcome::Heard };
-        let body = self.without_tokens(body, &mut head.headers, self.scrub(token));
+        let reason = head.extensions.remove::<ReasonPhrase>();
+        let scrub = self.scrub(token);
+        let reason = reason.filter(|reason| scrub.is_clean(reason.as_bytes()));
+        let encoding = headers::encoding(&head.headers).filter(|_| !body.is_end_stream());
+        if let Some(encoding) = encoding.filter(|_| sending.method != Method::HEAD) {
+            let reply = Reply::encoded(self.upstream.origin(), &encoding);
+            return Attempt::Answer(Box::new(reply.into_response()), meaning);
+        }
+        let body = self.without_tokens(body, &mut head.headers, scrub);
         let mut response = Response::new(body);
         *response.status_mut() = head.status;
         *response.headers_mut() = head.headers;
-        if let Some(reason) = head.extensions.remove::<ReasonPhrase>() {
+        if let Some(reason) = reason {
             response.extensions_mut().insert(reason);
         }
         Attempt::Answer(Box::new(response), meaning)
@@ -359,18 +404,15 @@ impl Relay {
     }
 
     /// Tells what an attempt came to, and hands it on.
-    fn finish(&self, token: TokenId, attempt: Attempt) -> Response<Payload> {
+    fn finish(&self, asked: Asked<'_>, attempt: Attempt) -> Response<Payload> {
         let (end, response) = self.concluded(attempt);
-        // One whose body broke off has not failed, and the API was not heard.
-        if let Some(end) = end {
-            self.tell(Event::Ended(token, end));
-        }
+        asked.ended(end);
         response
     }
 
-    /// How an attempt has ended, if the API is why, and what is handed on.
-    fn concluded(&self, attempt: Attempt) -> (Option<End>, Response<Payload>) {
-        let (end, response) = match attempt {
+    /// How an attempt has ended, and what is handed on.
+    fn concluded(&self, attempt: Attempt) -> (End, Response<Payload>) {
+        match attempt {
             Attempt::Answer(response, Outcome::Heard) => {
                 let unrelated = response.status() == StatusCode::UNAUTHORIZED;
                 (if unrelated { End::Unrelated } else { End::Heard }, *response)
@@ -385,9 +427,9 @@ impl Relay {
                 let reply = Reply::silent(self.upstream.origin(), waited);
                 (End::Unreachable, reply.into_response())
             }
-            Attempt::BrokeOff => return (None, broke_off()),
-        };
-        (Some(end), response)
+            // The API is not why, and may have heard the beginning.
+            Attempt::BrokeOff => (End::Left, broke_off()),
+        }
     }
 
     /// Asks the API for something, to see whether it answers.
@@ -399,39 +441,16 @@ impl Relay {
         let location = Admitted { target: self.probe.clone(), address: String::new(), prefix: String::new() };
         let headers = HeaderMap::new();
         let sending = Sending { renews: false, method: Method::GET, url, headers, location };
-        let attempt = self.attempt(&sending, &held, reqwest::Body::default(), &Upload::default()).await;
-        if let (Some(end), _) = self.concluded(attempt) {
-            self.tell(Event::Probed(end));
-        }
+        let (body, upload) = (reqwest::Body::default(), Upload::default());
+        let attempt = self.attempt(&sending, &held, body, &upload, &mut None).await;
+        let (end, _) = self.concluded(attempt);
+        self.tell(Event::Probed(end));
     }
 }
 
 /// Whether what is asked for is a session, which may be one that there is not.
 fn is_about_sessions(target: &str) -> bool {
     target.contains("/sessions/")
-}
-
-/// Tells of an attempt that is dropped while the API is silent: the server did not want to wait any longer.
-struct GivenUp<'r> {
-    relay: &'r Relay,
-    token: TokenId,
-    since: Instant,
-}
-
-impl GivenUp<'_> {
-    /// It has ended otherwise.
-    fn disarm(self) {
-        std::mem::forget(self);
-    }
-}
-
-impl Drop for GivenUp<'_> {
-    fn drop(&mut self) {
-        // Who gives up at once does not do so because of the API.
-        if self.since.elapsed() >= GIVEN_UP {
-            self.relay.tell(Event::Ended(self.token, End::Unreachable));
-        }
-    }
 }
 
 fn broke_off() -> Response<Payload> {

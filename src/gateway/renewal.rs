@@ -1,7 +1,5 @@
 //! Which requests are renewals of the session, however they are written.
 
-use std::borrow::Cow;
-
 use hyper::http::request::Parts;
 use hyper::{HeaderMap, Method};
 use percent_encoding::percent_decode_str;
@@ -30,29 +28,39 @@ impl Renewals {
         let (_, rest) = url.split_once("://")?;
         let path = rest.find('/').map_or("", |slash| &rest[slash..]);
         let path = path.split(['?', '#']).next().unwrap_or_default();
-        same.then(|| Self { method: method.clone(), segments: segments(path) })
+        same.then(|| Self { method: method.clone(), segments: segments(&decoded(path)) })
+    }
+
+    fn is_at(&self, given: &[String]) -> bool {
+        let is_it = |(ours, given): (&String, &String)| ours == ANY || ours == given;
+        given.len() == self.segments.len() && self.segments.iter().zip(given).all(is_it)
     }
 
     /// Whether this request, for this path of the API, is one. More than the API would take is: whatever it would take
     /// must not get there.
     pub(super) fn include(&self, request: &Parts, path: &str) -> bool {
         let path = path.split(['?', '#']).next().unwrap_or_default();
-        let given = segments(path);
-        let is_it = |(ours, given): (&String, &String)| ours == ANY || ours == given;
-        given.len() == self.segments.len()
-            && self.segments.iter().zip(&given).all(is_it)
+        // Some decode a path before they take it apart, and some after.
+        (self.is_at(&segments(&decoded(path))) || self.is_at(&raw_segments(path)))
             && (is_same(&self.method, request.method.as_str())
                 || is_overridden(&self.method, &request.headers))
     }
 }
 
-/// The segments of a path as a lenient router reads them: decoded, in lower case, without empty ones, and where dots lead.
-fn segments(path: &str) -> Vec<String> {
-    let mut text = Cow::Borrowed(path);
-    // Some decode twice.
-    for _ in 0..2 {
-        text = percent_decode_str(&text).decode_utf8_lossy().into_owned().into();
-    }
+/// A path without percent-encoding. Some decode it twice.
+fn decoded(text: &str) -> String {
+    let once = percent_decode_str(text).decode_utf8_lossy();
+    percent_decode_str(&once).decode_utf8_lossy().into_owned()
+}
+
+/// The segments of a path, each decoded by itself.
+fn raw_segments(path: &str) -> Vec<String> {
+    let segments = segments(path);
+    segments.iter().map(|segment| decoded(segment).to_lowercase()).collect()
+}
+
+/// The segments of a path as a lenient router reads them: in lower case, without empty ones, and where dots lead.
+fn segments(text: &str) -> Vec<String> {
     let mut segments = Vec::new();
     for segment in text.split(['/', '\\']).map(|segment| segment.split(';').next().unwrap_or_default()) {
         match segment {
@@ -111,6 +119,8 @@ mod tests {
             "/api/v1/wallets/../sessions/./s-1/renew",
             "/api/v1/wallets/%2e%2E/sessions/s-1/renew",
             "/api/v1/sessions/s-1/renew/x/..",
+            "/api/v1/sessions/s%2F1/renew",
+            "/api/v1/sessions/..%2Fs-1/%52enew",
         ] {
             assert!(is_renewal("PUT", path, None), "{path}");
             assert!(is_renewal("put", path, None), "{path}");

@@ -49,6 +49,16 @@ impl Reply {
         Self { status, code, message, retryable: true }
     }
 
+    /// The API has answered in a form in which nobody could see whether a token is in the answer.
+    pub(super) fn encoded(origin: &str, encoding: &str) -> Self {
+        let message = format!(
+            "the API at {origin} has answered in the encoding {encoding:?}, although it was asked for none; the answer is \
+             not passed on, because nobody can see whether the session's token is in it"
+        );
+        let (status, code) = (StatusCode::BAD_GATEWAY, "ANSWER_ENCODED");
+        Self { status, code, message, retryable: false }
+    }
+
     /// A renewal that was not made.
     pub(super) fn not_renewed() -> Self {
         let message = "the session is not renewed now; the token goes on serving";

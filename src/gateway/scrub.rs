@@ -12,6 +12,9 @@ use secrecy::{ExposeSecret as _, SecretString};
 /// The longest token that is known by its form, in bytes: headers of HTTP are not longer.
 const LONGEST: usize = 16 << 10;
 
+/// The least length of what is left of a token without its prefix, in bytes, with which it is one: words are shorter.
+const BARE: usize = 16;
+
 /// What the server may see of tokens.
 #[derive(Clone, Debug)]
 pub struct Disguise {
@@ -47,12 +50,17 @@ impl Scrub {
     /// `tokens` are known by their text, whatever it is.
     pub(super) fn new<'t>(disguise: &Disguise, tokens: impl Iterator<Item = &'t SecretString>) -> Self {
         let mut known = Vec::new();
+        let prefix = Some(&*disguise.prefix).filter(|prefix| !prefix.is_empty());
         for token in tokens {
             let text = token.expose_secret();
-            known.push(Zeroizing::new(text.as_bytes().to_vec()));
-            // As some write it in JSON.
-            if text.contains('/') {
-                known.push(Zeroizing::new(text.replace('/', "\\/").into_bytes()));
+            // Whoever knows the API knows the prefix too.
+            let bare = prefix.and_then(|prefix| text.strip_prefix(prefix)).filter(|bare| bare.len() >= BARE);
+            for text in [Some(text), bare].into_iter().flatten() {
+                known.push(Zeroizing::new(text.as_bytes().to_vec()));
+                // As some write it in JSON.
+                if text.contains('/') {
+                    known.push(Zeroizing::new(text.replace('/', "\\/").into_bytes()));
+                }
             }
         }
         Self {

@@ -70,6 +70,9 @@ pub enum End {
     Unreachable,
     /// The session was refused, and the request is not repeated.
     Refused,
+    /// Without an answer, before the API could be said to be silent: whoever asked has left, and it may be carried out all
+    /// the same.
+    Left,
 }
 
 /// What happens to the lease.
@@ -103,6 +106,8 @@ pub enum Event {
     Wanted(RequestId),
     /// This token was in an answer of the API.
     Seen(Token),
+    /// A request begins: [`Event::Ended`] comes once for it.
+    Asked,
     /// A request has ended that was made with this token.
     Ended(TokenId, End),
     /// The answer to [`Act::Probe`].

@@ -91,7 +91,7 @@ impl Lease {
                 }
             }
             (End::Refused, Standing::Active) if self.doubt.is_none() => self.doubt(token, Cause::Request),
-            (End::Unrelated | End::Refused | End::Unsent | End::Unreachable, _) => {}
+            (End::Unrelated | End::Refused | End::Unsent | End::Unreachable | End::Left, _) => {}
         }
     }
 

@@ -96,8 +96,9 @@ impl Lease {
         }
     }
 
-    /// Nothing is renewed any more: nobody waits for it.
+    /// The renewal that was just asked for is not made, and none is any more: nobody waits for it.
     pub fn let_go(&mut self) {
+        self.schedule = Schedule::Never;
         let wanted = std::mem::take(&mut self.wanted);
         self.acts.extend(wanted.into_iter().map(|request| Act::Verdict(request, None)));
     }

@@ -145,6 +145,9 @@ impl Api {
             let wanted = Input::Session(News::Wanted(RequestId(self.requests)));
             return sched.after(soon, Event::Happens(wanted));
         }
+        if self.used.is_some() {
+            sched.after(Duration::ZERO, Event::Happens(Input::Session(News::Asked)));
+        }
         sched.after(
             soon,
             match self.used {
@@ -190,7 +193,8 @@ impl Api {
         match sched.rng.below(100) {
             0..4 => News::Ended(id, End::Unreachable),
             4..8 => News::Ended(id, End::Unsent),
-            8..16 => News::Ended(id, End::Locked),
+            8..15 => News::Ended(id, End::Locked),
+            15 => News::Ended(id, End::Left),
             _ if self.is_good(token, sched.wall()) => News::Ended(id, End::Heard),
             // Its body was too long to be kept.
             16..25 => News::Ended(id, End::Refused),

@@ -231,7 +231,11 @@ impl Checker {
         let request = self.open.values().filter(own).min_by_key(order)?;
         let (message, line) = (request.message.clone(), request.line.clone());
         self.cover.hit("request written under an id of ours");
-        self.kid().aliases.insert(alias, message.id.clone()?);
+        let id = message.id.clone()?;
+        let aliases = &mut self.kid().aliases;
+        // What had the id before is an older request from now on.
+        aliases.values_mut().filter(|own| **own == id).for_each(|own| OLDER.clone_into(own));
+        aliases.insert(alias, id);
         Some((message, line))
     }
 

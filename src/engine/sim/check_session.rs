@@ -67,8 +67,11 @@ pub(super) struct Session {
     missed: Option<usize>,
     /// The API has answered, in this step.
     answered: bool,
-    /// When a child that had missed it was last replaced.
+    /// When a child that had missed it was last replaced, and whether it was not away since.
     brought_back: Option<Duration>,
+    well_since: bool,
+    /// Requests that have begun and not ended.
+    asking: u32,
     /// What is known of the API, and what was last told of it.
     api: ApiState,
     told: ApiState,
@@ -158,8 +161,10 @@ impl Checker {
                 session.refused.insert(request.0, (token.0, self.now));
                 self.cover.hit("request to the API refused");
             }
+            Event::Asked => session.asking += 1,
             Event::Ended(token, end) => {
-                session.api = known_after(*end);
+                session.asking = session.asking.saturating_sub(1);
+                session.api = known_after(*end).unwrap_or(session.api);
                 match end {
                     End::Heard | End::Unrelated => {
                         session.heard += 1;
@@ -175,11 +180,13 @@ impl Checker {
                         session.bad[2] += 1;
                         session.lost_answers += 1;
                     }
+                    End::Left => session.lost_answers += 1,
                 }
             }
             Event::Probed(end) => {
-                session.api = known_after(*end);
+                session.api = known_after(*end).unwrap_or(session.api);
                 session.answered = matches!(end, End::Heard | End::Unrelated);
+                session.well_since &= session.answered;
                 self.cover.hit("API probed");
             }
             Event::Wanted(request) => {
@@ -218,6 +225,10 @@ impl Checker {
                 session.used = Some(token.0);
                 session.used_since = self.now;
                 session.stands = Stands::Alive;
+                let early = session.brought_back.is_some_and(|at| self.now < at + MEAGER);
+                if session.missed == Some(0) && session.well_since && !early && self.phase == Phase::Serving {
+                    session.missed = None;
+                }
             }
             Act::Lack => session.stands = Stands::Absent,
             Act::Answer(request) => {
@@ -362,7 +373,9 @@ impl Checker {
         if !failed || request.cancelled || self.cause_of(request) != Some(status.as_str()) {
             violated!("a state of the API is told only if it is one", "{:?}: {line}", self.cause_of(request));
         }
-        let refused = self.session.lost_answers == request.window.lost_answers && request.written.len() == 1;
+        let refused = self.session.lost_answers == request.window.lost_answers
+            && self.session.asking == 0
+            && request.written.len() == 1;
         let outcome = if refused { "not_executed" } else { "unknown" };
         if guidance_in(message)["outcome"] != outcome {
             violated!("guidance tells the outcome", "{outcome}: {line}");
@@ -389,12 +402,14 @@ impl Checker {
         if to == Phase::Serving && now.heard == before.heard {
             session.missed = now.bad.iter().zip(before.bad).position(|(now, then)| *now != then);
         }
+        session.well_since &= to != Phase::Serving || session.missed.is_some();
     }
 
     /// A child is replaced, for this reason.
     pub(super) fn session_replaces(&mut self, reason: &str) {
         if reason.contains("API had been away") {
             self.session.brought_back = Some(self.now);
+            self.session.well_since = true;
             self.cover.hit("server that had missed its API started again");
         }
     }
@@ -404,6 +419,12 @@ impl Checker {
         let early = self.session.brought_back.is_some_and(|at| self.now < at + MEAGER);
         let answered = std::mem::take(&mut self.session.answered);
         if answered && self.session.missed.is_some() && self.phase == Phase::Serving && !early {
+            // It was replaced for that already, and the API was there since.
+            if self.session.well_since {
+                self.session.missed = None;
+                self.cover.hit("server that misses an API which is not away left as it is");
+                return Ok(());
+            }
             violated!("a server that has missed its API is started again", "child {}", self.living);
         }
         Ok(())
@@ -432,12 +453,13 @@ impl Checker {
     }
 }
 
-/// What is known of the API once a request to it has ended so.
-fn known_after(end: End) -> ApiState {
+/// What is known of the API once a request to it has ended so. `None` if it says nothing.
+fn known_after(end: End) -> Option<ApiState> {
     match end {
-        End::Heard | End::Unrelated | End::Refused => ApiState::Ok,
-        End::Locked => ApiState::Locked,
-        End::Unsent | End::Unreachable => ApiState::Unreachable,
+        End::Heard | End::Unrelated | End::Refused => Some(ApiState::Ok),
+        End::Locked => Some(ApiState::Locked),
+        End::Unsent | End::Unreachable => Some(ApiState::Unreachable),
+        End::Left => None,
     }
 }
 

@@ -86,10 +86,12 @@ impl Stage {
                         "locked" => End::Locked,
                         "unreachable" => End::Unreachable,
                         "unsent" => End::Unsent,
+                        "left" => End::Left,
                         other => panic!("no such end: {other}"),
                     },
                 )
             }
+            "asked" => Event::Asked,
             "lacked" => Event::Lacked,
             "probed" => Event::Probed(if rest == "heard" { End::Heard } else { End::Unsent }),
             "wanted" => Event::Wanted(RequestId(number(rest))),

@@ -51,6 +51,8 @@ fn what_comes_of_a_wish_changes_no_plan_unless_it_concerns_the_session() {
     let mut play = wished();
     play.lease.let_go();
     assert_eq!(play.tell(Event::Timer), [verdict(7, None), verdict(8, None)]);
+    // Nobody waits for one that is not made.
+    assert_eq!(play.tell(Event::Wanted(RequestId(9))), [Act::Answer(RequestId(9))]);
 }
 
 #[test]
