@@ -18,6 +18,8 @@ use super::deadline::{Outcome, within};
 pub(super) const DEEPEST: usize = 100;
 /// How many reasons are told.
 const MOST_REASONS: usize = 3;
+/// How much of a path is told, in bytes.
+const LONGEST_PATH: usize = 200;
 /// How long a schema may be worked on.
 const PATIENCE: Duration = Duration::from_secs(5);
 
@@ -114,32 +116,69 @@ fn told(error: &ValidationError<'_>) -> String {
 }
 
 /// Goes over a schema and all that are in it, but not over examples and values, which are data.
-pub(super) fn walk<'s>(schema: &'s Value, see: &mut impl FnMut(&'s Value)) {
-    go(schema, 0, see);
+pub(super) fn walk<'s>(schema: &'s Value, see: &mut impl FnMut(&'s Value, Place<'s, '_>)) {
+    go(schema, Place { base: schema, path: "" }, 0, see);
 }
 
-fn go<'s>(schema: &'s Value, depth: usize, see: &mut impl FnMut(&'s Value)) {
+/// Where a part of a schema stands.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Place<'s, 'p> {
+    /// The nearest part with an address of its own that it is in, which it may be itself: from there pointers are meant.
+    pub(super) base: &'s Value,
+    /// What it describes, as `filters[].values`. Empty for the whole.
+    pub(super) path: &'p str,
+}
+
+fn go<'s>(
+    schema: &'s Value,
+    place: Place<'s, '_>,
+    depth: usize,
+    see: &mut impl FnMut(&'s Value, Place<'s, '_>),
+) {
     if depth > DEEPEST {
         return;
     }
     match schema {
         Value::Object(members) => {
-            see(schema);
+            // One that begins with `#` names the part, and moves nothing.
+            let has_address = schema["$id"].as_str().is_some_and(|id| !id.starts_with('#'));
+            let base = if has_address { schema } else { place.base };
+            let Place { path, .. } = place;
+            see(schema, Place { base, path });
             for (name, inner) in members {
+                let mut go = |inner, path: &str| go(inner, Place { base, path }, depth + 1, see);
                 match &**name {
                     "const" | "enum" | "default" | "examples" | "example" => {}
                     // Their members are names that the server has chosen, and these may be any words.
                     "properties" | "patternProperties" | "$defs" | "definitions" | "dependentSchemas" => {
-                        for inner in inner.as_object().into_iter().flat_map(serde_json::Map::values) {
-                            go(inner, depth + 1, see);
+                        for (key, inner) in inner.as_object().into_iter().flatten() {
+                            match &**name {
+                                "properties" => go(inner, &below(path, key)),
+                                "patternProperties" => go(inner, &below(path, "*")),
+                                "dependentSchemas" => go(inner, path),
+                                _ => go(inner, &below(path, &format!("{name}.{key}"))),
+                            }
                         }
                     }
-                    _ => go(inner, depth + 1, see),
+                    "additionalProperties" | "unevaluatedProperties" => go(inner, &below(path, "*")),
+                    "items" | "prefixItems" | "additionalItems" | "unevaluatedItems" | "contains" => {
+                        go(inner, &format!("{path}[]"));
+                    }
+                    _ => go(inner, path),
                 }
             }
         }
-        Value::Array(all) => all.iter().for_each(|inner| go(inner, depth + 1, see)),
+        Value::Array(all) => all.iter().for_each(|inner| go(inner, place, depth + 1, see)),
         Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => {}
+    }
+}
+
+fn below(path: &str, name: &str) -> String {
+    match path {
+        // Each part has a copy.
+        _ if path.len() + name.len() > LONGEST_PATH => format!("{path}..."),
+        "" => name.to_owned(),
+        _ => format!("{path}.{name}"),
     }
 }
 

@@ -91,6 +91,14 @@ const TOOLS: &[(&str, &str)] = &[
         r#"{"name": "a", "description": "a", "inputSchema": {"type": "object", "properties": {"b": {"type": "array"}}}}"#,
     ),
     (
+        "schema-items",
+        r##"{"name": "a", "description": "a", "inputSchema": {"type": "object", "properties": {"b": {"$ref": "#/$defs/B"}}, "$defs": {"B": {"type": "object", "properties": {"c": {"type": "array"}}}}}}"##,
+    ),
+    (
+        "schema-items",
+        r#"{"name": "a", "description": "a", "inputSchema": {"type": "object", "additionalProperties": {"type": "array"}}}"#,
+    ),
+    (
         "schema-property",
         r#"{"name": "a", "description": "a", "inputSchema": {"type": "object", "properties": {"the name": {}}}}"#,
     ),

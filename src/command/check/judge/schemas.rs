@@ -28,15 +28,28 @@ fn tool(tool: &Value) -> Vec<Finding> {
         // One that is no object is told with the list.
         let Some(schema) = tool.get(member).filter(|schema| schema.is_object()) else { continue };
         let finding = |rule, seen: String| Finding::of(rule, &subject, format!("{member}: {seen}"));
-        let (mut named, mut references) = (Named::default(), BTreeSet::new());
-        walk(schema, &mut |inner| {
+        let (mut named, mut references, mut lost) = (Named::default(), BTreeSet::new(), None);
+        walk(schema, &mut |inner, place| {
             let text = |member: &str| inner[member].as_str();
             named.anchors.extend([text("$anchor"), text("$dynamicAnchor")].into_iter().flatten());
             named.anchors.extend(text("$id").and_then(|id| id.strip_prefix('#')));
             named.ids.extend(text("$id"));
-            references.extend([text("$ref"), text("$dynamicRef")].into_iter().flatten());
+            for reference in [text("$ref"), text("$dynamicRef")].into_iter().flatten() {
+                match reference.strip_prefix('#') {
+                    Some(pointer) if pointer.is_empty() || pointer.starts_with('/') => {
+                        let pointer = percent_decode_str(pointer).decode_utf8_lossy();
+                        if place.base.pointer(&pointer).is_none() {
+                            lost.get_or_insert(reference);
+                        }
+                    }
+                    Some(_) | None => {
+                        references.insert(reference);
+                    }
+                }
+            }
         });
-        if let Some(reference) = references.iter().find(|it| leads_nowhere(schema, &named, it)) {
+        if let Some(reference) = lost.or_else(|| references.into_iter().find(|it| leads_nowhere(&named, it)))
+        {
             let seen = format!("it refers to {reference}, which is not in it");
             findings.push(finding(&SCHEMA_REFERENCE, seen));
         } else {
@@ -68,19 +81,14 @@ struct Named<'s> {
     ids: Vec<&'s str>,
 }
 
-/// Whether a reference is to nothing inside the schema.
-fn leads_nowhere(schema: &Value, named: &Named<'_>, reference: &str) -> bool {
-    match reference.strip_prefix('#') {
-        Some(pointer) if pointer.is_empty() || pointer.starts_with('/') => {
-            schema.pointer(&percent_decode_str(pointer).decode_utf8_lossy()).is_none()
-        }
-        Some(anchor) => !named.anchors.contains(anchor),
-        // The drafts themselves are known everywhere.
-        None => {
-            let base = reference.split('#').next().unwrap_or_default();
-            !reference.contains("json-schema.org/") && !named.ids.iter().any(|id| id.ends_with(base))
-        }
+/// Whether a reference that is no pointer is to nothing inside the schema.
+fn leads_nowhere(named: &Named<'_>, reference: &str) -> bool {
+    if let Some(anchor) = reference.strip_prefix('#') {
+        return !named.anchors.contains(anchor);
     }
+    // The drafts themselves are known everywhere.
+    let base = reference.split('#').next().unwrap_or_default();
+    !reference.contains("json-schema.org/") && !named.ids.iter().any(|id| id.ends_with(base))
 }
 
 /// What models' APIs do not take of arguments.
@@ -101,16 +109,17 @@ fn arguments(schema: &Value) -> Vec<(&'static super::super::rule::Rule, String)>
         }
     }
     let mut bare = Vec::new();
-    for (name, inner) in properties.into_iter().flatten() {
-        walk(inner, &mut |inner| {
-            let is_array = inner["type"] == "array"
-                || inner["type"].as_array().is_some_and(|types| types.iter().any(|kind| kind == "array"));
-            if is_array && inner.get("items").is_none() && inner.get("prefixItems").is_none() {
-                bare.push(name.clone());
-            }
-        });
-    }
+    walk(schema, &mut |inner, place| {
+        let is_array = inner["type"] == "array"
+            || inner["type"].as_array().is_some_and(|types| types.iter().any(|kind| kind == "array"));
+        // Whether the whole is an object is told with the list.
+        let is_bare = is_array && inner.get("items").is_none() && inner.get("prefixItems").is_none();
+        if is_bare && !place.path.is_empty() {
+            bare.push(place.path.to_owned());
+        }
+    });
+    // The ways to write an argument can each be an array.
     bare.dedup();
-    found.extend(bare.into_iter().map(|name| (&SCHEMA_ITEMS, format!("in {name:?} an array has no items"))));
+    found.extend(bare.into_iter().map(|path| (&SCHEMA_ITEMS, format!("the array {path:?} has no items"))));
     found
 }

@@ -65,6 +65,9 @@ fn schemas_that_real_tools_have_are_sound() {
         json!({"type": "object", "properties": {"a": {"anyOf": [{"type": "string"}, {"type": "null"}], "default": null}}}),
         json!({"type": "object", "properties": {"a": {"type": "array", "prefixItems": [{"type": "string"}]}}}),
         json!({"type": "object", "properties": {"a": {"$anchor": "b", "type": "string"}, "c": {"$ref": "#b"}}}),
+        // Within a part with an address of its own a pointer is meant from there.
+        json!({"type": "object", "properties": {"a": {"$id": "https://example.org/a", "$ref": "#/$defs/b",
+            "$defs": {"b": {"type": "string"}}}}}),
         // What is data is no schema.
         json!({"type": "object", "properties": {"a": {"default": {"type": "array", "$ref": "#/none"}}}}),
         json!({"type": "object", "properties": {"type": {"type": "string"}, "items": {"type": "string"}}}),
@@ -131,4 +134,45 @@ fn an_unknown_tool_is_refused_with_whatever_the_rule_names() {
         assert_eq!(rules(&seen(life)).is_empty(), is_sound, "{code}");
         assert_eq!(TOOL_UNKNOWN.says.contains(&code.to_string()), is_sound, "{code}");
     }
+}
+
+#[test]
+fn a_pointer_is_not_meant_from_the_top_within_a_part_with_an_address() {
+    let rules_of = |id: &str| {
+        let part = json!({"$id": id, "properties": {"b": {"$ref": "#/$defs/c"}}});
+        let schema = json!({"type": "object", "$schema": "http://json-schema.org/draft-07/schema#",
+            "$defs": {"c": {}}, "properties": {"a": part}});
+        rules(&seen(life(Duration::ZERO, &[tool(&schema)])))
+    };
+    assert_eq!(rules_of("https://example.org/a"), ["schema-reference"]);
+    // A name is no address.
+    assert_eq!(rules_of("#a"), Vec::<&str>::new());
+}
+
+#[test]
+fn an_array_without_items_is_told_by_its_path() {
+    let bare = json!({"type": "array"});
+    let group = json!({"type": "object", "properties": {"filters": {"type": "array",
+        "items": {"type": "object", "properties": {"values": bare}}}}});
+    for (schema, path) in [
+        (
+            json!({"type": "object", "properties": {"groups": {"type": "array", "items": group}}}),
+            "groups[].filters[].values",
+        ),
+        (json!({"type": "object", "properties": {"a": {"anyOf": [bare, {"type": "null"}]}}}), "a"),
+        (json!({"type": "object", "properties": {"a": {"type": "array", "items": bare}}}), "a[]"),
+        (json!({"type": "object", "$defs": {"B": {"properties": {"c": bare}}}}), "$defs.B.c"),
+        (json!({"type": "object", "definitions": {"B": bare}}), "definitions.B"),
+        (json!({"type": "object", "additionalProperties": bare}), "*"),
+        (json!({"type": "object", "patternProperties": {"^x": {"properties": {"c": bare}}}}), "*.c"),
+    ] {
+        let findings = judge(&seen(life(Duration::ZERO, &[tool(&schema)])), None);
+        let told: Vec<_> = findings.iter().map(|finding| (finding.rule.name, &*finding.seen)).collect();
+        let words = format!("inputSchema: the array {path:?} has no items");
+        assert_eq!(told, [("schema-items", &*words)], "{schema}");
+    }
+    // Each part of a schema would have a copy of a name that is as long as the schema.
+    let long = json!({"type": "object", "properties": {"a": {"properties": {"b".repeat(300): bare}}}});
+    let findings = judge(&seen(life(Duration::ZERO, &[tool(&long)])), None);
+    assert_eq!(findings[0].seen, "inputSchema: the array \"a...\" has no items");
 }
