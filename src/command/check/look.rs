@@ -7,7 +7,8 @@
 //! | 3, 4 | at the same time | whether two can run; SIGTERM, and the end of input with nothing done |
 //! | 5, 6 | under the real supervisor | a crash |
 //!
-//! Where a question ends the first process, another goes on with the next, so that nothing that a person asked for is lost.
+//! Where a question ends the first process, or has no answer there, another goes on with the next: nothing that a person asked
+//! for is lost, and no question is blamed for what one before it has done.
 //!
 //! A server that only knows the new way is asked in the new way throughout.
 
@@ -20,7 +21,7 @@ use super::arguments;
 use super::drill;
 use super::listing::lists;
 use super::peer::{LEGACY, Peer, Start};
-use super::seen::{Answer, Era, Kind, Life, Question, Seen, Way};
+use super::seen::{Answer, Era, Kind, Life, ListFault, Listing, Question, Seen, Way};
 use crate::threads;
 
 /// A server that leaves as many requests in a row unanswered is not asked any more.
@@ -103,7 +104,10 @@ async fn ask_everything(start: &Start<'_>, era: Era, calls: &[Call]) -> (Life, V
     life.listings = lists(&mut peer, &kinds).await;
     let tools = life.entries(Kind::Tools).unwrap_or_default();
     let mut plan = Plan::new(tools, &kinds, calls).await;
-    plan.go(&mut peer, &mut life.asked).await;
+    // A list without an answer is a question without one.
+    if !life.listings.iter().any(is_silent) {
+        plan.go(&mut peer, &mut life.asked).await;
+    }
     let life = left(life, peer, Way::EndOfInput).await;
     while plan.goes_on(again.len()) {
         let Ok(mut peer) = Peer::start(start, era) else { break };
@@ -121,6 +125,10 @@ async fn ask_everything(start: &Start<'_>, era: Era, calls: &[Call]) -> (Life, V
     let mut life = life;
     life.asked.extend(plan.calls_not_made());
     (life, again)
+}
+
+fn is_silent(listing: &Listing) -> bool {
+    matches!(listing.fault, Some(ListFault::Failed(_, Answer::Silence(_))))
 }
 
 async fn left(life: Life, peer: Peer, way: Way) -> Life {
@@ -163,6 +171,8 @@ struct Plan {
     pings: Option<&'static str>,
     /// It has left so many unanswered that it is not asked any more, but for what a person wants.
     given_up: bool,
+    /// How many questions in a row had no answer.
+    silent: usize,
     /// How many processes have ended at the first question, whichever it was.
     ended_at_once: usize,
 }
@@ -186,7 +196,7 @@ impl Plan {
         probes.extend(STRAYS.map(|(what, line)| Probe::Stray(what, line)));
         probes.extend(JUNK.map(|(what, line)| Probe::Junk(what, line)));
         probes.reverse();
-        Self { probes, kinds: kinds.to_vec(), pings: None, given_up: false, ended_at_once: 0 }
+        Self { probes, kinds: kinds.to_vec(), pings: None, given_up: false, silent: 0, ended_at_once: 0 }
     }
 
     /// Whether another process is to be started, after so many.
@@ -214,9 +224,8 @@ impl Plan {
         })
     }
 
-    /// Asks this process until it is gone, or leaves too many unanswered.
+    /// Asks this process until it is gone, or leaves one unanswered: it may never answer again.
     async fn go(&mut self, peer: &mut Peer, asked: &mut Vec<(Question, Answer)>) {
-        let mut silent = 0;
         if let Some(method) = self.pings {
             peer.ping_by(method);
         }
@@ -229,7 +238,7 @@ impl Plan {
             let (is_gone, is_silent) =
                 (matches!(answer, Answer::Gone(_)), matches!(answer, Answer::Silence(_)));
             asked.push((question, answer));
-            silent = if is_silent { silent + 1 } else { 0 };
+            self.silent = if is_silent { self.silent + 1 } else { 0 };
             if is_gone {
                 let at_once = asked.len() == 1 && !matches!(probe, Probe::Call(_));
                 self.ended_at_once += usize::from(at_once);
@@ -240,19 +249,16 @@ impl Plan {
             }
             if is_silent && matches!(probe, Probe::Ping) {
                 match self.kinds.first() {
-                    Some(kind) => {
-                        self.pings = Some(kind.method());
-                        peer.ping_by(kind.method());
-                    }
+                    Some(kind) => self.pings = Some(kind.method()),
                     // Nothing shows whether it is there.
                     None => self
                         .probes
                         .retain(|probe| !matches!(probe, Probe::Id(_) | Probe::Stray(..) | Probe::Junk(..))),
                 }
             }
-            if silent == MOST_SILENCES {
-                self.given_up = true;
-                return;
+            if is_silent {
+                self.given_up |= self.silent == MOST_SILENCES;
+                break;
             }
         }
         if called {

@@ -146,6 +146,8 @@ const PLANTED: &[Planted] = &[
     (&["stdout-early"], &[], &["--defect", "early"]),
     (&["method-unknown"], &[], &["--defect", "method-result"]),
     (&["method-unknown"], &["--timeout", "1s"], &["--defect", "method-silent"]),
+    // What it was asked next is not to blame.
+    (&["method-unknown"], &["--timeout", "1s"], &["--defect", "method-wedges"]),
     (&["method-unknown-code"], &[], &["--defect", "method-code"]),
     (&["ping-unanswered"], &["--timeout", "300ms"], &["--defect", "ping-silent"]),
     (&["arguments-unanswered"], &["--timeout", "1s"], &["--defect", "arguments-silent"]),
