@@ -100,6 +100,8 @@ pub(super) struct Peer {
     instead: Option<(String, Value, Instant)>,
     /// Its input has ended.
     closing: bool,
+    /// It was sent SIGTERM.
+    terminated: bool,
     greeted: bool,
     pub(super) output: Output,
 }
@@ -143,6 +145,7 @@ impl Peer {
             tracked: BTreeSet::new(),
             instead: None,
             closing: false,
+            terminated: false,
             greeted: false,
             output: Output::default(),
         })
@@ -365,15 +368,16 @@ impl Peer {
             Way::EndOfInput if !ended_before => {
                 self.write_out().await;
                 self.stdin = None;
+                self.let_go();
                 self.closing = true;
                 took = self.gone_within(HOSTS_WAIT).await.then(|| began.elapsed());
                 if took.is_none() {
-                    let _ = self.process.terminate_leader();
+                    self.terminate();
                     obeyed_term = Some(self.gone_within(HOSTS_WAIT).await);
                 }
             }
             Way::Term if !ended_before => {
-                let _ = self.process.terminate_leader();
+                self.terminate();
                 took = self.gone_within(HOSTS_WAIT).await.then(|| began.elapsed());
             }
             Way::EndOfInput | Way::Term | Way::Unasked => {}
@@ -397,6 +401,13 @@ impl Peer {
         self.let_go();
         self.process.forget(false);
         (self.output, Ending { asked, took, obeyed_term, rest, left })
+    }
+
+    fn terminate(&mut self) {
+        // What is held was written before.
+        self.let_go();
+        self.terminated = true;
+        let _ = self.process.terminate_leader();
     }
 
     /// Gives it what was still to be written, if it reads.

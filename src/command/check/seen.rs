@@ -237,6 +237,10 @@ pub(super) enum Question {
 #[derive(Clone, Debug, Default)]
 pub(super) struct Output {
     pub(super) noise: Tally,
+    /// What was noise after the end of its input, up to SIGTERM.
+    pub(super) noise_at_end: Tally,
+    /// And after SIGTERM.
+    pub(super) noise_at_term: Tally,
     pub(super) batches: Tally,
     pub(super) unasked: Tally,
     pub(super) twice: Tally,
@@ -264,6 +268,17 @@ pub(super) struct Output {
     pub(super) unfinished: Option<String>,
     /// The longest line, in bytes.
     pub(super) longest: u64,
+}
+
+impl Output {
+    /// Where noise counts that comes when its input has ended, or it was sent SIGTERM, or neither.
+    pub(super) fn noise_now(&mut self, closing: bool, terminated: bool) -> &mut Tally {
+        match (terminated, closing) {
+            (true, _) => &mut self.noise_at_term,
+            (false, true) => &mut self.noise_at_end,
+            (false, false) => &mut self.noise,
+        }
+    }
 }
 
 /// A form of messages that hosts do not read, and from which the message can be told all the same.

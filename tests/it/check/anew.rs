@@ -138,3 +138,19 @@ fn what_leaves_slowly_is_slow_and_is_not_left_behind() {
     assert_eq!((done.rules(), done.code), (vec!["leave-eof".to_owned()], 0), "{}", done.stdout);
     assert_eq!(done.json()["facts"].get("leaves"), None, "{}", done.stdout);
 }
+
+#[test]
+fn a_farewell_after_sigterm_is_noise_only_where_hosts_have_to_send_it() {
+    let launched = |more: &str| {
+        let script = format!(
+            "exec 3<&0; {} --without-tool contradict {more} <&3 & trap 'echo bye; kill $!; exit 0' TERM; wait",
+            path_of(&fixture())
+        );
+        check(&["--format", "json"], &["sh", "-c", &script])
+    };
+    let done = launched("");
+    assert_eq!(done.rules(), Vec::<String>::new(), "{}", done.stdout);
+    let done = launched("--ignore-eof");
+    assert_eq!(done.rules(), ["stdout-noise", "leave-eof"], "{}", done.stdout);
+    assert_eq!(done.json()["findings"][0]["seen"], "1 line after SIGTERM is no message:\n\"bye\"");
+}

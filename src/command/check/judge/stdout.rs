@@ -5,7 +5,7 @@ use super::super::rule::{
     STDOUT_ENCODING, STDOUT_FRAMES, STDOUT_LONG, STDOUT_NOISE, STDOUT_SPREAD, STDOUT_UNFINISHED,
     TEXT_SURROGATE,
 };
-use super::super::seen::{Answer, Form, Output, Seen, Tally};
+use super::super::seen::{Answer, Form, Output, Seen, Tally, Way};
 use super::some;
 
 /// Where hosts on the TypeScript SDK close the connection, in bytes.
@@ -32,21 +32,29 @@ pub(super) fn judge(seen: &Seen) -> Vec<Finding> {
             .filter(|tally| tally.count > 0)
     };
     let mut findings = Vec::new();
-    let mut tell = |rule: &'static Rule, tally: Option<&Tally>, what: &str| {
-        if let Some(tally) = tally {
-            let shown = tally.first.join("\n");
-            let verb = if tally.count == 1 { "is" } else { "are" };
-            let what = what.replace("{is}", verb);
-            findings.push(Finding::new(rule, format!("{} {what}:\n{shown}", some(tally.count, "line"))));
-        }
-    };
-    tell(&STDOUT_NOISE, most(|output| &output.noise), "that {is} no message, of which the first");
-    tell(&STDOUT_BATCH, most(|output| &output.batches), "with an array of messages, of which the first");
+    // When it came is told only of what came late.
+    let noise = most(|output| &output.noise)
+        .map(|tally| (tally, ""))
+        .or_else(|| Some((most(|output| &output.noise_at_end)?, " after the end of its input")))
+        .or_else(|| {
+            // One that leaves at the end of its input gets SIGTERM when its client has gone.
+            let tally = most(|output| &output.noise_at_term).filter(|_| !leaves_by_itself(seen))?;
+            Some((tally, " after SIGTERM"))
+        });
+    if let Some((tally, when)) = noise {
+        let verb = if tally.count == 1 { "is no message" } else { "are no messages" };
+        let what = format!("{}{when} {verb}", some(tally.count, "line"));
+        findings.push(Finding::new(&STDOUT_NOISE, shown(&what, tally)));
+    }
+    if let Some(tally) = most(|output| &output.batches) {
+        let what = format!("{} with an array of messages", some(tally.count, "line"));
+        findings.push(Finding::new(&STDOUT_BATCH, shown(&what, tally)));
+    }
     for (form, rule, what) in FORMS {
         let most = outputs.iter().filter_map(|output| output.forms.get(form)).max_by_key(|tally| tally.count);
         if let Some(tally) = most {
-            let seen = format!("{} {what}:\n{}", some(tally.count, "message"), tally.first.join("\n"));
-            findings.push(Finding::new(rule, seen));
+            let what = format!("{} {what}", some(tally.count, "message"));
+            findings.push(Finding::new(rule, shown(&what, tally)));
         }
     }
     if seen.lives().any(|life| matches!(life.opening, Answer::Silence(_)) && life.output.at_end > 0) {
@@ -87,4 +95,22 @@ pub(super) fn judge(seen: &Seen) -> Vec<Finding> {
         findings.push(Finding::new(&STDOUT_LONG, seen));
     }
     findings
+}
+
+/// Whether it never had to be sent SIGTERM once its input had ended.
+fn leaves_by_itself(seen: &Seen) -> bool {
+    let mut asked =
+        seen.lives().filter_map(|life| life.ending.as_ref()).filter(|it| it.asked == Way::EndOfInput);
+    asked.all(|ending| ending.took.is_some())
+}
+
+/// What there is, followed by the lines that were kept; how many these are is said where there were more.
+fn shown(what: &str, tally: &Tally) -> String {
+    let kept = tally.first.len();
+    let first = match kept {
+        _ if kept >= tally.count => String::new(),
+        1 => ", the first".to_owned(),
+        _ => format!(", the first {kept}"),
+    };
+    format!("{what}{first}:\n{}", tally.first.join("\n"))
 }

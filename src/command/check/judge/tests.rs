@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 use super::super::facts::facts;
 use super::super::rule::TOOL_UNKNOWN;
 use super::super::seen::{
-    Answer, Drill, Ending, Era, Kind, Life, Listing, Output, Question, Recovery, Seen, Way,
+    Answer, Drill, Ending, Era, Kind, Life, Listing, Output, Question, Recovery, Seen, Tally, Way,
 };
 use super::judge;
 
@@ -175,4 +175,33 @@ fn an_array_without_items_is_told_by_its_path() {
     let long = json!({"type": "object", "properties": {"a": {"properties": {"b".repeat(300): bare}}}});
     let findings = judge(&seen(life(Duration::ZERO, &[tool(&long)])), None);
     assert_eq!(findings[0].seen, "inputSchema: the array \"a...\" has no items");
+}
+
+#[test]
+fn noise_is_told_with_its_time_and_its_number() {
+    let noisy = |count: usize, of: fn(&mut Output) -> &mut Tally, took: Option<Duration>| {
+        let mut life = life(Duration::ZERO, &[tool(&json!({"type": "object"}))]);
+        (0..count).for_each(|number| of(&mut life.output).add(|| format!("{number}")));
+        let asked = Way::EndOfInput;
+        life.ending = Some(Ending { asked, took, obeyed_term: None, rest: None, left: Vec::new() });
+        let findings = judge(&seen(life), None);
+        findings
+            .iter()
+            .find(|finding| finding.rule.name == "stdout-noise")
+            .map(|finding| finding.seen.clone())
+    };
+    let in_time = Some(Duration::from_millis(5));
+    let told = |count, of, took| noisy(count, of, took).unwrap_or_default();
+    assert_eq!(told(1, |output| &mut output.noise, in_time), "1 line is no message:\n0");
+    assert_eq!(told(2, |output| &mut output.noise, in_time), "2 lines are no messages:\n0\n1");
+    assert_eq!(
+        told(9, |output| &mut output.noise, in_time),
+        "9 lines are no messages, the first 3:\n0\n1\n2"
+    );
+    assert_eq!(
+        told(1, |output| &mut output.noise_at_end, in_time),
+        "1 line after the end of its input is no message:\n0"
+    );
+    assert_eq!(noisy(1, |output| &mut output.noise_at_term, in_time), None);
+    assert_eq!(told(1, |output| &mut output.noise_at_term, None), "1 line after SIGTERM is no message:\n0");
 }

@@ -40,7 +40,7 @@ impl Peer {
             Line::Whole(bytes) => bytes,
             Line::Oversize(ends) => {
                 self.output.longest = self.output.longest.max(ends.len);
-                self.output.noise.add(|| excerpt(&self.mask, &ends.head));
+                self.noise(&ends.head);
                 return;
             }
         };
@@ -139,7 +139,7 @@ impl Peer {
     }
 
     fn noise(&mut self, bytes: &[u8]) {
-        self.output.noise.add(|| excerpt(&self.mask, bytes));
+        self.output.noise_now(self.closing, self.terminated).add(|| excerpt(&self.mask, bytes));
     }
 
     fn formed(&mut self, form: Form, bytes: &[u8]) {
@@ -149,7 +149,8 @@ impl Peer {
     /// Lines that were held as parts of a message are no message.
     pub(super) fn let_go(&mut self) {
         self.pieces.forget();
-        self.output.noise.append(std::mem::take(&mut self.held));
+        let held = std::mem::take(&mut self.held);
+        self.output.noise_now(self.closing, self.terminated).append(held);
     }
 
     fn hear(&mut self, message: &Message, bytes: &[u8]) {
