@@ -26,7 +26,13 @@ pub(super) fn facts(seen: &Seen) -> Vec<(&'static str, String)> {
     facts.push(("starts", format!("in {}", starts.join(", "))));
     let offers: Vec<String> = Kind::ALL
         .into_iter()
-        .filter_map(|kind| Some(some(seen.main.entries(kind)?.len(), kind.word())))
+        .filter_map(|kind| {
+            let listing = seen.main.listings.iter().find(|listing| listing.kind == kind)?;
+            Some(match &listing.fault {
+                Some(_) if listing.pages.is_empty() => format!("{}s not listed", kind.word()),
+                Some(_) | None => some(listing.entries.len(), kind.word()),
+            })
+        })
         .collect();
     facts.push(("offers", if offers.is_empty() { "no lists".to_owned() } else { offers.join(", ") }));
     let endings: Vec<&Ending> = seen.lives().filter_map(|life| life.ending.as_ref()).collect();

@@ -13,6 +13,8 @@ mod stdout;
 mod tests;
 mod unlooked;
 
+use std::collections::BTreeSet;
+
 pub(super) use self::start::starts;
 pub(super) use self::unlooked::Wanted;
 use super::baseline::Baseline;
@@ -79,20 +81,45 @@ fn trouble(answer: &Answer) -> Option<String> {
     })
 }
 
-/// How a process ended, with what it said: the first of it, which may name the error, and the last.
+/// How a process ended, with what it said.
 fn ended(death: &Death) -> String {
-    let mut lines: Vec<&str> = death.stderr.lines().filter(|line| !line.trim().is_empty()).collect();
-    if lines.len() > FIRST_LINES + LAST_LINES + 1 {
-        lines.splice(FIRST_LINES..lines.len() - LAST_LINES, ["..."]);
-    }
+    format!("{}{}", death.how, said(&death.stderr))
+}
+
+/// What it said on stderr, as the end of a sentence: the first of it, what reads like an error, and the last. Empty if it
+/// said nothing.
+fn said(stderr: &str) -> String {
+    let lines: Vec<&str> = stderr.lines().filter(|line| !line.trim().is_empty()).collect();
     if lines.is_empty() {
-        return death.how.clone();
+        return String::new();
     }
-    format!("{}; it said on stderr:\n{}", death.how, lines.join("\n"))
+    let last = lines.len().saturating_sub(LAST_LINES);
+    // Of a long trace the error stands in the middle.
+    let errors = (FIRST_LINES..last).filter(|at| is_error(lines[*at])).take(ERROR_LINES);
+    let at: BTreeSet<usize> = (0..FIRST_LINES.min(last)).chain(errors).chain(last..lines.len()).collect();
+    let mut shown = Vec::new();
+    let mut next = 0;
+    for at in at {
+        match at - next {
+            0 => {}
+            1 => shown.push(lines[next]),
+            _ => shown.push("..."),
+        }
+        shown.push(lines[at]);
+        next = at + 1;
+    }
+    format!("; it said on stderr:\n{}", shown.join("\n"))
+}
+
+/// `Error: ...`, `TypeError: ...`, `Error [ERR_MODULE_NOT_FOUND]: ...`, `panic: ...`, `thread 'main' panicked at ...`.
+fn is_error(line: &str) -> bool {
+    let line = line.trim_start();
+    line.starts_with("panic:") || ["Error: ", "Error [", " panicked at "].iter().any(|it| line.contains(it))
 }
 
 /// How many lines of stderr are shown.
 const FIRST_LINES: usize = 2;
+const ERROR_LINES: usize = 2;
 const LAST_LINES: usize = 6;
 
 /// `1 line`, `3 lines`.

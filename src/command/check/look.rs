@@ -98,6 +98,9 @@ async fn ask_everything(start: &Start<'_>, era: Era, calls: &[Call]) -> (Life, V
     let Some(greeting) = life.greeting() else {
         // One that keeps its answers in a buffer writes them when it ends.
         let silent = matches!(life.opening, Answer::Silence(_));
+        if silent {
+            life.stderr = peer.said();
+        }
         return (left(life, peer, if silent { Way::EndOfInput } else { Way::Unasked }).await, again);
     };
     let kinds = offered(greeting);

@@ -309,7 +309,12 @@ impl Peer {
             || "it closed its stdout, and lives on".to_owned(),
             |exit| format!("it ended with {exit}"),
         );
-        Death { how, stderr: self.mask.apply(self.tail.text().trim_end()).into_owned() }
+        Death { how, stderr: self.said() }
+    }
+
+    /// The last that it has written to stderr.
+    pub(super) fn said(&self) -> String {
+        self.mask.apply(self.tail.text().trim_end()).into_owned()
     }
 
     /// Waits for whatever comes first, and takes it in.

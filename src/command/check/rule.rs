@@ -106,7 +106,7 @@ rules! {
     START_FAILED "start-failed" Error Start
     "The server starts"
     "No host can use a server that does not start; most show it as failed and do not try again."
-    "Run the command by hand; hosts have a bare PATH and another working directory than your shell."
+    "Run the command by hand with </dev/null, since some programs do something else at a terminal; hosts have a bare PATH and another working directory than your shell."
 
     START_SILENT "start-silent" Error Start
     "The server answers what opens the conversation"
@@ -305,7 +305,7 @@ rules! {
 
     LIST_FAILED "list-failed" Error Lists
     "What is advertised can be listed"
-    "Hosts show the server without its tools, or as failed."
+    "Hosts show the server as failed, or without what it does not list."
     "Answer the list, or do not advertise the capability."
 
     LIST_INVALID "list-invalid" Error Lists

@@ -55,6 +55,8 @@ pub(super) struct Life {
     pub(super) listings: Vec<Listing>,
     pub(super) asked: Vec<(Question, Answer)>,
     pub(super) output: Output,
+    /// The last that it had written to stderr when it left its opening unanswered. Empty if it answered.
+    pub(super) stderr: String,
     /// `None` if it never started.
     pub(super) ending: Option<Ending>,
 }
@@ -63,7 +65,7 @@ impl Life {
     /// One of which nothing more is known yet.
     pub(super) fn opened(era: Era, opening: Answer) -> Self {
         let (listings, asked) = (Vec::new(), Vec::new());
-        Self { era, opening, listings, asked, output: Output::default(), ending: None }
+        Self { era, opening, listings, asked, output: Output::default(), stderr: String::new(), ending: None }
     }
 
     /// What it greeted with. `None` if it did not.

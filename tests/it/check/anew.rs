@@ -154,3 +154,18 @@ fn a_farewell_after_sigterm_is_noise_only_where_hosts_have_to_send_it() {
     assert_eq!(done.rules(), ["stdout-noise", "leave-eof"], "{}", done.stdout);
     assert_eq!(done.json()["findings"][0]["seen"], "1 line after SIGTERM is no message:\n\"bye\"");
 }
+
+#[test]
+fn what_a_silent_server_says_on_stderr_is_told() {
+    let script = format!(
+        "echo 'log in at https://example.org/device' >&2; exec {} --never-greet",
+        path_of(&fixture())
+    );
+    let done = check(&["--format", "json", "--timeout", "1s"], &["sh", "-c", &script]);
+    assert_eq!(done.rules(), ["start-silent"], "{}", done.stdout);
+    let seen = done.json()["findings"][0]["seen"].clone();
+    assert!(
+        seen.as_str().is_some_and(|seen| seen.contains("stderr:\nlog in at https://example.org/device")),
+        "{seen}"
+    );
+}

@@ -11,7 +11,7 @@ use super::super::rule::{
 };
 use super::super::seen::{Answer, Era, Form, Kind, Life, Output, Question, Seen};
 use super::shape::{Type, wrong as wrong_members};
-use super::trouble;
+use super::{said, trouble};
 
 /// Claude Code's limit.
 const TOO_SLOW: Duration = Duration::from_secs(30);
@@ -47,7 +47,7 @@ pub(super) fn judge(seen: &Seen) -> Vec<Finding> {
             let forms = unread(&main.output);
             findings.extend(trouble(&main.opening).map(|seen| {
                 let why = forms.map(|rule| format!("; what it wrote is told by {rule}")).unwrap_or_default();
-                Finding::new(&START_SILENT, format!("{seen}{why}"))
+                Finding::new(&START_SILENT, format!("{seen}{why}{}", said(&main.stderr)))
             }));
         }
         Answer::Error { .. } => find(&GREETING_REFUSED),

@@ -7,9 +7,10 @@ use serde_json::{Value, json};
 use super::super::facts::facts;
 use super::super::rule::TOOL_UNKNOWN;
 use super::super::seen::{
-    Answer, Drill, Ending, Era, Kind, Life, Listing, Output, Question, Recovery, Seen, Tally, Way,
+    Answer, Death, Drill, Ending, Era, Kind, Life, ListFault, Listing, Output, Question, Recovery, Seen,
+    Tally, Way,
 };
-use super::judge;
+use super::{ended, judge};
 
 fn life(after: Duration, tools: &[Value]) -> Life {
     let greeting = json!({
@@ -24,6 +25,7 @@ fn life(after: Duration, tools: &[Value]) -> Life {
         listings: vec![listing],
         asked: Vec::new(),
         output: Output::default(),
+        stderr: String::new(),
         ending: None,
     }
 }
@@ -204,4 +206,37 @@ fn noise_is_told_with_its_time_and_its_number() {
     );
     assert_eq!(noisy(1, |output| &mut output.noise_at_term, in_time), None);
     assert_eq!(told(1, |output| &mut output.noise_at_term, None), "1 line after SIGTERM is no message:\n0");
+}
+
+#[test]
+fn of_a_long_stderr_the_error_is_told() {
+    let told = |lines: &[&str]| {
+        let stderr = lines.join("\n");
+        ended(&Death { how: "it ended".to_owned(), stderr })
+    };
+    let trace = ["at"; 9];
+    for error in
+        ["Error: Cannot find module 'a'", "Error [ERR_X]: Cannot find 'a'", "TypeError: a", "panic: a"]
+    {
+        let whole = [&["a", "b", "c", "d", error][..], &trace].concat();
+        let expected =
+            format!("it ended; it said on stderr:\na\nb\n...\n{error}\n...\n{}", ["at"; 6].join("\n"));
+        assert_eq!(told(&whole), expected);
+    }
+    // What would hide a single line shows it.
+    assert!(!told(&["a", "b", "c", "d", "e", "f", "g", "h", "i"]).contains("..."));
+    assert!(told(&["a", "b", "c", "d", "e", "f", "g", "h", "i", "j"]).contains("b\n...\ne"));
+    assert_eq!(told(&[]), "it ended");
+}
+
+#[test]
+fn a_list_that_failed_is_not_one_without_entries() {
+    let mut life = life(Duration::ZERO, &[]);
+    let offers = |life: Life| {
+        let facts = facts(&seen(life)).into_iter();
+        facts.filter(|(label, _)| *label == "offers").map(|(_, fact)| fact).collect::<String>()
+    };
+    let answer = Answer::Error { code: Some(-32603), message: "no network".to_owned() };
+    life.listings[0].fault = Some(ListFault::Failed(1, answer));
+    assert_eq!(offers(life), "tools not listed");
 }
