@@ -41,8 +41,8 @@ pub(super) fn judge(seen: &Seen, baseline: Option<&Baseline>) -> Vec<Finding> {
 /// What could not be looked at, or what nobody has asked for.
 #[derive(Debug)]
 pub(super) struct Unlooked {
-    /// Whole parts, and why, as a clause.
-    pub(super) parts: Vec<(Part, &'static str)>,
+    /// Whole parts, and what matters of others, and why, as a clause.
+    pub(super) parts: Vec<(&'static str, &'static str)>,
     /// All rules, those of such parts included.
     pub(super) rules: Vec<(&'static Rule, &'static str)>,
 }
@@ -51,7 +51,7 @@ impl Unlooked {
     /// All of it, for one reason.
     pub(super) fn everything(why: &'static str) -> Self {
         Self {
-            parts: Part::ALL.into_iter().map(|part| (part, why)).collect(),
+            parts: Part::ALL.into_iter().map(|part| (part.word(), why)).collect(),
             rules: RULES.iter().map(|rule| (*rule, why)).collect(),
         }
     }
@@ -62,7 +62,7 @@ pub(super) fn unlooked(seen: &Seen, wanted: Wanted) -> Unlooked {
     let parts = Part::ALL.into_iter();
     let rules = RULES.iter().copied();
     Unlooked {
-        parts: parts.filter_map(|part| Some((part, unlooked::part(seen, part, wanted)?))).collect(),
+        parts: parts.filter_map(|part| unlooked::told(seen, part, wanted)).collect(),
         rules: rules.filter_map(|rule| Some((rule, unlooked::rule(seen, rule, wanted)?))).collect(),
     }
 }

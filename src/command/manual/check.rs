@@ -25,7 +25,8 @@ pub(super) fn check(definitions: &Command) -> Roff {
     further(
         &mut roff,
         "The report is on stdout: text for a person; json with the members server, command, started, sound, errors, warnings, \
-         allowed, facts, findings (rule, severity, part, subject, seen, why, hint) and notLookedAt; junit with one test case a \
+         allowed, facts, findings (rule, severity, part, subject, seen, why, hint) and notLookedAt, which \
+         has reasons by part, and by arguments where no call was made that a tool had to refuse; junit with one test case a \
          rule; sarif, version 2.1.0; github with one annotation a finding, and the text. Secrets are masked in all of them.",
     );
     further(

@@ -140,6 +140,29 @@ fn what_leaves_slowly_is_slow_and_is_not_left_behind() {
 }
 
 #[test]
+fn what_wrong_arguments_come_to_is_told_where_nothing_shows_it() {
+    let why = |server: &[&str]| {
+        let done = check(&["--format", "json"], &sound(server));
+        assert_eq!((done.rules(), done.code), (Vec::new(), 0), "{}", done.stdout);
+        done.json()["notLookedAt"]["arguments"].as_str().map(str::to_owned)
+    };
+    assert_eq!(why(&[]), None);
+    assert_eq!(
+        why(&["--defect", "calls-fail"]).as_deref(),
+        Some("the server answers each call with the same error")
+    );
+    let done = check(&["--format", "junit"], &sound(&["--defect", "calls-fail"]));
+    for (rule, is_skipped) in [
+        ("arguments-accepted", true),
+        ("arguments-code", true),
+        ("tool-unknown", true),
+        ("arguments-unanswered", false),
+    ] {
+        assert_eq!(cases(&done)[rule].is_some(), is_skipped, "{rule}");
+    }
+}
+
+#[test]
 fn a_farewell_after_sigterm_is_noise_only_where_hosts_have_to_send_it() {
     let launched = |more: &str| {
         let script = format!(

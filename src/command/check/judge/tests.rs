@@ -10,7 +10,7 @@ use super::super::seen::{
     Answer, Death, Drill, Ending, Era, Kind, Life, ListFault, Listing, Output, Question, Recovery, Seen,
     Tally, Way,
 };
-use super::{ended, judge};
+use super::{Wanted, ended, judge, unlooked};
 
 fn life(after: Duration, tools: &[Value]) -> Life {
     let greeting = json!({
@@ -239,4 +239,27 @@ fn a_list_that_failed_is_not_one_without_entries() {
     let answer = Answer::Error { code: Some(-32603), message: "no network".to_owned() };
     life.listings[0].fault = Some(ListFault::Failed(1, answer));
     assert_eq!(offers(life), "tools not listed");
+}
+
+#[test]
+fn what_was_not_asked_with_wrong_arguments_is_told_once() {
+    let failed = |text: &str| Answer::Result {
+        value: json!({"content": [{"type": "text", "text": text}], "isError": true}),
+        after: Duration::ZERO,
+    };
+    let wrong = || Question::Arguments { tool: "a".to_owned(), arguments: json!({}) };
+    let why = |asked: Vec<(Question, Answer)>| {
+        let life = Life { asked, ..life(Duration::ZERO, &[tool(&json!({"type": "object"}))]) };
+        let unlooked = unlooked(&seen(life), Wanted { calls: true, baseline: None });
+        unlooked.parts.iter().find(|(name, _)| *name == "arguments").map(|(_, why)| *why)
+    };
+    let id = || (Question::Id("7"), failed(""));
+    assert!(why(vec![id()]).is_some_and(|why| why.starts_with("no tool that says it only reads")));
+    assert!(why(Vec::new()).is_some_and(|why| why.contains("gone, or silent")));
+    let refused = (wrong(), failed("s is missing"));
+    assert_eq!(why(vec![(Question::UnknownTool, failed("no such tool")), refused.clone()]), None);
+    assert_eq!(why(vec![refused]), None);
+    let always = || failed("there is no browser");
+    let all = vec![(Question::UnknownTool, always()), (wrong(), always()), (wrong(), always())];
+    assert_eq!(why(all), Some("the server answers each call with the same error"));
 }

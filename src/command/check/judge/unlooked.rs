@@ -1,5 +1,7 @@
 //! Which rules nobody has looked at, and why: what was not seen is not sound.
 
+use std::collections::BTreeSet;
+
 use super::super::rule::{Part, Rule};
 use super::super::seen::{Answer, Era, Kind, Life, Question, Seen, Way};
 
@@ -13,6 +15,7 @@ pub(in super::super) struct Wanted {
 }
 
 const UNGREETED: &str = "the server was not greeted";
+const UNCALLED: &str = "no tool that says it only reads, or that --call names, can be called wrongly";
 const GONE: &str = "the server was gone, or silent, before";
 
 /// Why nobody has looked at this part, as a clause. `None` if somebody has.
@@ -29,6 +32,46 @@ pub(super) fn part(seen: &Seen, part: Part, wanted: Wanted) -> Option<&'static s
         | Part::Crash
         | Part::Baseline => (!seen.greeted()).then_some(UNGREETED),
     }
+}
+
+/// What of a part the report says was not looked at, the whole of it or its wrong arguments, and why, as a clause. `None` if
+/// all that matters was.
+pub(super) fn told(seen: &Seen, part: Part, wanted: Wanted) -> Option<(&'static str, &'static str)> {
+    if let Some(why) = self::part(seen, part, wanted) {
+        return Some((part.word(), why));
+    }
+    // That they were tried is believed of each server with tools.
+    let has_tools = seen.main.entries(Kind::Tools).is_some_and(|tools| !tools.is_empty());
+    let why = unrefused(seen).filter(|_| part == Part::Requests && has_tools)?;
+    Some(("arguments", why))
+}
+
+/// Why nobody knows whether wrong arguments are refused, as a clause. `None` if it is known.
+fn unrefused(seen: &Seen) -> Option<&'static str> {
+    if !asked_any(seen, |it| matches!(it, Question::Arguments { .. })) {
+        let went_on = asked_any(seen, |it| matches!(it, Question::Id(_)));
+        return Some(if went_on { UNCALLED } else { GONE });
+    }
+    says_one_thing(seen).then_some("the server answers each call with the same error")
+}
+
+/// Whether each call that should be refused got the same text, which then says nothing of what was wrong with it.
+fn says_one_thing(seen: &Seen) -> bool {
+    let said = |is: fn(&Question) -> bool| -> BTreeSet<Option<&str>> {
+        let all = seen.questioned().flat_map(|life| &life.asked).filter(|(it, _)| is(it));
+        all.map(|(_, answer)| match answer {
+            Answer::Result { value, .. } if value["isError"] == true => value["content"][0]["text"].as_str(),
+            Answer::Result { .. }
+            | Answer::Error { .. }
+            | Answer::Silence(_)
+            | Answer::Gone(_)
+            | Answer::NotStarted(_) => None,
+        })
+        .collect()
+    };
+    let of_arguments = said(|it| matches!(it, Question::Arguments { .. }));
+    let of_no_tool = said(|it| matches!(it, Question::UnknownTool));
+    of_arguments.len() == 1 && !of_arguments.contains(&None) && of_arguments == of_no_tool
 }
 
 /// Why nobody has looked at this rule, as a clause. `None` if somebody has.
@@ -80,9 +123,7 @@ fn stdout(seen: &Seen, name: &str) -> Option<&'static str> {
 }
 
 fn requests(seen: &Seen, name: &str) -> Option<&'static str> {
-    let modern = seen.other.iter().filter(|life| life.greeting().is_some());
-    let mut lives = seen.questioned().chain(modern);
-    let mut any = |is: fn(&Question) -> bool| lives.any(|life| asked(life, is));
+    let any = |is: fn(&Question) -> bool| asked_any(seen, is);
     let was_asked = match name {
         "ping-unanswered" => any(|it| matches!(it, Question::Ping)),
         "method-unknown" => any(|it| matches!(it, Question::UnknownMethod)),
@@ -93,7 +134,7 @@ fn requests(seen: &Seen, name: &str) -> Option<&'static str> {
                     matches!(it, Question::UnknownMethod) && matches!(answer, Answer::Error { .. })
                 })
             };
-            if !lives.any(refused) {
+            if !answering(seen).any(refused) {
                 return Some("no unknown method was refused");
             }
             true
@@ -102,16 +143,20 @@ fn requests(seen: &Seen, name: &str) -> Option<&'static str> {
             if !seen.main.listings.iter().any(|list| list.kind == Kind::Tools) {
                 return Some("the server offers no tools");
             }
-            // No code is wrong where no tool was named.
-            let of_a_tool = name == "arguments-code";
-            if of_a_tool && !any(|it| matches!(it, Question::Arguments { .. })) {
-                return Some("no tool says that it only reads, and can be called wrongly");
+            // A call that names no tool shows whether it is answered, and not whether arguments are refused.
+            if name != "arguments-unanswered"
+                && let Some(why) = unrefused(seen)
+            {
+                return Some(why);
             }
-            of_a_tool || any(|it| matches!(it, Question::Arguments { .. } | Question::NoTool))
+            any(|it| matches!(it, Question::Arguments { .. } | Question::NoTool))
         }
         "tool-unknown" => {
             if !seen.main.listings.iter().any(|list| list.kind == Kind::Tools) {
                 return Some("the server offers no tools");
+            }
+            if says_one_thing(seen) {
+                return unrefused(seen);
             }
             any(|it| matches!(it, Question::UnknownTool))
         }
@@ -126,6 +171,15 @@ fn requests(seen: &Seen, name: &str) -> Option<&'static str> {
         _ => true,
     };
     (!was_asked).then_some(GONE)
+}
+
+/// The processes that were asked what any server can be.
+fn answering(seen: &Seen) -> impl Iterator<Item = &Life> {
+    seen.questioned().chain(seen.other.iter().filter(|life| life.greeting().is_some()))
+}
+
+fn asked_any(seen: &Seen, is: fn(&Question) -> bool) -> bool {
+    answering(seen).any(|life| asked(life, is))
 }
 
 fn asked(life: &Life, is: impl Fn(&Question) -> bool) -> bool {

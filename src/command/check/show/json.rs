@@ -25,7 +25,7 @@ pub(super) fn json(report: &Report) -> String {
     let facts: Map<String, Value> =
         report.facts.iter().map(|(label, fact)| ((*label).to_owned(), json!(fact))).collect();
     let not_looked_at: Map<String, Value> =
-        report.unlooked.parts.iter().map(|(part, why)| (part.word().to_owned(), json!(why))).collect();
+        report.unlooked.parts.iter().map(|(part, why)| ((*part).to_owned(), json!(why))).collect();
     let whole = json!({
         "server": report.name,
         "command": report.command,

@@ -43,8 +43,8 @@ pub(super) fn text(report: &Report) -> String {
         let mut reasons: Vec<(&str, Vec<&str>)> = Vec::new();
         for (part, why) in &report.unlooked.parts {
             match reasons.iter_mut().find(|(reason, _)| reason == why) {
-                Some((_, parts)) => parts.push(part.word()),
-                None => reasons.push((why, vec![part.word()])),
+                Some((_, parts)) => parts.push(part),
+                None => reasons.push((why, vec![part])),
             }
         }
         let told: Vec<String> =
