@@ -200,7 +200,6 @@ impl Relay {
         let Some(mut waiting) = self.pending.wait(request) else {
             return Reply::not_renewed().into_response();
         };
-        let asked = self.begin(token);
         self.tell(Event::Wanted(request));
         match timeout(RENEWAL, waiting.verdict()).await {
             Ok(Word::Answer(status, body)) => {
@@ -210,9 +209,9 @@ impl Relay {
                 let mut response = Response::new(Payload::own(body.into()));
                 *response.status_mut() = status;
                 response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
-                self.finish(asked, Attempt::Answer(Box::new(response), meaning))
+                self.finish(self.begin(token), Attempt::Answer(Box::new(response), meaning))
             }
-            Ok(Word::Failed(why)) => self.finish(asked, Attempt::Unreachable(why, false)),
+            Ok(Word::Failed(why)) => self.finish(self.begin(token), Attempt::Unreachable(why, false)),
             Ok(Word::AsItIs | Word::Again(..)) | Err(_) => Reply::not_renewed().into_response(),
         }
     }
@@ -270,8 +269,7 @@ impl Relay {
                 let newest = self.newest(held.0).unwrap_or(again);
                 drop(first);
                 asked.token = newest.0;
-                let second =
-                    self.attempt(sending, &newest, bytes.into(), &upload, &mut asked.silent).await;
+                let second = self.attempt(sending, &newest, bytes.into(), &upload, &mut asked.silent).await;
                 self.finish(asked, second)
             }
             None => self.finish(asked, first),

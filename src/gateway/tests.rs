@@ -355,14 +355,19 @@ impl Scene {
         self.raw(self.head(&format!("POST {path}"), &length) + body).await
     }
 
-    /// What is told next.
+    /// What is told next, but for requests that begin.
     async fn event(&mut self) -> Event {
-        within(self.told.recv()).await.unwrap()
+        loop {
+            let event = within(self.told.recv()).await.unwrap();
+            if event != Event::Asked {
+                return event;
+            }
+        }
     }
 
-    /// What was told by now.
+    /// What was told by now, but for requests that begin.
     fn events(&mut self) -> Vec<Event> {
-        std::iter::from_fn(|| self.told.try_recv().ok()).collect()
+        std::iter::from_fn(|| self.told.try_recv().ok()).filter(|event| *event != Event::Asked).collect()
     }
 
     /// Waits until a request is refused.

@@ -91,7 +91,8 @@ async fn what_breaks_off_never_looks_complete_to_the_api() {
         drop(client);
         let rest = String::from_utf8(api.rest().await).unwrap();
         assert!(!rest.contains("0\r\n\r\n"), "{part:?}: {rest:?}");
-        assert!(scene.events().is_empty(), "the API is not to blame");
+        assert_eq!(scene.event().await, ended(1, End::Left), "the API is not to blame");
+        assert!(scene.events().is_empty());
     }
 }
 
@@ -146,5 +147,6 @@ async fn whoever_leaves_takes_the_request_along() {
     api.message(true).await.unwrap();
     drop(client);
     assert_eq!(api.rest().await, b"", "the connection to the API ends");
+    assert_eq!(scene.event().await, ended(1, End::Left));
     assert!(scene.events().is_empty());
 }

@@ -263,7 +263,7 @@ async fn whoever_leaves_while_the_verdict_is_awaited_is_not_repeated() {
     quiet().await;
     scene.settle(request, Some(2));
     assert_eq!(api.all().await.len(), 1);
-    assert!(scene.events().is_empty());
+    assert_eq!(scene.events(), [ended(1, End::Left)]);
 }
 
 #[tokio::test]

@@ -114,3 +114,33 @@ async fn a_long_text_stays_as_long_as_its_head_says() {
     assert_eq!(answer.all("content-length"), [length.to_string()]);
     assert!(answer.text().starts_with("wai_sess_stand-inxxxxxx") && !answer.text().contains(UNKNOWN));
 }
+
+#[tokio::test]
+async fn what_nobody_can_look_through_is_not_passed_on() {
+    let mut api = Api::new(|_| answer("200 OK", "Content-Encoding: gzip\r\n", "squeezed")).await;
+    let mut scene = Scene::new(api.port);
+    // Also where the server says nothing of what it takes, or wants a part only.
+    let answer = scene.raw(scene.head("GET /", "Range: bytes=0-3\r\n")).await;
+    assert_eq!((answer.status(), answer.code().as_str()), (502, "ANSWER_ENCODED"));
+    assert!(!answer.text().contains("squeezed"), "{}", answer.text());
+    assert_eq!(scene.event().await, ended(1, End::Heard), "it was carried out");
+    let [asked] = &api.all().await[..] else { panic!("one request") };
+    assert_eq!(
+        (asked.message.all("accept-encoding"), asked.message.all("range")),
+        (vec!["identity"], vec![])
+    );
+}
+
+#[tokio::test]
+async fn a_token_without_its_prefix_and_in_the_reason_is_seen_too() {
+    let bare = "real-1-real-1-real-1";
+    let status = format!("200 wai_sess_{bare}");
+    let body = format!("of {bare}");
+    let api = Api::new(move |_| answer(&status, "", &body)).await;
+    let mut scene = Scene::new(api.port);
+    scene.tokens.send_replace(Published::Token(TokenId(1), format!("wai_sess_{bare}").into()));
+    let answer = scene.get("/").await;
+    assert!(!answer.head.contains(bare), "{}", answer.head);
+    assert_eq!(answer.text(), format!("of {STAND_IN}"));
+    assert_eq!(scene.event().await, ended(1, End::Heard));
+}
