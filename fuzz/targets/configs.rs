@@ -3,7 +3,24 @@
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
-use mcp_supervise::hosts::{Document, Server, Shape, State, with_servers};
+use mcp_supervise::hosts::{Document, New, Server, Shape, State, Veil, with_servers};
+
+/// Hides what has a name of an odd length, and what has a letter.
+struct Hidden;
+
+impl Veil for Hidden {
+    fn words(&self, words: &[String]) -> Vec<String> {
+        words.iter().map(|word| self.text(word)).collect()
+    }
+
+    fn text(&self, text: &str) -> String {
+        text.replace('a', "***")
+    }
+
+    fn is_secret(&self, name: &str) -> bool {
+        name.len() % 2 == 1
+    }
+}
 
 fn split(words: &[String]) -> Option<usize> {
     let at = words.iter().position(|word| word == "--")? + 1;
@@ -17,19 +34,22 @@ fn all(document: &Document<'_>, state: &State) -> Vec<Server> {
 fn wrap(text: &str) -> String {
     let document = Document::read(text, Shape::Unknown, &split).expect("it was read before");
     let plain = all(&document, &State::Plain);
-    document.wrapped(&plain.iter().collect::<Vec<_>>(), "/usr/bin/mcp-supervise", &|_| &[])
+    document.wrapped(&plain.iter().collect::<Vec<_>>(), "/usr/bin/mcp-supervise", &|_| &[]).text
 }
 
 fn unwrap(text: &str) -> String {
     let document = Document::read(text, Shape::Unknown, &split).expect("what we write can be read");
     let wrapped = all(&document, &State::Wrapped);
-    document.unwrapped(&wrapped.iter().collect::<Vec<_>>())
+    document.unwrapped(&wrapped.iter().collect::<Vec<_>>()).text
 }
 
 fuzz_target!(|text: &str| {
     let Ok(document) = Document::read(text, Shape::Unknown, &split) else { return };
-    let _ = document.shown(&|words| words.to_vec());
-    let _ = with_servers(text, Shape::Unknown, &[("new".to_owned(), vec![("command", "x".into())])]);
+    assert_eq!(document.shown(&Hidden).lines().count(), text.lines().count());
+    for over in [false, true] {
+        let new = New { name: "new".to_owned(), members: vec![("command", "x".into())], over };
+        let _ = with_servers(text, Shape::Unknown, &[new]);
+    }
     let wrapped = wrap(text);
     assert_eq!(wrap(&wrapped), wrapped);
     // What somebody else has wrapped comes out too, and is read again.
