@@ -124,9 +124,21 @@ fn spellings(text: &str) -> impl Iterator<Item = String> {
     all.into_iter().filter(move |spelled| *spelled != text)
 }
 
+/// Ends of names that say where a secret is, or how much of something there may be, and not what it is.
+const PLACES: [&str; 7] = ["_ENV", "_FILE", "KEYFILE", "_PATH", "_DIR", "MAX_TOKENS", "TOKEN_LIMIT"];
+/// How words with `key` or `pass` at their beginning go on where they are no secrets.
+const OTHERS: [&str; 7] =
+    ["KEYBOARD", "KEYCLOAK", "KEYSPACE", "PASSIVE", "PASSTHROUGH", "PASS_THROUGH", "BYPASS"];
+
 /// Whether a variable, an option or a member with this name is a secret.
 fn is_secret_name(name: &str) -> bool {
-    let name = name.to_ascii_uppercase();
+    let mut name = name.to_ascii_uppercase().replace('-', "_");
+    if PLACES.iter().any(|place| name.ends_with(place)) {
+        return false;
+    }
+    for other in OTHERS {
+        name = name.replace(other, "");
+    }
     ["KEY", "TOKEN", "SECRET", "PASS", "CREDENTIAL"].iter().any(|word| name.contains(word))
 }
 
@@ -196,9 +208,24 @@ mod tests {
             "missing --token, or --password; --secret must be given",
             "set API_KEY=<your key> or TOKEN=$TOKEN",
             "use --token --verbose",
+            "--api-key-env OPENAI_API_KEY --tls-keyfile /etc/ssl/server.pem --max-tokens 16384000 --keyboard us",
+            "KEYBOARD=us PASSIVE=1 API_KEY_FILE=/run/secrets/key",
         ] {
             assert_eq!(mask().apply(text), text);
         }
+    }
+
+    #[test]
+    fn what_says_where_a_secret_is_does_not_hide_the_remedy() {
+        let argv =
+            ["x", "--api-key-env", "OPENAI_API_KEY", "--tls-keyfile", "/k.pem", "--max-tokens", "16384000"];
+        let argv = [&argv[..], &["--passive", "--keys", "--token", "--verbose"]].concat();
+        let argv: Vec<String> = argv.into_iter().map(str::to_owned).collect();
+        assert_eq!(mask().command(&argv), argv.join(" "));
+        let learned = mask();
+        learned.learn_words(&argv);
+        let text = "OPENAI_API_KEY is not set, and /k.pem is not there";
+        assert_eq!(learned.apply(text), text);
     }
 
     #[test]

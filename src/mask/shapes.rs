@@ -5,7 +5,7 @@ use std::sync::LazyLock;
 
 use regex_lite::{Captures, Regex};
 
-use super::MASKED;
+use super::{MASKED, is_secret_name};
 
 /// Words that a sentence goes on with after the name of an option, and no secret is.
 const PROSE: [&str; 36] = [
@@ -38,8 +38,8 @@ pub(super) struct Shape {
     regex: LazyLock<Result<Regex, regex_lite::Error>>,
     /// What stands behind the first group: `***`, and what of the match stays.
     tail: &'static str,
-    /// Whether what stands there is none after all.
-    spares: fn(&str) -> bool,
+    /// Whether what stands there, behind this, is none after all.
+    spares: fn(&str, &str) -> bool,
 }
 
 /// What secrets look like. The first group stays, the second is the secret.
@@ -86,7 +86,7 @@ pub(super) static SHAPES: [Shape; 7] = [
             )
         }),
         tail: "",
-        spares: is_of_a_usage_text,
+        spares: |option, value| !is_secret_name(name_in(option)) || is_of_a_usage_text(value),
     },
     Shape {
         sign: |text| text.contains('='),
@@ -96,7 +96,7 @@ pub(super) static SHAPES: [Shape; 7] = [
             )
         }),
         tail: "",
-        spares: |value| is_placeholder(value),
+        spares: |variable, value| !is_secret_name(name_in(variable)) || is_placeholder(value),
     },
 ];
 
@@ -106,7 +106,7 @@ impl Shape {
         match &*self.regex {
             Ok(regex) if (self.sign)(text) => regex.replace_all(text, |found: &Captures<'_>| {
                 let part = |group: usize| found.get(group).map_or("", |part| part.as_str());
-                if (self.spares)(part(2)) {
+                if (self.spares)(part(1), part(2)) {
                     part(0).to_owned()
                 } else {
                     format!("{}{MASKED}{}", part(1), self.tail)
@@ -123,8 +123,13 @@ impl Shape {
     }
 }
 
-fn never(_: &str) -> bool {
+fn never(_: &str, _: &str) -> bool {
     false
+}
+
+/// The name of an option or a variable, without what separates it from its value.
+fn name_in(text: &str) -> &str {
+    text.trim_start_matches('-').trim_end_matches([' ', '\n', '='])
 }
 
 /// Whether this, after the name of an option, is what a manual or an error says of the option.

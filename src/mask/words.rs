@@ -94,7 +94,8 @@ fn secrets(argv: &[String]) -> Vec<Option<Secret>> {
 
 /// What of this word is secret that stands behind that one.
 fn secret_part(before: &str, word: &str) -> Option<Secret> {
-    if is_secret_option(before) {
+    // Two dashes are another option's.
+    if is_secret_option(before) && !word.starts_with("--") {
         return Some(Secret::From(0));
     }
     let of = |option: &str, at: usize| Some(value(option, &word[at..])?.moved(at));

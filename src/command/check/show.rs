@@ -66,9 +66,9 @@ pub(super) fn show(report: &Report, format: Format) -> anyhow::Result<String> {
     Ok(match format {
         // Whichever it is, it may end up in the log of a CI system.
         Format::Text => in_text(&text::text(report)),
-        Format::Json => in_json(&json::json(report)),
+        Format::Json => crate::report::json(&in_json(&json::json(report))),
         Format::Junit => in_text(&junit::junit(report)?),
-        Format::Sarif => in_json(&sarif::sarif(report)),
+        Format::Sarif => crate::report::json(&in_json(&sarif::sarif(report))),
         Format::Github => github::github(report),
     })
 }

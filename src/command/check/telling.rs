@@ -73,7 +73,7 @@ impl Telling {
             ..finding
         });
         Report {
-            name: masked(name_of_its_own.unwrap_or_else(|| name(&options.command))),
+            name: report::line(&masked(name_of_its_own.unwrap_or_else(|| name(&options.command)))),
             command: self.mask.command(&self.words),
             file: self.words.iter().find_map(|word| script(word)),
             facts: facts.into_iter().map(|(label, fact)| (label, masked(fact))).collect(),

@@ -140,6 +140,18 @@ fn a_server_gives_a_ci_system_no_commands_in_any_form() {
 }
 
 #[test]
+fn a_name_turns_no_text_around_in_any_form() {
+    let server =
+        sound(&["--rewrite", r#""name":"fixture-server""#, "\"name\":\"a\u{202e}b\u{2028}c\u{85}d\""]);
+    for format in ["text", "github", "json", "junit", "sarif"] {
+        let done = check(&["--format", format], &server);
+        assert!(done.stdout.contains("a b c d"), "{format}: {}{}", done.stdout, done.stderr);
+        let odd = done.stdout.chars().find(|letter| matches!(letter, '\u{202e}' | '\u{2028}' | '\u{85}'));
+        assert_eq!(odd, None, "{format}: {}", done.stdout);
+    }
+}
+
+#[test]
 fn one_run_writes_several_reports() {
     let folder = tempfile::tempdir().expect("the system has a folder for temporary files");
     let at = |name: &str| path_of(&folder.path().join(name));
