@@ -44,7 +44,9 @@ pub fn with_servers(text: &str, shape: Shape, servers: &[New]) -> Result<Added, 
             }
             Some(there) if *over => {
                 let there = there.object_value_or_set();
-                members.iter().for_each(|(key, value)| put(&there, key, value));
+                for (key, value) in members {
+                    put(&there, key, value);
+                }
             }
             Some(there) => {
                 let found = there.value().and_then(|found| found.to_serde_value());
