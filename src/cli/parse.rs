@@ -123,8 +123,9 @@ fn read_named(name: &str, words: &[OsString]) -> Result<Command, Refusal> {
             .ok_or_else(|| refused(&plain().error(ErrorKind::InvalidSubcommand, "the command comes first")))
     };
     let first = command(read(plain(), words).map_err(|error| refused(&error))?)?;
-    let all = matches!(first, Command::Setup(Setup { all: true, .. }));
-    let of_wallet = |arg: clap::Arg| if all && arg.get_id() == "wallet" { without_env(arg) } else { arg };
+    // What is set for a server does not speak against what is asked for here.
+    let several = matches!(first, Command::Setup(Setup { all: true, .. } | Setup { together: true, .. }));
+    let of_wallet = |arg: clap::Arg| if several && arg.get_id() == "wallet" { without_env(arg) } else { arg };
     let definitions =
         definitions().mut_args(without_env).mut_subcommand(name, |command| command.mut_args(of_wallet));
     let level = definitions.find_subcommand(name).cloned();

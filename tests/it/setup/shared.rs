@@ -80,10 +80,11 @@ fn where_nobody_knows_the_wallets_of_before_a_person_is_asked_which() {
     assert!(shown.stderr.contains("--together"), "{}", shown.stderr);
     assert_eq!(token(&daemon), gone.token);
     // What is set for a server does not speak against it.
-    Setup::of(&daemon).variable("WAIAAS_WALLET_ID", "").options("--together").run().done();
+    Setup::of(&daemon).variable("WAIAAS_WALLET_ID", WALLET).options("--together").run().done();
     assert_eq!(wallets(&daemon), json!([WALLET, OTHER_WALLET]));
     let both = Setup::of(&daemon).options("--together --all").run();
     both.failed(2, "--all");
+    Setup::of(&daemon).options("--together --wallet x").run().failed(2, "--wallet");
     Setup::of(&daemon).options("--together --via mcp-tokens").run().failed(2, "--together");
 }
 
