@@ -185,16 +185,19 @@ impl Daemon {
         answer::wallets(&body).map_err(|why| ask.misunderstood(why))
     }
 
-    /// The ids of a wallet's sessions, as far as they are not revoked.
+    /// The ids of a wallet's sessions, as far as they are not revoked. `None` where this daemon does not list them.
     ///
     /// # Errors
-    /// As for [`Daemon::wallets`]. Not each daemon lists them.
-    pub async fn sessions(&self, password: &Password, wallet: &str) -> Result<Vec<String>, Fault> {
+    /// As for [`Daemon::wallets`], but for an answer that can only be that of a daemon without such a list.
+    pub async fn sessions(&self, password: &Password, wallet: &str) -> Result<Option<Vec<String>>, Fault> {
         let path = &["v1", "sessions"];
         let query = Some(("walletId", wallet));
         let ask = Ask { what: "list the sessions", method: Method::GET, path, query, body: None };
-        let body = self.body(&ask, password).await?;
-        answer::sessions(&body).map_err(|why| ask.misunderstood(why))
+        match self.body(&ask, password).await {
+            Ok(body) => Ok(answer::sessions(&body)),
+            Err(fault) if fault.is_unknown() => Ok(None),
+            Err(fault) => Err(fault),
+        }
     }
 
     /// Opens a session.

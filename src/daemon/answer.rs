@@ -24,12 +24,12 @@ pub(super) fn wallets(body: &[u8]) -> Result<Vec<Wallet>, String> {
     Ok(wallets)
 }
 
-/// `[{id}]`, or the same under `items` or `data`. The ids.
-pub(super) fn sessions(body: &[u8]) -> Result<Vec<String>, String> {
-    let body: Value = serde_json::from_slice(body).map_err(|_| "the answer is no JSON")?;
+/// `[{id}]`, or the same under `items` or `data`. The ids, or `None` where there is no list.
+pub(super) fn sessions(body: &[u8]) -> Option<Vec<String>> {
+    let body: Value = serde_json::from_slice(body).ok()?;
     let lists = [Some(&body), body.get("items"), body.get("data")];
-    let list = lists.into_iter().flatten().find_map(Value::as_array).ok_or("the answer has no list")?;
-    Ok(list.iter().filter_map(|session| text(&session["id"])).collect())
+    let list = lists.into_iter().flatten().find_map(Value::as_array)?;
+    Some(list.iter().filter_map(|session| text(&session["id"])).collect())
 }
 
 /// `{id | sessionId, token, expiresAt?}`. With what is wrong comes the session, where the answer names it.

@@ -54,6 +54,11 @@ impl Fault {
         matches!(&self.why, Why::Refused { code: Some(code), .. } if code == "SESSION_LIMIT_EXCEEDED")
     }
 
+    /// Whether this daemon, or the wallet that was asked about, has nothing of the kind.
+    pub(super) fn is_unknown(&self) -> bool {
+        matches!(self.why, Why::NoSuchWallet | Why::Refused { status: 404 | 405 | 501, .. })
+    }
+
     /// Whether the session that it was about is not there any more.
     pub(super) fn is_gone(&self) -> bool {
         let Why::Refused { code: Some(code), .. } = &self.why else { return false };

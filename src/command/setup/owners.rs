@@ -105,13 +105,11 @@ async fn sharing(wallets: &[Wallet], work: &Work<'_>, asked: bool) -> Result<Vec
     let Some(session) = work.session_in(&Place::of_no_wallet(work.data_dir)) else { return Ok(Vec::new()) };
     let mut sharing = Vec::new();
     for wallet in wallets {
-        match work.daemon.sessions(&work.password, &wallet.id).await {
-            Ok(sessions) if sessions.contains(&session) => sharing.push(wallet.clone()),
-            Err(fault) if matches!(fault.why, Why::Unreachable { .. } | Why::WrongPassword) => {
-                return Err(work.failure(&fault));
-            }
-            // Not each daemon lists them.
-            Ok(_) | Err(_) => {}
+        let listed = work.daemon.sessions(&work.password, &wallet.id).await;
+        // Not each daemon lists them. One that fails to would have this wallet left out of the new session.
+        let listed = listed.map_err(|fault| work.failure(&fault))?;
+        if listed.is_some_and(|sessions| sessions.contains(&session)) {
+            sharing.push(wallet.clone());
         }
     }
     Ok(sharing)

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 
 use serde_json::{Value, json};
 
-use super::{Setup, asked, living};
+use super::{SESSIONS, Setup, asked, living};
 use crate::support::daemon::{Daemon, OTHER_WALLET, WALLET};
 
 fn file(daemon: &Daemon) -> PathBuf {
@@ -95,4 +95,42 @@ fn a_terminated_wallet_has_no_part_in_it() {
     assert_eq!(shown.code, 0, "{}", shown.stderr);
     assert!(shown.stderr.contains("is terminated, and is left out"), "{}", shown.stderr);
     assert_eq!(wallets(&daemon), json!([WALLET]));
+}
+
+#[test]
+fn a_daemon_that_fails_to_list_sessions_changes_nobodys_session() {
+    for (fault, code, told) in [
+        (json!({"kind": "status", "status": 500, "code": "BROKEN"}), 68, "500 BROKEN"),
+        (json!({"kind": "status", "status": 403, "code": "NO"}), 68, "403 NO"),
+        (json!({"kind": "close"}), 64, "list the sessions"),
+        (json!({"kind": "redirect"}), 1, "leads elsewhere"),
+    ] {
+        for options in ["--together", ""] {
+            let daemon = Daemon::start();
+            let before = daemon.session(&json!({}));
+            fs::write(file(&daemon), &before.token).expect("a file can be written");
+            daemon.fault(SESSIONS, &fault);
+            let shown = Setup::of(&daemon).options(options).run();
+            shown.failed(code, told);
+            assert_eq!(token(&daemon), before.token);
+            assert!(!asked(&daemon).contains(&"POST /v1/sessions".to_owned()), "{:?}", asked(&daemon));
+        }
+    }
+}
+
+#[test]
+fn a_daemon_that_has_no_list_of_sessions_is_taken_as_it_is() {
+    for fault in [
+        json!({"kind": "status", "status": 404, "code": "NOT_FOUND", "times": 2}),
+        json!({"kind": "status", "status": 405, "code": "NO", "times": 2}),
+        json!({"kind": "status", "status": 501, "code": "NO", "times": 2}),
+        json!({"kind": "not_json", "times": 2}),
+    ] {
+        let daemon = Daemon::start();
+        let before = daemon.session(&json!({}));
+        fs::write(file(&daemon), &before.token).expect("a file can be written");
+        daemon.fault(SESSIONS, &fault);
+        Setup::of(&daemon).options("--together --revoke-old").run().done();
+        assert_eq!(wallets(&daemon), json!([WALLET, OTHER_WALLET]), "{fault}");
+    }
 }
