@@ -29,6 +29,12 @@ impl Failure {
         Self { code, message: format!("failed to {fault}"), hint: Some(remedy(&fault.why, source)) }
     }
 
+    /// The same where there is no room for one more session, and nothing that `setup` can do makes any.
+    pub(super) fn without_room(self) -> Self {
+        let hint = "revoke a session of the wallet with the daemon's own tools, and run setup again";
+        Self { hint: Some(hint.to_owned()), ..self }
+    }
+
     /// The same of one of several wallets.
     pub(super) fn with_wallet(self, wallet: &str) -> Self {
         Self { message: format!("{wallet}: {}", self.message), ..self }

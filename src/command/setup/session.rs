@@ -10,7 +10,7 @@ use secrecy::{ExposeSecret as _, SecretString};
 use super::failure::Failure;
 use super::owners::Owner;
 use crate::cli::setup::Via;
-use crate::daemon::{Daemon, Expiry, Fault, Password, Terms, Wallet, Whose, Why};
+use crate::daemon::{Daemon, Expiry, Fault, Issued, Password, Terms, Wallet, Whose, Why};
 use crate::mask::Mask;
 use crate::token::{Credential, Form, Lock, NoLock, Place, Reading};
 
@@ -163,14 +163,30 @@ impl Work<'_> {
         let whose = owner.wallet().map_or(Whose::All(&wallets), |wallet| Whose::One(&wallet.id));
         let mut opened = self.daemon.open_session(&self.password, whose, self.terms).await;
         let before = old.and_then(|old| old.session.as_deref()).filter(|_| self.revoke_old);
+        let mut revoked = None;
         if let (Err(fault), Some(before)) = (&opened, before)
             && fault.is_full()
         {
             // The one that is to be revoked anyway has the place.
-            let revoked = self.daemon.revoke(&self.password, before).await;
-            revoked.map_err(|fault| self.failure(&fault))?;
+            self.daemon.revoke(&self.password, before).await.map_err(|fault| self.failure(&fault))?;
+            revoked = Some(before);
             opened = self.daemon.open_session(&self.password, whose, self.terms).await;
         }
+        let stored = self.store(opened, place, locked, warnings).await;
+        stored.map_err(|failure| match revoked {
+            Some(session) => self.after_revoking(failure, session, place),
+            None => failure,
+        })
+    }
+
+    /// Stores the token of a session that was opened.
+    async fn store(
+        &self,
+        opened: Result<Issued, Fault>,
+        place: &Place,
+        locked: bool,
+        warnings: &mut Vec<String>,
+    ) -> Result<Stored, Failure> {
         let issued = match opened {
             Ok(issued) => issued,
             Err(fault) => {
@@ -198,6 +214,16 @@ impl Work<'_> {
             return Err(self.give_up(failure, session, warnings).await);
         }
         Ok(Stored { session: issued.session, expires: issued.expires, name: None, credential })
+    }
+
+    /// A failure after the old session had to make room: whoever has its token is without one from now on.
+    fn after_revoking(&self, failure: Failure, session: &str, place: &Place) -> Failure {
+        let message = format!(
+            "{}; the old session {session} is revoked already, and its token in {} is of no use any more",
+            failure.message,
+            place.path().display()
+        );
+        Failure { message: self.masked(&message), ..failure }
     }
 
     /// Revokes a session whose token nobody has, and tells what came of that.
@@ -307,6 +333,9 @@ impl Work<'_> {
     /// A fault as it is told.
     pub(super) fn failure(&self, fault: &Fault) -> Failure {
         let failure = Failure::of(fault, &self.source);
+        // Where the daemon writes the file, the old session goes only after that.
+        let makes_room = !self.revoke_old && self.via == Via::Sessions;
+        let failure = if fault.is_full() && !makes_room { failure.without_room() } else { failure };
         let hint = failure.hint.map(|hint| self.masked(&hint));
         Failure { message: self.masked(&failure.message), hint, code: failure.code }
     }

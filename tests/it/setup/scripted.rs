@@ -8,7 +8,7 @@ use std::thread;
 use super::Setup;
 use crate::support::daemon::PASSWORD;
 
-/// What is answered to requests that begin so.
+/// What is answered to requests that begin so: a body, or a status and a body on a line of its own.
 type Script = &'static [(&'static str, &'static str)];
 
 /// An API that answers by a script. It ends with the test.
@@ -26,7 +26,8 @@ impl Scripted {
             for stream in listener.incoming().map_while(Result::ok) {
                 let Some(asked) = request(&stream) else { continue };
                 let found = script.iter().find(|(start, _)| asked.0.starts_with(start));
-                let (status, body) = found.map_or(("404 Not Found", ""), |(_, body)| ("200 OK", *body));
+                let split = |body: &'static str| body.split_once('\n').unwrap_or(("200 OK", body));
+                let (status, body) = found.map_or(("404 Not Found", ""), |(_, body)| split(body));
                 let length = body.len();
                 let answer = format!(
                     "HTTP/1.1 {status}\r\nContent-Length: {length}\r\nConnection: close\r\n\r\n{body}"
@@ -144,4 +145,33 @@ fn certificates_that_are_not_there_are_told() {
     let (setup, dir) = setup(&api);
     setup.option("--upstream-ca", dir.path().join("none.pem")).run().failed(2, "none.pem");
     assert!(api.asked().is_empty());
+}
+
+#[test]
+fn an_old_session_that_has_made_room_in_vain_is_told_of() {
+    const FULL: &str = "403 Forbidden\n{\"code\":\"SESSION_LIMIT_EXCEEDED\",\"message\":\"full\"}";
+    let api = Scripted::start(&[WELL, ONE, ("POST", FULL), ("DELETE", "{}")]);
+    let (first, dir) = setup(&api);
+    let file = dir.path().join("mcp-tokens/0192");
+    std::fs::create_dir(dir.path().join("mcp-tokens")).expect("it can be made");
+    // Of the session `s-old`.
+    let token = format!("wai_sess_eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiJzLW9sZCJ9.{}", "V".repeat(43));
+    std::fs::write(&file, token).expect("it can be written");
+    let shown = first.options("--revoke-old").run();
+    let told = format!(
+        "full (403 SESSION_LIMIT_EXCEEDED); the old session s-old is revoked already, and its token in {} is of no use any more",
+        file.display()
+    );
+    shown.failed(68, &told);
+    assert!(!shown.stderr.contains("--revoke-old"), "{}", shown.stderr);
+    assert!(shown.stderr.contains("revoke a session of the wallet"), "{}", shown.stderr);
+    let asked = api.asked();
+    assert_eq!(asked[2..], ["POST /v1/sessions", "DELETE /v1/sessions/s-old", "POST /v1/sessions"]);
+    // Where there is nothing in the file, and where the daemon writes it, the option makes no room.
+    for options in ["--revoke-old", "--via mcp-tokens"] {
+        let (other, _dir) = setup(&api);
+        let shown = other.options(options).run();
+        shown.failed(68, "full (403 SESSION_LIMIT_EXCEEDED)\n");
+        assert!(shown.stderr.contains("revoke a session of the wallet"), "{}", shown.stderr);
+    }
 }
