@@ -106,12 +106,13 @@ pub(super) fn ask() -> io::Result<Option<String>> {
     Ok(Some(typed))
 }
 
-/// Does it while the terminal shows nothing of what is typed: also before the prompt, for a program may answer at once.
+/// Does it while the terminal shows nothing of what is typed: also before the prompt, for a program may answer at once. An interrupt that
+/// comes as early is a letter of what is typed, and is found there: as a signal it would wait, and the line before it be gone.
 fn without_echo<T>(ask: impl FnOnce() -> io::Result<T>) -> io::Result<T> {
     let terminal = File::options().read(true).write(true).open("/dev/tty")?;
     let before = tcgetattr(&terminal)?;
     let mut hidden = before.clone();
-    hidden.local_flags.remove(LocalFlags::ECHO);
+    hidden.local_flags.remove(LocalFlags::ECHO | LocalFlags::ISIG);
     tcsetattr(&terminal, SetArg::TCSANOW, &hidden)?;
     let asked = ask();
     tcsetattr(&terminal, SetArg::TCSANOW, &before)?;
