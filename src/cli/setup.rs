@@ -111,7 +111,7 @@ pub struct Setup {
     #[arg(long, help_heading = "Sessions")]
     pub revoke_old: bool,
 
-    /// Write the entry into a config too, unless a server of its name is there, and keep what the config was
+    /// Write the entry into a config too, unless a server of its name or its wallet is there, and keep what the config was
     #[arg(long, help_heading = "Config")]
     pub write: bool,
 

@@ -5,9 +5,10 @@ use std::path::{Path, PathBuf};
 
 use super::failure::Failure;
 use crate::cli::wrap::Host as Named;
+use crate::cli::{self, Command};
 use crate::datadir::data_dir;
 use crate::exit_code;
-use crate::hosts::{Bad, Fault, Format, Host, Surroundings};
+use crate::hosts::{Bad, Fault, Format, Host, State, Surroundings};
 
 /// Where what configs were is kept, in the directory for everything that we store.
 const BACKUPS: &str = "configs";
@@ -100,4 +101,68 @@ pub(super) fn failure(fault: &Fault) -> Failure {
         }
     };
     Failure { code, message: format!("failed to {fault}"), hint: hint.map(str::to_owned) }
+}
+
+/// How many of the words after our program's name are ours: as our own command line has it.
+pub(super) fn split(words: &[String]) -> Option<usize> {
+    split_plainly(words).or_else(|| {
+        let line = ["mcp-supervise".to_owned()].into_iter().chain(words.iter().cloned()).map(Into::into);
+        match cli::parse(line, false) {
+            Ok(Command::Run(run)) => words.len().checked_sub(run.command.len()),
+            _ => None,
+        }
+    })
+}
+
+/// The same for what we write ourselves, which is nearly all that is there: a whole command line is not built for each of thousands
+/// of servers. `None` where that says nothing.
+fn split_plainly(words: &[String]) -> Option<usize> {
+    let is_plain = |name: &str| {
+        let mut letters = name.bytes();
+        letters.next().is_some_and(|first| first.is_ascii_alphanumeric())
+            && letters.all(|letter| letter.is_ascii_alphanumeric() || matches!(letter, b'_' | b'-' | b'.'))
+    };
+    match words {
+        [option, name, end, command, ..] if option == "--name" && is_plain(name) && end == "--" => {
+            Some(3).filter(|_| !command.is_empty())
+        }
+        _ => None,
+    }
+}
+
+/// Why the command line of a server in this state cannot be changed at all, as words that fit after "it is left as it is:".
+pub(super) fn obstacle(state: &State) -> Option<&'static str> {
+    match state {
+        State::Plain | State::Wrapped | State::ByHand => None,
+        State::Remote => Some("it is not started by its host, but somewhere else"),
+        State::Debugged => Some("VS Code puts a debugger into its command; take `dev.debug` out first"),
+        State::Odd(why) => Some(why),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn our_own_words_are_counted_as_the_command_line_counts_them() {
+        for line in [
+            "--name k -- npx",
+            "--name k -- npx -y -- x",
+            "--name a.b_c-1 -- --odd",
+            "--name k -- --",
+            "--name k -- run",
+        ] {
+            let words: Vec<String> = line.split(' ').map(str::to_owned).collect();
+            let whole = ["mcp-supervise".to_owned()].into_iter().chain(words.iter().cloned()).map(Into::into);
+            let Ok(Command::Run(run)) = cli::parse(whole, false) else { panic!("{line}") };
+            assert_eq!(split_plainly(&words), Some(words.len() - run.command.len()), "{line}");
+        }
+        for line in ["--name k npx", "--name k --", "--name -x -- npx", "-- npx", "--hold 5s -- npx", ""] {
+            let words: Vec<String> = line.split(' ').map(str::to_owned).collect();
+            assert_eq!(split_plainly(&words), None, "{line}");
+        }
+        assert_eq!(split(&["--hold", "5s", "--", "npx"].map(str::to_owned)), Some(3));
+        assert_eq!(split(&["--name", "k", "--"].map(str::to_owned)), None);
+    }
 }

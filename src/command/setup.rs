@@ -12,6 +12,7 @@ mod entry;
 mod failure;
 mod owners;
 mod password;
+mod rival;
 mod session;
 mod told;
 mod write;
@@ -147,16 +148,8 @@ async fn all(options: &Setup) -> Result<i32, Failure> {
     if written.as_ref().is_some_and(|written| written.changed && desktop::may_undo(&written.file)) {
         warnings.add(desktop::WARNING.to_owned());
     }
-    for key in written.iter().flat_map(|written| &written.left) {
-        warnings.add(format!(
-            "the config has another server `{key}`, which is left as it is: take it out to have the new entry"
-        ));
-    }
-    for key in written.iter().flat_map(|written| &written.unsupervised) {
-        warnings.add(format!(
-            "the server `{key}` of the config is of the same wallet and has no supervisor: it is left as it is; with \
-             --replace it gets one"
-        ));
+    for warning in written.iter().flat_map(|written| &written.warnings) {
+        warnings.add(warning.clone());
     }
     let told = Told {
         base_url: &common.base_url,

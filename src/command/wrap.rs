@@ -20,12 +20,11 @@ use std::path::{Path, PathBuf};
 
 use self::change::{Change, Direction, Wanted};
 use self::secrets::{MASKED, Secrets};
-use super::configs::{backups, failure, home, host, surroundings, unreadable};
+use super::configs::{backups, failure, home, host, split, surroundings, unreadable};
 use super::desktop;
 use super::failure::Failure;
 use super::program::{program, will_vanish};
 use crate::cli::wrap::Wrap;
-use crate::cli::{self, Command};
 use crate::hosts::{Config, Document, Elsewhere, Fault, Found, Host, Server, Shape, State, find, repository};
 use crate::{exit_code, report};
 
@@ -281,33 +280,6 @@ fn understood(host: Option<Host>, path: &Path, home: Option<&Path>) -> Result<Re
     Ok(read)
 }
 
-/// How many of the words after our program's name are ours: as our own command line has it.
-fn split(words: &[String]) -> Option<usize> {
-    split_plainly(words).or_else(|| {
-        let line = ["mcp-supervise".to_owned()].into_iter().chain(words.iter().cloned()).map(Into::into);
-        match cli::parse(line, false) {
-            Ok(Command::Run(run)) => words.len().checked_sub(run.command.len()),
-            _ => None,
-        }
-    })
-}
-
-/// The same for what we write ourselves, which is nearly all that is there: a whole command line is not built for each of thousands
-/// of servers. `None` where that says nothing.
-fn split_plainly(words: &[String]) -> Option<usize> {
-    let is_plain = |name: &str| {
-        let mut letters = name.bytes();
-        letters.next().is_some_and(|first| first.is_ascii_alphanumeric())
-            && letters.all(|letter| letter.is_ascii_alphanumeric() || matches!(letter, b'_' | b'-' | b'.'))
-    };
-    match words {
-        [option, name, end, command, ..] if option == "--name" && is_plain(name) && end == "--" => {
-            Some(3).filter(|_| !command.is_empty())
-        }
-        _ => None,
-    }
-}
-
 /// Whether each of these is the name of a server.
 fn known(names: &[String], read: &[Read]) -> Result<(), Failure> {
     let servers = || read.iter().flat_map(|config| &config.servers);
@@ -358,31 +330,4 @@ fn asked(files: usize) -> Result<bool, Failure> {
 
 fn tell(text: impl AsRef<[u8]>) -> Result<(), Failure> {
     report::text(text).map_err(|error| Failure::unexpected(format!("failed to write to stdout: {error}")))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn our_own_words_are_counted_as_the_command_line_counts_them() {
-        for line in [
-            "--name k -- npx",
-            "--name k -- npx -y -- x",
-            "--name a.b_c-1 -- --odd",
-            "--name k -- --",
-            "--name k -- run",
-        ] {
-            let words: Vec<String> = line.split(' ').map(str::to_owned).collect();
-            let whole = ["mcp-supervise".to_owned()].into_iter().chain(words.iter().cloned()).map(Into::into);
-            let Ok(Command::Run(run)) = cli::parse(whole, false) else { panic!("{line}") };
-            assert_eq!(split_plainly(&words), Some(words.len() - run.command.len()), "{line}");
-        }
-        for line in ["--name k npx", "--name k --", "--name -x -- npx", "-- npx", "--hold 5s -- npx", ""] {
-            let words: Vec<String> = line.split(' ').map(str::to_owned).collect();
-            assert_eq!(split_plainly(&words), None, "{line}");
-        }
-        assert_eq!(split(&["--hold", "5s", "--", "npx"].map(str::to_owned)), Some(3));
-        assert_eq!(split(&["--name", "k", "--"].map(str::to_owned)), None);
-    }
 }

@@ -5,6 +5,7 @@
 mod before;
 mod failing;
 mod password;
+mod replace;
 mod scripted;
 mod shared;
 mod tls;

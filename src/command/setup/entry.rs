@@ -4,7 +4,9 @@
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
+use std::path::Path;
 
+use reqwest::Url;
 use serde::Serialize;
 use serde_json::Value;
 
@@ -17,8 +19,11 @@ const FEWEST: usize = 4;
 
 /// The key of the entry whose server is told no wallet.
 pub(super) const SHARED: &str = "waiaas";
-/// The variable that tells it its wallet.
+/// The variables that tell it its wallet, its daemon and that one's directory, and, in former times, its token.
 const WALLET: &str = "WAIAAS_WALLET_ID";
+const BASE_URL: &str = "WAIAAS_BASE_URL";
+const DATA_DIR: &str = "WAIAAS_DATA_DIR";
+pub(super) const TOKEN: &str = "WAIAAS_SESSION_TOKEN";
 
 /// A config that has nothing but these entries.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
@@ -36,11 +41,6 @@ pub(super) struct Entry {
 }
 
 impl Entry {
-    /// What it says, as a config has it.
-    pub(super) fn value(&self) -> Value {
-        self.members().into_iter().collect()
-    }
-
     /// What it says, in its order.
     pub(super) fn members(&self) -> Members {
         // Texts have a form in JSON.
@@ -78,41 +78,74 @@ pub(super) struct Common {
 impl Common {
     /// The entry of this wallet, or of no certain one, under this key.
     pub(super) fn entry(&self, key: &str, wallet: Option<&Wallet>) -> Entry {
-        self.before(key, wallet, &["npx", "-y", package::WAIAAS].map(str::to_owned))
-    }
-
-    /// The same for a server that is started with these words.
-    pub(super) fn before(&self, key: &str, wallet: Option<&Wallet>, words: &[String]) -> Entry {
-        let mut args = vec!["--name", key, "--profile", "waiaas"];
-        if let Some(ca) = &self.ca {
-            args.extend(["--upstream-ca", ca]);
-        }
-        args.push("--");
+        let args = ["--name", key].into_iter().chain(self.options());
         Entry {
             command: self.program.clone(),
-            args: args.into_iter().map(str::to_owned).chain(words.iter().cloned()).collect(),
-            env: Environment {
-                base_url: self.base_url.clone(),
-                data_dir: self.data_dir.clone(),
-                wallet_id: wallet.map(|wallet| wallet.id.clone()),
-                wallet_name: wallet.and_then(|wallet| wallet.name.clone()),
-            },
+            args: args.chain(["--", "npx", "-y", package::WAIAAS]).map(str::to_owned).collect(),
+            env: self.environment(wallet),
         }
+    }
+
+    /// What stands among our words beside the name.
+    pub(super) fn options(&self) -> Vec<&str> {
+        let ca = self.ca.iter().flat_map(|ca| ["--upstream-ca", ca]);
+        ["--profile", "waiaas"].into_iter().chain(ca).collect()
+    }
+
+    /// The variables of an entry of this wallet, or of no certain one, as a config has them.
+    pub(super) fn variables(&self, wallet: Option<&Wallet>) -> Value {
+        // Texts have a form in JSON.
+        serde_json::to_value(self.environment(wallet)).unwrap_or_default()
+    }
+
+    fn environment(&self, wallet: Option<&Wallet>) -> Environment {
+        Environment {
+            base_url: self.base_url.clone(),
+            data_dir: self.data_dir.clone(),
+            wallet_id: wallet.map(|wallet| wallet.id.clone()),
+            wallet_name: wallet.and_then(|wallet| wallet.name.clone()),
+        }
+    }
+
+    /// What an entry of a config is to this wallet, or to servers that are told none. `None` where it starts another server, or
+    /// one of another wallet or another daemon.
+    pub(super) fn kin(&self, entry: &Value, wallet: Option<&Wallet>) -> Option<Kin> {
+        let args = entry.get("args").and_then(Value::as_array).map(Vec::as_slice).unwrap_or_default();
+        let words = || entry.get("command").into_iter().chain(args).filter_map(Value::as_str);
+        // What is not said is for the server to find, and it finds what is here.
+        let is_or_unsaid = |name, is_same: &dyn Fn(&str) -> bool| variable(entry, name).is_none_or(is_same);
+        let is_of_it = variable(entry, WALLET) == wallet.map(|wallet| &*wallet.id)
+            && is_or_unsaid(BASE_URL, &|url| is_at(url, &self.base_url))
+            && is_or_unsaid(DATA_DIR, &|dir| Path::new(dir) == Path::new(&self.data_dir))
+            && words().any(|word| package::is_of(word, package::WAIAAS));
+        let is_supervised = || words().any(|word| is_ours(word) || word == self.program);
+        is_of_it.then(|| if is_supervised() { Kin::Supervised } else { Kin::Unsupervised })
     }
 }
 
-/// The words with which an entry of a config starts the server of this wallet, or of no certain one. `None` where it starts something
-/// else, or us.
-pub(super) fn unsupervised(entry: &Value, wallet: Option<&Wallet>) -> Option<Vec<String>> {
-    let text = |value: &Value| value.as_str().map(str::to_owned);
-    let args = entry.get("args").and_then(Value::as_array).map(Vec::as_slice).unwrap_or_default();
-    let words = [entry.get("command")?].into_iter().chain(args).map(text).collect::<Option<Vec<String>>>()?;
-    let of = entry.get("env").and_then(|env| env.get(WALLET)).and_then(Value::as_str);
-    let is_same = of.filter(|id| !id.is_empty()) == wallet.map(|wallet| &*wallet.id);
-    (is_same
-        && words.iter().any(|word| package::is_of(word, package::WAIAAS))
-        && !words.iter().any(|word| is_ours(word)))
-    .then_some(words)
+/// What an entry is to a wallet whose server it starts.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Kin {
+    /// It starts the server behind the supervisor.
+    Supervised,
+    /// It starts the server without one.
+    Unsupervised,
+}
+
+/// Whether an entry has a token in its variables.
+pub(super) fn has_token(entry: &Value) -> bool {
+    variable(entry, TOKEN).is_some()
+}
+
+/// What a server is told in this variable. `None` where that is nothing.
+fn variable<'e>(entry: &'e Value, name: &str) -> Option<&'e str> {
+    entry.get("env")?.get(name)?.as_str().filter(|text| !text.is_empty())
+}
+
+/// Whether this is the address of the daemon, which has no slash at its end.
+fn is_at(url: &str, base_url: &str) -> bool {
+    let plain = |url: &str| url.trim_end_matches('/') == base_url;
+    plain(url.trim()) || Url::parse(url.trim()).is_ok_and(|url| plain(url.as_str()))
 }
 
 /// The keys of these wallets, in their order. No two are equal, as long as no two ids are.
@@ -274,35 +307,53 @@ mod tests {
     }
 
     #[test]
-    fn the_server_of_a_wallet_without_a_supervisor_is_known() {
+    fn the_servers_of_a_wallet_are_known_from_others() {
         let main = wallet("0192", Some("Main"));
-        for (entry, of, expected) in [
-            (
-                json!({"command": "npx", "args": ["@waiaas/mcp"], "env": {"WAIAAS_WALLET_ID": "0192"}}),
-                Some(&main),
-                Some(2),
-            ),
-            (json!({"command": "npx", "args": ["@waiaas/mcp@2"], "env": {"X": "1"}}), None, Some(2)),
-            (
-                json!({"command": "npx", "args": ["@waiaas/mcp"], "env": {"WAIAAS_WALLET_ID": ""}}),
-                None,
-                Some(2),
-            ),
-            (
-                json!({"command": "npx", "args": ["@waiaas/mcp"], "env": {"WAIAAS_WALLET_ID": "0192"}}),
-                None,
-                None,
-            ),
-            (json!({"command": "npx", "args": ["@waiaas/mcp"]}), Some(&main), None),
-            (json!({"command": "npx", "args": ["@waiaas/mcp2"]}), None, None),
-            (json!({"command": "/opt/mcp-supervise", "args": ["--", "npx", "@waiaas/mcp"]}), None, None),
-            (json!({"command": "npx", "args": ["@waiaas/mcp", 1]}), None, None),
-            (json!({"url": "https://x"}), None, None),
-            (json!("npx @waiaas/mcp"), None, None),
+        let common = Common {
+            program: "/opt/supervisor".to_owned(),
+            base_url: "http://127.0.0.1:3100".to_owned(),
+            data_dir: "/home/a/.waiaas".to_owned(),
+            ca: None,
+        };
+        let of = |env: &Value| json!({"command": "npx", "args": ["-y", "@waiaas/mcp@2"], "env": env});
+        let kin = |entry: &Value, wallet| common.kin(entry, wallet);
+        for (env, of_main, of_none) in [
+            (json!({"WAIAAS_WALLET_ID": "0192"}), true, false),
+            (json!({"WAIAAS_WALLET_ID": "0193"}), false, false),
+            (json!({"WAIAAS_WALLET_ID": "", "X": "1"}), false, true),
+            (json!(null), false, true),
+            (json!({"WAIAAS_WALLET_ID": "0192", "WAIAAS_BASE_URL": "http://127.0.0.1:3100/"}), true, false),
+            (json!({"WAIAAS_WALLET_ID": "0192", "WAIAAS_BASE_URL": "HTTP://127.0.0.1:3100"}), true, false),
+            (json!({"WAIAAS_WALLET_ID": "0192", "WAIAAS_BASE_URL": ""}), true, false),
+            (json!({"WAIAAS_WALLET_ID": "0192", "WAIAAS_BASE_URL": "http://127.0.0.1:3101"}), false, false),
+            (json!({"WAIAAS_BASE_URL": "https://prod.example:3100"}), false, false),
+            (json!({"WAIAAS_DATA_DIR": "/home/a/.waiaas/"}), false, true),
+            (json!({"WAIAAS_DATA_DIR": "/srv/prod"}), false, false),
         ] {
-            let words = unsupervised(&entry, of);
-            assert_eq!(words.map(|words| words.len()), expected, "{entry}");
+            let found = (kin(&of(&env), Some(&main)).is_some(), kin(&of(&env), None).is_some());
+            assert_eq!(found, (of_main, of_none), "{env}");
         }
+        for (entry, expected) in [
+            (json!({"command": "npx", "args": ["@waiaas/mcp"]}), Some(Kin::Unsupervised)),
+            (json!({"command": "npx", "args": ["@waiaas/mcp", 1]}), Some(Kin::Unsupervised)),
+            (json!({"command": "npx", "args": ["@waiaas/mcp2"]}), None),
+            (
+                json!({"command": "/bin/mcp-supervise", "args": ["--", "npx", "@waiaas/mcp"]}),
+                Some(Kin::Supervised),
+            ),
+            (
+                json!({"command": "/opt/supervisor", "args": ["--", "npx", "@waiaas/mcp"]}),
+                Some(Kin::Supervised),
+            ),
+            (json!({"command": "/bin/mcp-supervise", "args": ["--", "npx", "x"]}), None),
+            (json!({"url": "https://x"}), None),
+            (json!("npx @waiaas/mcp"), None),
+        ] {
+            assert_eq!(kin(&entry, None), expected, "{entry}");
+        }
+        assert!(has_token(&of(&json!({"WAIAAS_SESSION_TOKEN": "t"}))));
+        assert!(!has_token(&of(&json!({"WAIAAS_SESSION_TOKEN": ""}))) && !has_token(&of(&json!({}))));
+        assert_eq!(kin(&json!(common.entry("k", Some(&main))), Some(&main)), Some(Kin::Supervised));
     }
 
     proptest! {

@@ -159,16 +159,20 @@ impl Written {
     /// For a person.
     fn tell(&self, text: &mut String) {
         let host = self.host.unwrap_or("the host that reads it");
-        let what = if self.changed {
-            format!("has the entry now: restart {host}")
-        } else if self.left.is_empty() {
-            "has the entry already".to_owned()
-        } else {
-            "is as it was".to_owned()
+        let what = match (self.changed, self.is_whole()) {
+            (true, true) => format!("has the entry now: restart {host}"),
+            // What is missing in it stands in the warnings.
+            (true, false) => format!("has changed: restart {host}"),
+            (false, true) => "has the entry already".to_owned(),
+            (false, false) => "is as it was".to_owned(),
         };
         // Writing to a string cannot fail.
         let shown = |path: &Path| report::line(&path.display().to_string());
         let _ = writeln!(text, "{:<8} {} {what}", "config", shown(&self.file));
+        for key in &self.supervised {
+            let what = format!("the server `{}` has the supervisor before it already", report::line(key));
+            let _ = writeln!(text, "{:<8} {what}", "");
+        }
         for key in &self.replaced {
             let what = format!("the server `{}` has the supervisor before it now", report::line(key));
             let _ = writeln!(text, "{:<8} {what}", "");

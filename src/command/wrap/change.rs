@@ -6,9 +6,9 @@ use std::ptr;
 
 use clap::builder::styling::{AnsiColor, Style};
 
+use super::Read;
 use super::entry::{objection, profile};
-use super::{Read, split};
-use crate::command::configs::failure;
+use crate::command::configs::{failure, split};
 use crate::command::failure::Failure;
 use crate::exit_code;
 use crate::hosts::{Document, Edited, Fault, Lines, Server, State, steps};

@@ -4,6 +4,7 @@ use std::env;
 use std::path::Path;
 
 use super::change::Direction;
+use crate::command::configs::obstacle;
 use crate::command::package;
 use crate::hosts::{Server, State};
 
@@ -31,11 +32,9 @@ pub(super) fn objection(server: &Server, config: &Path, direction: &Direction) -
         (State::ByHand, Direction::Out) => {
             ("mcp-supervise was put into its command line by hand, and is to be taken out by hand", false)
         }
-        (State::Remote, _) => ("it is not started by its host, but somewhere else", false),
-        (State::Debugged, _) => {
-            ("VS Code puts a debugger into its command; take `dev.debug` out first", true)
+        (state @ (State::Remote | State::Debugged | State::Odd(_)), _) => {
+            (obstacle(state)?, *state != State::Remote)
         }
-        (State::Odd(why), _) => (*why, true),
     };
     Some(Objection { why, told })
 }

@@ -8,7 +8,7 @@ use super::{Args, Document, Server, State, literal, steps};
 pub(super) type Edit = (Range<usize>, String);
 
 /// What else a server gets among our words: options, without the program and `--name`.
-pub type Extra<'e> = &'e dyn Fn(&Server) -> &'static [&'static str];
+pub type Extra<'e> = &'e dyn Fn(&Server) -> &'e [&'e str];
 
 /// A text that was edited.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -50,12 +50,14 @@ fn the_entry_is_put_beside_those_that_are_there_and_only_once() {
     again.done();
     assert!(again.stdout.contains("has the entry already"), "{}", again.stdout);
     assert_eq!(fs::read_to_string(&path).expect("it is there"), text);
-    fs::write(&path, text.replace("\"--profile\"", "\"--hold\", \"5s\", \"--profile\""))
+    fs::write(&path, text.replace(&format!("\"{WALLET}\""), &format!("\"{OTHER_WALLET}\"")))
         .expect("it can be written");
     let changed = fs::read_to_string(&path).expect("it is there");
     let left = setup().variable("HOME", home.path()).options("--output json").run();
     assert_eq!(left.code, 0);
     assert!(left.stderr.contains("which is left as it is: take it out"), "{}", left.stderr);
+    let as_text = setup().variable("HOME", home.path()).run();
+    assert!(as_text.stdout.contains("json is as it was\n"), "{}", as_text.stdout);
     let told = left.object();
     let key = told["sessions"][0]["key"].clone();
     assert_eq!(
@@ -76,6 +78,18 @@ fn a_config_that_is_not_there_is_made_for_each_wallet() {
         serde_json::from_str(&fs::read_to_string(&path).expect("it was made")).expect("it is JSON");
     assert_eq!(config["mcpServers"].as_object().map(serde_json::Map::len), Some(2), "{config}");
     assert!(!shown.stdout.contains("what the config was"), "there was none: {}", shown.stdout);
+}
+
+#[test]
+fn a_config_with_several_names_is_refused_before_a_session_is_asked_for() {
+    let daemon = Daemon::of(&[WALLET], "");
+    let setup = Setup::of(&daemon).options("--write");
+    let (path, other) = (setup.home.path().join("c.json"), setup.home.path().join("d.json"));
+    put(&path, OTHERS);
+    fs::hard_link(&path, &other).expect("it can be linked");
+    let (shown, _home) = setup.option("--config", &path).run_at_home();
+    shown.failed(82, "it is one file with");
+    assert!(living(&daemon).is_empty() && asked(&daemon).is_empty(), "{:?}", daemon.log());
 }
 
 #[test]
@@ -116,6 +130,7 @@ fn a_server_of_the_same_wallet_without_a_supervisor_gets_one_where_that_is_wante
         left.stderr
     );
     assert!(left.stderr.contains("with --replace it gets one"), "{}", left.stderr);
+    assert!(left.stdout.contains("json is as it was\n"), "{}", left.stdout);
     assert_eq!(fs::read_to_string(&path).expect("it is there"), text);
 
     let again = |options: &str| {
