@@ -226,6 +226,22 @@ mod tests {
     }
 
     #[test]
+    fn an_end_that_was_taken_while_a_batch_waited_for_its_turn_stands() {
+        let dir = tempfile::tempdir().unwrap();
+        let ends = Ends::beside(&dir.path().join("sessions.db"));
+        let mut db = Connection::open_in_memory().unwrap();
+        schema::migrate(&mut db).unwrap();
+        ends.put(&batch(8, Some(CloseReason::HostEof), Some(8), "has ended"), Ends::LAST).unwrap();
+        ends.take(&mut db).unwrap();
+        write::batch(&mut db, &batch(8, None, None, "was started")).unwrap();
+        assert_eq!(found(&db), (Some("host_eof".to_owned()), Some(8), 2));
+        // One that was taken for lost lives, and says so.
+        db.execute("UPDATE sessions SET close_reason = 'lost'", ()).unwrap();
+        write::batch(&mut db, &batch(9, None, None, "lives")).unwrap();
+        assert_eq!(found(&db), (None, None, 3));
+    }
+
+    #[test]
     fn what_was_written_while_a_session_lived_is_older_than_its_end() {
         let dir = tempfile::tempdir().unwrap();
         let ends = Ends::beside(&dir.path().join("sessions.db"));

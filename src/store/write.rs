@@ -10,12 +10,20 @@ use crate::ledger::{Batch, CloseReason, Event, Session};
 /// The most events of one session that are kept: a server that crashes each minute for hours.
 pub(super) const MOST_EVENTS: i64 = 500;
 
-/// Writes a batch.
+/// Writes a batch. An end that is there already stands: it was told while this batch waited for its turn.
 pub(super) fn batch(db: &mut Connection, batch: &Batch) -> rusqlite::Result<()> {
     let change = Transaction::new(db, TransactionBehavior::Immediate)?;
-    put(&change, &batch.session)?;
+    if !batch.session.is_open() || !has_ended(&change, &batch.session.id)? {
+        put(&change, &batch.session)?;
+    }
     events(&change, &batch.session.id, &batch.events)?;
     change.commit()
+}
+
+/// Whether an end of this session was told.
+fn has_ended(db: &Connection, id: &str) -> rusqlite::Result<bool> {
+    let sql = "SELECT EXISTS (SELECT 1 FROM sessions WHERE id = ?1 AND closed_at IS NOT NULL AND close_reason <> ?2)";
+    db.query_row(sql, params![id, CloseReason::Lost.to_string()], |row| row.get(0))
 }
 
 /// Adds events of a session; of too many the last are kept.
