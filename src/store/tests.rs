@@ -500,7 +500,6 @@ fn one_that_ends_while_it_waits_in_the_middle_of_a_batch_has_told_its_end() {
         }
     };
     let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
-    // That it was put there is known a moment later.
     let finished = runtime.block_on(store.finish(late));
     assert!(matches!(finished, Ok(()) | Err(Fault::Late)), "{finished:?}");
     assert!(faults.try_next().is_none());
