@@ -84,7 +84,7 @@ pub struct Setup {
     #[arg(long, help_heading = "Wallets")]
     pub all: bool,
 
-    /// Obtain one session for several wallets, for a server that is told none: those that it had, or all
+    /// Obtain one session for several wallets, for a server without `WAIAAS_WALLET_ID`: those that it had, or all
     #[arg(long, conflicts_with = "all", help_heading = "Wallets")]
     pub together: bool,
 

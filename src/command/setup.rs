@@ -10,6 +10,7 @@
 
 mod entry;
 mod failure;
+mod owner;
 mod owners;
 mod password;
 mod rival;
@@ -23,8 +24,9 @@ use std::path::{self, Path, PathBuf};
 
 use self::entry::{Common, Config};
 use self::failure::Failure;
+use self::owner::shown_all;
 use self::session::Work;
-use self::told::{Told, shown_all};
+use self::told::Told;
 use self::write::Target;
 use super::desktop;
 use super::program::program;

@@ -69,7 +69,7 @@ impl Place {
         Ok(Self { path: data_dir.join("mcp-tokens").join(wallet), older: Some(older(data_dir)) })
     }
 
-    /// The file of servers that are told no wallet: the older `mcp-token` itself.
+    /// The file of servers without a wallet's id: the older `mcp-token` itself.
     pub fn of_no_wallet(data_dir: &Path) -> Self {
         Self::new(older(data_dir))
     }

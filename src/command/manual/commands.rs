@@ -94,7 +94,7 @@ pub(super) fn setup(definitions: &Command) -> Roff {
     );
     paragraph(
         &mut roff,
-        "A server that is told no wallet has one session for several, whose token is in the file mcp-token of the daemon's \
+        "A server without WAIAAS_WALLET_ID has one session for several, whose token is in the file mcp-token of the daemon's \
          directory. setup begins that session anew for the wallets that it had, if no wallet is named and the daemon still \
          lists it; with --together it makes such a session where there is none.",
     );

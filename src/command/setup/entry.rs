@@ -17,7 +17,7 @@ use crate::hosts::{Members, is_ours};
 /// The fewest characters of an id that tell two wallets of one name apart: with fewer, each new wallet would rename them.
 const FEWEST: usize = 4;
 
-/// The key of the entry whose server is told no wallet.
+/// The key of the entry whose server has no wallet's id.
 pub(super) const SHARED: &str = "waiaas";
 /// The variables that tell it its wallet, its daemon and that one's directory, and, in former times, its token.
 const WALLET: &str = "WAIAAS_WALLET_ID";

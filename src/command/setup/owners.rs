@@ -1,57 +1,16 @@
 //! Who gets a session: one wallet, each, or several with one token together.
 //!
-//! A server that is told no wallet reads the older token file, which has one session for all of its wallets. That one is begun
+//! A server without a wallet's id reads the older token file, which has one session for all of its wallets. That one is begun
 //! anew for the wallets that it had, as far as the daemon still lists it.
-
-use std::path::Path;
-use std::slice;
 
 use super::Warnings;
 use super::failure::Failure;
+use super::owner::{Owner, shown};
 use super::session::Work;
-use super::told::shown;
 use crate::cli::setup::Setup;
 use crate::daemon::{Wallet, Why};
 use crate::exit_code;
 use crate::token::{Place, Reading};
-
-/// Whose a session is.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) enum Owner {
-    /// A wallet's, with a token file of its own.
-    Wallet(Wallet),
-    /// That of several, with the token file of those servers that are told no wallet.
-    Shared(Vec<Wallet>),
-}
-
-impl Owner {
-    /// Those that the session is for.
-    pub(super) fn wallets(&self) -> &[Wallet] {
-        match self {
-            Self::Wallet(wallet) => slice::from_ref(wallet),
-            Self::Shared(wallets) => wallets,
-        }
-    }
-
-    /// The one that a server is told. `None` where it is told none.
-    pub(super) fn wallet(&self) -> Option<&Wallet> {
-        match self {
-            Self::Wallet(wallet) => Some(wallet),
-            Self::Shared(_) => None,
-        }
-    }
-
-    /// Its token file, and no other one that may be somebody else's.
-    pub(super) fn place(&self, data_dir: &Path) -> Result<Place, Failure> {
-        match self {
-            Self::Wallet(wallet) => {
-                let place = Place::of_wallet(data_dir, &wallet.id).map_err(Failure::unexpected)?;
-                Ok(Place::new(place.path().to_owned()))
-            }
-            Self::Shared(_) => Ok(Place::of_no_wallet(data_dir)),
-        }
-    }
-}
 
 /// The wallets that there are, as far as they are known, and who gets a session.
 pub(super) async fn choose(
@@ -90,7 +49,7 @@ pub(super) async fn choose(
     }
 }
 
-/// The wallets whose session's token is in the file for servers that are told no wallet. None where there is no such session, or
+/// The wallets whose session's token is in the file for servers without a wallet's id. None where there is no such session, or
 /// the daemon does not list it any more. `asked`: a person wants such a session.
 async fn sharing(wallets: &[Wallet], work: &Work<'_>, asked: bool) -> Result<Vec<Wallet>, Failure> {
     let has_its_own = |wallet: &Wallet| {

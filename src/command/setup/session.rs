@@ -8,7 +8,7 @@ use std::time::Duration;
 use secrecy::{ExposeSecret as _, SecretString};
 
 use super::failure::Failure;
-use super::owners::Owner;
+use super::owner::Owner;
 use crate::cli::setup::Via;
 use crate::daemon::{Daemon, Expiry, Fault, Issued, Password, Terms, Wallet, Whose, Why};
 use crate::mask::Mask;

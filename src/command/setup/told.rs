@@ -8,10 +8,10 @@ use serde::Serialize;
 
 use super::entry::Config;
 use super::failure::Failure;
-use super::owners::Owner;
+use super::owner::{Owner, shown};
 use super::session::Obtained;
 use super::write::Written;
-use crate::daemon::{Expiry, Wallet};
+use crate::daemon::Expiry;
 use crate::report;
 
 /// All that came of it.
@@ -187,19 +187,6 @@ fn ids(owner: &Owner) -> Vec<&str> {
     owner.wallets().iter().map(|wallet| &*wallet.id).collect()
 }
 
-/// Whose a session is, as a person knows them.
-pub(super) fn shown_all(owner: &Owner) -> String {
-    owner.wallets().iter().map(shown).collect::<Vec<_>>().join(", ")
-}
-
-/// A wallet as a person knows it.
-pub(super) fn shown(wallet: &Wallet) -> String {
-    match &wallet.name {
-        Some(name) => format!("{name} ({})", wallet.id),
-        None => wallet.id.clone(),
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use std::collections::BTreeMap;
@@ -207,6 +194,7 @@ mod tests {
     use super::super::entry::Common;
     use super::super::session::Replaced;
     use super::*;
+    use crate::daemon::Wallet;
     use crate::report::plain;
 
     #[test]

@@ -1,4 +1,4 @@
-//! Sessions of several wallets together, for servers that are told no wallet.
+//! Sessions of several wallets together, for servers without a wallet's id.
 
 use std::fs;
 use std::path::PathBuf;
